@@ -1,0 +1,301 @@
+"""Every error of aiosched, one tree.
+
+::
+
+    AioschedError
+    ├── InvalidInputError (ValueError)      refused before anything was written
+    │   ├── ConfigurationError              settings, URLs, scheduler options
+    │   ├── TriggerError                    a trigger that can never be right
+    │   ├── UnknownExecutorError            nobody has registered that name
+    │   └── ArgumentsError                  arguments that do not fit or cannot be dumped
+    ├── JobError                            about one stored job
+    │   ├── JobNotFoundError (LookupError)
+    │   ├── JobExistsError
+    │   ├── JobChangedError                 ``if_version`` did not match
+    │   ├── AlreadyRunningError             the overlap rule refuses another run
+    │   └── TooManyWaitingError             the job's bounded list of firings is full
+    ├── RunError                            about the outcome of a run
+    │   ├── RunFailedError                  the executor raised
+    │   ├── RunTimedOutError (TimeoutError)
+    │   ├── RunCancelledError
+    │   ├── RunLostError                    its peer died and the job may not run twice
+    │   └── RunExpiredError                 its time to live ended before it was started
+    ├── WaitTimeoutError (TimeoutError)     the run had not ended in time; it goes on
+    ├── StoreError
+    │   ├── StoreUnavailableError           transient; calling again is safe
+    │   ├── StoreConflictError              an optimistic transaction lost too often
+    │   └── StoreDataError                  a record that cannot be read
+    └── SchedulerStateError (RuntimeError)  not started, already started, closed
+
+Ids and numbers are attributes, not only text.  A driver's exception never
+leaves ``stores``; an executor's exception never leaves the runner except as
+the cause of a :class:`RunError`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AioschedError",
+    "AlreadyRunningError",
+    "ArgumentsError",
+    "ConfigurationError",
+    "InvalidInputError",
+    "JobChangedError",
+    "JobError",
+    "JobExistsError",
+    "JobNotFoundError",
+    "RunCancelledError",
+    "RunError",
+    "RunExpiredError",
+    "RunFailedError",
+    "RunLostError",
+    "RunTimedOutError",
+    "SchedulerStateError",
+    "StoreConflictError",
+    "StoreDataError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TooManyWaitingError",
+    "TriggerError",
+    "UnknownExecutorError",
+    "WaitTimeoutError",
+]
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """Render a value for a message, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+class AioschedError(Exception):
+    """Base of all errors raised by aiosched."""
+
+
+class InvalidInputError(AioschedError, ValueError):
+    """Input that was refused before anything was written.
+
+    Attributes:
+        field: Name of the offending field, as the caller spells it.
+        value: The value that was given.
+        remedy: What to write instead.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
+        """Name the field, show the value, say what is wrong and what to do."""
+        super().__init__(f"{field}={shown(value)}: {problem}; {remedy}")
+        self.field = field
+        self.value = value
+        self.problem = problem
+        self.remedy = remedy
+
+
+class ConfigurationError(InvalidInputError):
+    """A setting, store URL or scheduler option that cannot be used."""
+
+
+class TriggerError(InvalidInputError):
+    """A trigger that can never be right."""
+
+
+class UnknownExecutorError(InvalidInputError):
+    """An executor name that no peer has registered.
+
+    Attributes:
+        name: The name that was asked for.
+        known: The names that are known, sorted.
+    """
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        """List what is known beside what was asked for."""
+        names = ", ".join(known) if known else "none"
+        super().__init__(
+            "executor",
+            name,
+            f"no peer has registered it (known: {names})",
+            "register it with scheduler.register(...), correct the name, "
+            "or pass allow_unknown=True",
+        )
+        self.name = name
+        self.known = known
+
+
+class ArgumentsError(InvalidInputError):
+    """Arguments that do not fit the executor's signature or cannot be stored.
+
+    ``field`` is the path of the argument, such as ``kwargs.lock``.
+    """
+
+
+class JobError(AioschedError):
+    """Something about one stored job.
+
+    Attributes:
+        job_id: The id of the job.
+    """
+
+    def __init__(self, job_id: str, message: str) -> None:
+        """Keep the id beside the message."""
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobNotFoundError(JobError, LookupError):
+    """No job has that id (any more)."""
+
+    def __init__(self, job_id: str) -> None:
+        """Name the id."""
+        super().__init__(
+            job_id,
+            f"no job has the id {shown(job_id)}; it was never scheduled here, "
+            "has finished, or was removed",
+        )
+
+
+class JobExistsError(JobError):
+    """A different job already has that id.
+
+    Attributes:
+        differing: Names of the fields that differ, sorted.
+    """
+
+    def __init__(self, job_id: str, differing: tuple[str, ...] = ()) -> None:
+        """Say how the stored definition differs."""
+        what = ", ".join(differing) or "definition"
+        super().__init__(
+            job_id,
+            f"a job with the id {shown(job_id)} exists with another {what}; "
+            'choose another id, or pass on_conflict="replace" or "keep"',
+        )
+        self.differing = differing
+
+
+class JobChangedError(JobError):
+    """The job was modified since it was read.
+
+    Attributes:
+        expected: The version the caller had read.
+        actual: The version that is stored.
+    """
+
+    def __init__(self, job_id: str, expected: int, actual: int) -> None:
+        """Show both versions."""
+        super().__init__(
+            job_id,
+            f"job {shown(job_id)} is at version {actual}, not {expected}; "
+            "read it again with get_job() and repeat the change",
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class AlreadyRunningError(JobError):
+    """The job runs (somewhere), and its overlap rule refuses another run."""
+
+    def __init__(self, job_id: str) -> None:
+        """Name the job."""
+        super().__init__(
+            job_id,
+            f'job {shown(job_id)} is running and its overlap is "skip"; '
+            'wait for it, or give it overlap="queue"',
+        )
+
+
+class TooManyWaitingError(JobError):
+    """The job's list of waiting firings is full.
+
+    Attributes:
+        limit: How many firings may wait.
+    """
+
+    def __init__(self, job_id: str, limit: int) -> None:
+        """Name the bound."""
+        super().__init__(
+            job_id,
+            f"job {shown(job_id)} has {limit} firings waiting, the most it may "
+            "have; fire again later, or schedule one-time jobs for a flood",
+        )
+        self.limit = limit
+
+
+class RunError(AioschedError):
+    """A run that did not succeed.
+
+    Attributes:
+        run: The run, an :class:`aiosched.Run`.
+    """
+
+    def __init__(self, run: Any, message: str) -> None:
+        """Keep the run beside the message."""
+        super().__init__(message)
+        self.run = run
+
+
+class RunFailedError(RunError):
+    """The executor raised; the message carries type and text of its error."""
+
+
+class RunTimedOutError(RunError, TimeoutError):
+    """The run was stopped at its time limit."""
+
+
+class RunCancelledError(RunError):
+    """The run was cancelled; ``run.reason`` says by what."""
+
+
+class RunLostError(RunError):
+    """The peer that ran it died, and the job may not run again."""
+
+
+class RunExpiredError(RunError):
+    """The firing's time to live ended before any peer could start it."""
+
+
+class WaitTimeoutError(AioschedError, TimeoutError):
+    """What was waited for had not ended in time; it was not disturbed."""
+
+
+class StoreError(AioschedError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store did not answer; calling again is safe."""
+
+
+class StoreConflictError(StoreError):
+    """An optimistic transaction was overtaken too often; calling again is safe.
+
+    Attributes:
+        attempts: How often it was tried.
+    """
+
+    def __init__(self, what: str, attempts: int) -> None:
+        """Say what was tried and how often."""
+        super().__init__(
+            f"{what} was overtaken by other writers {attempts} times; call again"
+        )
+        self.attempts = attempts
+
+
+class StoreDataError(StoreError):
+    """Data in the store that this version cannot read; it was left as it is.
+
+    Attributes:
+        key: Where it lies.
+    """
+
+    def __init__(self, key: str, problem: str) -> None:
+        """Name the place and the problem."""
+        super().__init__(
+            f"cannot read {shown(key)}: {problem}; it was left untouched"
+        )
+        self.key = key
+
+
+class SchedulerStateError(AioschedError, RuntimeError):
+    """The scheduler is not in a state that allows the call."""

@@ -1,0 +1,45 @@
+"""Deciding: pure functions over one job's record.
+
+No I/O, no asyncio, no clock, no chance.  ``attend`` and ``settle`` are the two
+decisions of the engine, the verbs are those of users; all answer a
+:class:`aiosched.records.Change` or None, and may be called again on a newer
+record whenever a store has lost an optimistic race.
+"""
+
+from __future__ import annotations
+
+from aiosched.planning.attend import attend
+from aiosched.planning.compare import differing
+from aiosched.planning.moments import due_at, instant
+from aiosched.planning.settle import extend, settle
+from aiosched.planning.verbs import (
+    fire,
+    living,
+    modify,
+    pause,
+    pin,
+    remove,
+    resume,
+    schedule,
+    start,
+    stop,
+)
+
+__all__ = [
+    "attend",
+    "differing",
+    "due_at",
+    "extend",
+    "fire",
+    "instant",
+    "living",
+    "modify",
+    "pause",
+    "pin",
+    "remove",
+    "resume",
+    "schedule",
+    "settle",
+    "start",
+    "stop",
+]

@@ -1,0 +1,62 @@
+"""Whether two definitions are the same, and if not, in what."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+
+from aiosched.instants import moment
+from aiosched.records import Apart, Blob, Definition, Spec
+
+__all__ = ["differing", "digest", "same_blob"]
+
+_UNCOMPARED = ("trigger", "declared")
+
+
+def digest(data: bytes) -> str:
+    """Return the BLAKE2b-128 of some bytes in hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def same_blob(one: Blob, other: Blob) -> bool:
+    """Compare arguments or payloads, wherever they are kept."""
+    if isinstance(one, Apart) or isinstance(other, Apart):
+        first = one.digest if isinstance(one, Apart) else digest(one)
+        second = other.digest if isinstance(other, Apart) else digest(other)
+        return first == second
+    return one == other
+
+
+def differing(stored: Definition, given: Definition) -> tuple[str, ...]:
+    """Return the fields in which a given definition departs from a stored one.
+
+    A trigger that is given without a start is the same as the stored one that
+    was pinned when it was scheduled: that is what makes registering at every
+    boot a no-op.
+    """
+    names = [
+        f.name
+        for f in fields(Spec)
+        if f.name not in _UNCOMPARED
+        and getattr(stored.spec, f.name) != getattr(given.spec, f.name)
+    ]
+    if not same_blob(stored.arguments, given.arguments):
+        names.append("arguments")
+    if not _same_trigger(stored, given):
+        names.append("trigger")
+    return tuple(sorted(names))
+
+
+def _same_trigger(stored: Definition, given: Definition) -> bool:
+    old, new = stored.spec.trigger, given.spec.trigger
+    if new is None:
+        run_once = given.spec.keyword is None
+        return old is None or (run_once and old.rule().kind == "date")
+    if old is None:
+        return False
+    if given.anchor is not None:
+        return old == new and stored.anchor == given.anchor
+    if old == new:
+        return True
+    # A kind that is pinned inside its rule: pin the given one alike.
+    return new.anchored(moment(0)) != new and old == new

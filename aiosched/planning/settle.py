@@ -1,0 +1,112 @@
+"""Settle and extend: what the holder of a claim may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from aiosched.enums import JobState, OnLost, Outcome, Overlap, Reason, RowKind
+from aiosched.planning._draft import Draft
+from aiosched.planning.moments import instant
+from aiosched.planning.retry import backoff, retries
+from aiosched.planning.slots import pass_overlapped
+from aiosched.records import Change, Definition, Ended, LiveRun, Record, State
+
+__all__ = ["extend", "settle"]
+
+
+def settle(
+    definition: Definition,
+    state: State,
+    owner: str,
+    fence: int,
+    ended: Ended,
+    now: int,
+) -> Change | None:
+    """Close a run: its outcome, or the next attempt, or its handing back.
+
+    Returns:
+        The change to write, or None where the record no longer carries
+        (owner, fence): somebody else has taken the firing over, and nothing
+        may be written.
+    """
+    run = _held(state, owner, fence)
+    if run is None:
+        return None
+    draft = Draft(definition, state, now, owner)
+    _count_overlapped(draft, run, ended)
+    draft.state.runs = tuple(r for r in draft.state.runs if r.fence != fence)
+    removed = draft.state.status is JobState.REMOVED
+    stays = run.cancel is Reason.NONE and not removed
+    firing = run.firing
+    if stays and ended.reason is Reason.SHUTDOWN and _handed_back(definition, ended):
+        draft.note_attempt(run, RowKind.HANDED_BACK, reason=Reason.SHUTDOWN)
+        attempt = max(firing.attempt - 1, 0)
+        draft.wait(replace(firing, attempt=attempt, at=now, open=True), first=True)
+    elif stays and retries(definition, firing, ended):
+        draft.note_attempt(
+            run, RowKind(ended.outcome.value), reason=ended.reason, value=ended.value
+        )
+        at = now + backoff(definition, firing)
+        draft.wait(replace(firing, at=at, open=True), first=True)
+    else:
+        reason = ended.reason
+        if ended.outcome is Outcome.CANCELLED and run.cancel is not Reason.NONE:
+            reason = run.cancel
+        draft.end(firing, ended.outcome, run=run, reason=reason, value=ended.value)
+    return draft.change()
+
+
+def extend(
+    definition: Definition,
+    state: State,
+    owner: str,
+    fences: Collection[int],
+    now: int,
+    lease: int,
+) -> Change | None:
+    """Renew leases.
+
+    Returns:
+        The change, whose ``answer`` maps each fence that is still held to the
+        reason for which its run is to be stopped (``Reason.NONE``: it is
+        not).  None if none is held.  A fence that is missing was lost.
+    """
+    held: dict[int, Reason] = {}
+    runs: list[LiveRun] = []
+    for run in state.runs:
+        if run.owner == owner and run.fence in fences:
+            held[run.fence] = run.cancel
+            runs.append(replace(run, until=max(run.until, now + lease)))
+        else:
+            runs.append(run)
+    if not held:
+        return None
+    after = state.copy()
+    after.runs = tuple(runs)
+    after.seq = max(state.seq + 1, now)
+    return Change(Record(definition, after), instant(definition, after), answer=held)
+
+
+def _held(state: State, owner: str, fence: int) -> LiveRun | None:
+    for run in state.runs:
+        if run.fence == fence and run.owner == owner:
+            return run
+    return None
+
+
+def _handed_back(definition: Definition, ended: Ended) -> bool:
+    if ended.outcome is not Outcome.CANCELLED:
+        return False
+    return definition.spec.on_lost is OnLost.RERUN or not ended.entered
+
+
+def _count_overlapped(draft: Draft, run: LiveRun, ended: Ended) -> None:
+    if (
+        draft.state.status is JobState.ACTIVE
+        and draft.definition.spec.overlap is Overlap.SKIP
+        and draft.room() <= 0
+    ):
+        # Slots after the executor's end were only delayed by the settling.
+        until = min(ended.at or draft.now, draft.now)
+        pass_overlapped(draft, until, run.fence)

@@ -1,0 +1,164 @@
+"""What becomes of slots that have come due: misfire, coalescing, overlap.
+
+Catch-up is arithmetic: ranges of slots are counted by the trigger, never
+listed, so that ten years of absence cost as much as ten seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiosched.enums import Cause, Coalesce, Outcome, Overlap, Reason, RowKind
+from aiosched.instants import SECOND
+from aiosched.planning._draft import Draft
+from aiosched.planning.moments import due_at
+from aiosched.records import MAX_WAITING, Pending
+
+__all__ = ["LEAST_GRACE", "attend_slots", "last_due", "pass_overlapped"]
+
+LEAST_GRACE = 60 * SECOND
+"""By default a slot stays valid until the next is due, and at least so long."""
+
+
+def last_due(draft: Draft, until: int) -> int | None:
+    """Return the last slot, from ``next`` on, that is due at ``until``.
+
+    With jitter the slots are taken in order: one whose own delay is not over
+    holds back those behind it.
+    """
+    definition, first = draft.definition, draft.state.next
+    trigger = definition.spec.trigger
+    if trigger is None or first is None or due_at(definition, first) > until:
+        return None
+    jitter = definition.spec.jitter
+    last = trigger.last(until - jitter, definition.anchor)
+    if last is None or last < first:
+        last = first
+    if not jitter:
+        return last
+    while True:
+        following = trigger.next(last, definition.anchor)
+        if following is None or due_at(definition, following) > until:
+            return last
+        last = following
+
+
+def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
+    """Fire, skip or miss every due slot, as far as capacity allows."""
+    _miss_lapsed(draft)
+    last = last_due(draft, draft.now)
+    if last is None:
+        return
+    overlap = draft.definition.spec.overlap
+    room = draft.room()
+    if room <= 0:
+        if overlap is Overlap.SKIP:
+            _skip(draft, last)
+        elif overlap is Overlap.QUEUE:
+            _enqueue(draft, last)
+        elif overlap is Overlap.CANCEL_PREVIOUS:
+            _replace(draft, last)
+        return
+    if capacity <= len(draft.starts) or _someone_waits(draft):
+        return
+    places = min(room, capacity - len(draft.starts))
+    for firing in _select(draft, last, places):
+        draft.start(firing, lease)
+    last = last_due(draft, draft.now)
+    if last is not None and draft.room() <= 0:
+        if overlap is Overlap.SKIP:
+            _skip(draft, last)
+        elif overlap is Overlap.QUEUE:
+            _enqueue(draft, last)
+
+
+def pass_overlapped(draft: Draft, until: int, fence: int) -> None:
+    """Count the slots that came while a run was in the way (``skip`` only)."""
+    last = last_due(draft, until)
+    if last is not None:
+        draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
+
+
+def _someone_waits(draft: Draft) -> bool:
+    # Slots must not overtake firings that were queued before them.
+    return draft.definition.spec.overlap is Overlap.QUEUE and any(
+        not firing.open and firing.cause is Cause.SLOT and firing.at <= draft.now
+        for firing in draft.state.waiting
+    )
+
+
+def _miss_lapsed(draft: Draft) -> None:
+    spec, now = draft.definition.spec, draft.now
+    last = last_due(draft, now)
+    if last is None:
+        return
+    grace = spec.misfire_grace
+    if grace is not None:
+        cutoff = now - grace - 1
+    elif spec.coalesce is Coalesce.LATEST:
+        return
+    else:
+        cutoff = min(now - LEAST_GRACE, last - 1)
+    draft.pass_over(cutoff, RowKind.MISSED, Reason.GRACE)
+
+
+def _skip(draft: Draft, last: int) -> None:
+    runs = draft.state.runs
+    fence = runs[0].fence if runs else 0
+    draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
+
+
+def _select(draft: Draft, last: int, places: int) -> list[Pending]:
+    """Take the firings that the coalescing rule chooses among the due slots."""
+    first, spec = draft.state.next, draft.definition.spec
+    trigger, anchor = spec.trigger, draft.definition.anchor
+    if first is None or trigger is None or places <= 0:
+        return []
+    if spec.coalesce is Coalesce.ALL:
+        return _each(draft, last, places)
+    count = trigger.count(first, last, anchor)
+    if spec.coalesce is Coalesce.LATEST:
+        before = trigger.last(last - 1, anchor)
+        if count > 1 and before is not None:
+            draft.pass_over(before, RowKind.SKIPPED, Reason.COALESCED)
+        firing = draft.take_slot(last, missed=count - 1)
+        draft.passed(last)
+        return [firing]
+    firing = draft.take_slot(first, missed=count - 1)
+    draft.passed(first)
+    draft.pass_over(last, RowKind.SKIPPED, Reason.COALESCED)
+    return [firing]
+
+
+def _each(draft: Draft, last: int, places: int) -> list[Pending]:
+    firings: list[Pending] = []
+    while len(firings) < min(places, MAX_WAITING):
+        slot = draft.state.next
+        if slot is None or slot > last:
+            break
+        firings.append(draft.take_slot(slot))
+        draft.passed(slot)
+    return firings
+
+
+def _enqueue(draft: Draft, last: int) -> None:
+    places = MAX_WAITING - len(draft.state.waiting)
+    for firing in _select(draft, last, places):
+        draft.wait(firing)
+
+
+def _replace(draft: Draft, last: int) -> None:
+    """Make the newest slot follow the oldest run, which is told to stop."""
+    (firing,) = _select(draft, last, 1)
+    kept: list[Pending] = []
+    for other in draft.state.waiting:
+        if other.cause is Cause.SLOT and not other.open:
+            draft.end(other, Outcome.CANCELLED, reason=Reason.REPLACED)
+        elif other.cause is Cause.SLOT and not draft.state.runs:
+            # In back-off: nothing runs that could be told to stop.
+            draft.end(other, Outcome.CANCELLED, reason=Reason.REPLACED)
+        else:
+            kept.append(other)
+    draft.state.waiting = tuple(kept)
+    draft.wait(replace(firing))
+    draft.cancel_runs(Reason.REPLACED, oldest_only=True)

@@ -1,0 +1,104 @@
+"""The ledger row as text: one line, fields joined by ``|``.
+
+Stores append these lines to their ledgers and records carry the last few of
+them; both sides treat them as opaque until somebody wants to read one.
+"""
+
+from __future__ import annotations
+
+from aiosched.enums import Cause, Reason, RowKind
+from aiosched.records import Row
+
+__all__ = ["escape", "pack_row", "row_key", "unescape", "unpack_row"]
+
+_FIELDS = 15
+_ESCAPES = (("%", "%25"), ("|", "%7C"), ("\n", "%0A"), ("\r", "%0D"), ("=", "%3D"))
+_SLOT_KEY = "="
+"""Stands for a key that is the slot in decimal, as most are."""
+
+
+def escape(text: str) -> str:
+    """Make text safe to stand between ``|``, in one line."""
+    if text.isalnum():
+        return text
+    for char, code in _ESCAPES:
+        if char in text:
+            text = text.replace(char, code)
+    return text
+
+
+def unescape(text: str) -> str:
+    """Undo :func:`escape`."""
+    if "%" in text:
+        for char, code in reversed(_ESCAPES):
+            text = text.replace(code, char)
+    return text
+
+
+def pack_row(row: Row) -> str:
+    """Write a row as one line of text; fields at their defaults are empty."""
+    slot = row.slot
+    return "|".join(
+        (
+            escape(row.job_id),
+            row.kind.code,
+            str(row.at),
+            str(slot) if slot else "",
+            str(row.until - slot) if row.until > slot else "",
+            str(row.count) if row.count else "",
+            _SLOT_KEY if row.key == str(slot) else escape(row.key),
+            row.cause.code,
+            str(row.attempt) if row.attempt else "",
+            "1" if row.final else "",
+            str(row.fence) if row.fence else "",
+            row.owner,
+            row.reason.code,
+            str(row.at - row.started) if row.started else "",
+            (f"{row.missed}~" if row.missed else "") + row.value.decode(),
+        )
+    )
+
+
+def row_key(line: str) -> str:
+    """Return the firing key of a packed row without reading the rest."""
+    parts = line.split("|", 7)
+    return parts[3] if parts[6] == _SLOT_KEY else unescape(parts[6])
+
+
+def unpack_row(line: str) -> Row:
+    """Read a line that :func:`pack_row` wrote.
+
+    Raises:
+        ValueError: The line is not such a row.
+    """
+    parts = line.split("|", _FIELDS - 1)
+    if len(parts) != _FIELDS:
+        message = f"not a ledger row: {line[:80]!r}"
+        raise ValueError(message)
+    job_id, kind, at, slot, width, count, key, cause, attempt, final = parts[:10]
+    fence, owner, reason, took, value = parts[10:]
+    first = int(slot or 0)
+    instant = int(at)
+    missed, mark, rest = value.partition("~")
+    if mark and missed.isdecimal():
+        value = rest
+    else:
+        missed = ""
+    return Row(
+        unescape(job_id),
+        RowKind.from_code(kind),
+        instant,
+        first,
+        first + int(width or 0),
+        int(count or 0),
+        slot if key == _SLOT_KEY else unescape(key),
+        Cause.from_code(cause),
+        int(attempt or 0),
+        bool(final),
+        int(fence or 0),
+        owner,
+        Reason.from_code(reason),
+        instant - int(took) if took else 0,
+        int(missed or 0),
+        value.encode(),
+    )
