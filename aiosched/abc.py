@@ -184,15 +184,18 @@ class Signal:
 
 
 class SignalStream(abc.ABC):
-    """A subscription to a namespace's signals.  Belongs to one task."""
+    """A subscription to a namespace's signals.
+
+    One task iterates; others may call ``watch`` meanwhile, one at a time.
+    """
 
     @abc.abstractmethod
     async def watch(self, changed: frozenset[int], done: frozenset[int]) -> None:
         """Listen to the change and completion channels of exactly these shards.
 
-        Returns once the store has confirmed.  Anything that was committed
-        after that is heard, unless a connection breaks, and then a ``resync``
-        is heard.
+        Returns once the store has confirmed, which may need somebody to be
+        iterating.  Anything that was committed after that is heard, unless a
+        connection breaks, and then a ``resync`` is heard.
 
         Raises:
             StoreUnavailableError: Calling again is safe.
@@ -208,6 +211,10 @@ class SignalStream(abc.ABC):
         Raises:
             StoreUnavailableError: The store stays away; iterate again later.
         """
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Give the connection up and make a new one, because it seems deaf."""
 
     @abc.abstractmethod
     async def aclose(self) -> None:
@@ -300,11 +307,11 @@ class Session(abc.ABC):
     @abc.abstractmethod
     async def agenda(
         self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
-    ) -> list[Head]:
+    ) -> Sequence[Head]:
         """Return the first ``limit`` entries of each (shard, queue) agenda."""
 
     @abc.abstractmethod
-    async def by_keyword(self, keyword: str) -> list[str]:
+    async def by_keyword(self, keyword: str) -> Sequence[str]:
         """Return the ids of the jobs subscribed to a keyword, sorted.
 
         May name too many (a job that has just gone), never too few.
@@ -318,7 +325,7 @@ class Session(abc.ABC):
         since: int | None = None,
         until: int | None = None,
         limit: int = 100,
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         """Return ledger rows, newest first.
 
         Args:

@@ -8,7 +8,8 @@ a new code, and none is ever given a second meaning.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from functools import cache
+from typing import TYPE_CHECKING, Self
 
 __all__ = [
     "Cause",
@@ -32,6 +33,10 @@ class _Coded(StrEnum):
         member.code = code
         return member
 
+    if TYPE_CHECKING:
+
+        def __init__(self, value: str, code: str = "") -> None: ...
+
     @classmethod
     def from_code(cls, code: str) -> Self:
         """Return the member with that code.
@@ -39,11 +44,16 @@ class _Coded(StrEnum):
         Raises:
             ValueError: No member has it.
         """
-        for member in cls:
-            if member.code == code:
-                return member
-        message = f"{code!r} is no code of {cls.__name__}"
-        raise ValueError(message)
+        try:
+            return cls(_codes(cls)[code])
+        except KeyError:
+            message = f"{code!r} is no code of {cls.__name__}"
+            raise ValueError(message) from None
+
+
+@cache
+def _codes(words: type[_Coded]) -> dict[str, str]:
+    return {member.code: member.value for member in words}
 
 
 class JobState(_Coded):

@@ -11,9 +11,10 @@ from __future__ import annotations
 from aiosched.planning.attend import attend
 from aiosched.planning.compare import differing
 from aiosched.planning.moments import due_at, instant
-from aiosched.planning.settle import extend, settle
+from aiosched.planning.settle import extend, settle, settle_all
 from aiosched.planning.verbs import (
     fire,
+    first_slot,
     living,
     modify,
     pause,
@@ -31,6 +32,7 @@ __all__ = [
     "due_at",
     "extend",
     "fire",
+    "first_slot",
     "instant",
     "living",
     "modify",
@@ -40,6 +42,7 @@ __all__ = [
     "resume",
     "schedule",
     "settle",
+    "settle_all",
     "start",
     "stop",
 ]

@@ -8,7 +8,6 @@ from aiosched.enums import Cause, JobState, Outcome, Reason, RowKind
 from aiosched.planning.moments import due_at, instant
 from aiosched.records import (
     Change,
-    Counts,
     Definition,
     LiveRun,
     Pending,
@@ -182,7 +181,7 @@ class Draft:
         value: bytes = b"",
     ) -> None:
         """Write a firing's one final outcome."""
-        row = self._run_row(firing, RowKind(outcome.value), run, reason, value)
+        row = self._run_row(firing, RowKind.from_code(outcome.code), run, reason, value)
         row = replace(row, final=True)
         self.rows.append(row)
         self.add(outcome.value, 1)
@@ -266,7 +265,7 @@ class Draft:
             return None
         state, definition = self.state, self.definition
         if self.sums:
-            state.counts = (state.counts or Counts()).plus(**self.sums)
+            state.counts = state.counts.plus(**self.sums)
         rows, starts = tuple(self.rows), tuple(self.starts)
         state.seq = self.start_seq + len(starts)
         if not state.runs and not state.waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from aiosched.enums import JobState, OnLost, Outcome, Overlap, Reason, RowKind
@@ -10,9 +10,9 @@ from aiosched.planning._draft import Draft
 from aiosched.planning.moments import instant
 from aiosched.planning.retry import backoff, retries
 from aiosched.planning.slots import pass_overlapped
-from aiosched.records import Change, Definition, Ended, LiveRun, Record, State
+from aiosched.records import Change, Definition, Ended, LiveRun, Record, Row, State
 
-__all__ = ["extend", "settle"]
+__all__ = ["extend", "settle", "settle_all"]
 
 
 def settle(
@@ -45,7 +45,10 @@ def settle(
         draft.wait(replace(firing, attempt=attempt, at=now, open=True), first=True)
     elif stays and retries(definition, firing, ended):
         draft.note_attempt(
-            run, RowKind(ended.outcome.value), reason=ended.reason, value=ended.value
+            run,
+            RowKind.from_code(ended.outcome.code),
+            reason=ended.reason,
+            value=ended.value,
         )
         at = now + backoff(definition, firing)
         draft.wait(replace(firing, at=at, open=True), first=True)
@@ -110,3 +113,31 @@ def _count_overlapped(draft: Draft, run: LiveRun, ended: Ended) -> None:
         # Slots after the executor's end were only delayed by the settling.
         until = min(ended.at or draft.now, draft.now)
         pass_overlapped(draft, until, run.fence)
+
+
+def settle_all(
+    record: Record | None,
+    owner: str,
+    ends: Sequence[tuple[int, Ended]],
+    now: int,
+) -> tuple[Change | None, frozenset[int]]:
+    """Close several runs of one job at once.
+
+    Returns:
+        The one change that does it (None: nothing is left to close), and the
+        fences that it closes; the others were stale.
+    """
+    closed: set[int] = set()
+    rows: list[Row] = []
+    last: Change | None = None
+    for fence, ended in ends:
+        if record is None:
+            break
+        change = settle(record.definition, record.state, owner, fence, ended, now)
+        if change is not None:
+            closed.add(fence)
+            rows.extend(change.rows)
+            last, record = change, change.record
+    if last is not None:
+        last.rows = tuple(rows)
+    return last, frozenset(closed)

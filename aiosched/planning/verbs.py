@@ -39,6 +39,7 @@ from aiosched.triggers.date import DateTrigger
 __all__ = [
     "end_pause",
     "fire",
+    "first_slot",
     "living",
     "modify",
     "pause",

@@ -1,0 +1,137 @@
+"""The scheduler that asyncio applications should have had all along.
+
+Any number of processes share one store; each firing is claimed by one of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiosched._api.queries import Health, JobPage, Peer, RunningRun
+from aiosched._engine.events import Event
+from aiosched.abc import Executor, JobStore
+from aiosched.context import Context
+from aiosched.enums import (
+    Cause,
+    Coalesce,
+    JobState,
+    OnConflict,
+    OnLost,
+    Outcome,
+    Overlap,
+    Reason,
+)
+from aiosched.errors import (
+    AioschedError,
+    AlreadyRunningError,
+    ArgumentsError,
+    ConfigurationError,
+    InvalidInputError,
+    JobChangedError,
+    JobError,
+    JobExistsError,
+    JobNotFoundError,
+    RunCancelledError,
+    RunError,
+    RunExpiredError,
+    RunFailedError,
+    RunLostError,
+    RunTimedOutError,
+    SchedulerStateError,
+    StoreConflictError,
+    StoreDataError,
+    StoreError,
+    StoreUnavailableError,
+    TooManyWaitingError,
+    TriggerError,
+    UnknownExecutorError,
+    WaitTimeoutError,
+)
+from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
+from aiosched.scheduler import Scheduler
+from aiosched.stores import MemoryJobStore, open_store
+from aiosched.triggers import (
+    AndTrigger,
+    CalendarIntervalTrigger,
+    CronTrigger,
+    DateTrigger,
+    IntervalTrigger,
+    OrTrigger,
+    Trigger,
+    every,
+)
+
+if TYPE_CHECKING:
+    from aiosched.stores.redis.store import RedisJobStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AioschedError",
+    "AlreadyRunningError",
+    "AndTrigger",
+    "ArgumentsError",
+    "CalendarIntervalTrigger",
+    "Cause",
+    "Coalesce",
+    "ConfigurationError",
+    "Context",
+    "CronTrigger",
+    "DateTrigger",
+    "Event",
+    "Executor",
+    "Firing",
+    "Health",
+    "IntervalTrigger",
+    "InvalidInputError",
+    "Job",
+    "JobChangedError",
+    "JobError",
+    "JobExistsError",
+    "JobNotFoundError",
+    "JobPage",
+    "JobState",
+    "JobStore",
+    "LedgerEntry",
+    "MemoryJobStore",
+    "OnConflict",
+    "OnLost",
+    "OrTrigger",
+    "Outcome",
+    "Overlap",
+    "Peer",
+    "Reason",
+    "RedisJobStore",
+    "Retry",
+    "Run",
+    "RunCancelledError",
+    "RunError",
+    "RunExpiredError",
+    "RunFailedError",
+    "RunLostError",
+    "RunTimedOutError",
+    "RunningRun",
+    "Scheduler",
+    "SchedulerStateError",
+    "StoreConflictError",
+    "StoreDataError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TooManyWaitingError",
+    "Trigger",
+    "TriggerError",
+    "UnknownExecutorError",
+    "WaitTimeoutError",
+    "every",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily, so that who keeps jobs in memory does not import redis.
+    if name == "RedisJobStore":
+        from aiosched.stores.redis.store import RedisJobStore
+
+        return RedisJobStore
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

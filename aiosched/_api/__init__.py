@@ -1,0 +1,1 @@
+"""The public verbs, by subject; :class:`aiosched.Scheduler` puts them together."""

@@ -1,0 +1,261 @@
+"""What the verbs of a scheduler share: its parts, its state, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from aiosched import planning
+from aiosched._engine.engine import Engine
+from aiosched._engine.events import EventBus
+from aiosched.abc import MAX_BATCH, ExecutorInfo, JobStore, Session, shard_of
+from aiosched.clock import Clock, IdSource
+from aiosched.errors import (
+    ConfigurationError,
+    JobError,
+    SchedulerStateError,
+    TriggerError,
+    UnknownExecutorError,
+)
+from aiosched.instants import SECOND
+from aiosched.jobs import Firing, Job
+from aiosched.jobs.conversions import (
+    anchor_of,
+    dated,
+    definition_of,
+    job_of,
+    to_spec,
+)
+from aiosched.records import Change, Definition, Record
+from aiosched.registry import Registered, Registry, dump
+
+__all__ = ["Base", "DecideOne", "job_id_of"]
+
+DecideOne = Callable[[Record | None, int], Change | None]
+_CATALOGUE_AGE = 5 * SECOND
+
+
+def job_id_of(job: Job | Firing | str) -> str:
+    """Return the id that a job, a firing or a text names.
+
+    Raises:
+        ConfigurationError: It is none of these.
+    """
+    if isinstance(job, str):
+        return job
+    if isinstance(job, Job):
+        return job.id
+    if isinstance(job, Firing):
+        return job.job_id
+    raise ConfigurationError(
+        "job", job, "names no job", "give a job's id, a Job, or a Firing"
+    )
+
+
+class Base:
+    """The parts of a scheduler, as its verbs use them."""
+
+    store: JobStore
+    registry: Registry
+    _bus: EventBus
+    _clock: Clock
+    _ids: IdSource
+    _revision: int
+    _max_payload: int
+    _session: Session | None = None
+    _engine: Engine | None = None
+    _closed = False
+    _catalogue: dict[str, ExecutorInfo]
+    _catalogue_at = 0
+
+    # -- state -------------------------------------------------------------
+
+    def _opened(self) -> Session:
+        """Return the session of a started scheduler.
+
+        Raises:
+            SchedulerStateError: It is not started, or closed, or has failed.
+        """
+        if self._closed:
+            message = "the scheduler is closed; build a new one"
+            raise SchedulerStateError(message)
+        if self._session is None or self._engine is None:
+            message = (
+                "the scheduler is not started; await scheduler.start(), "
+                'or use "async with"'
+            )
+            raise SchedulerStateError(message)
+        if self._engine.failure is not None:
+            message = f"the scheduler has failed: {self._engine.failure!r}"
+            raise SchedulerStateError(message) from self._engine.failure
+        return self._session
+
+    def _running_engine(self) -> Engine:
+        self._opened()
+        assert self._engine is not None  # noqa: S101 - _opened has seen to it
+        return self._engine
+
+    # -- one record --------------------------------------------------------
+
+    async def _decide(self, job_id: str, decide: DecideOne) -> Record | None:
+        """Apply a verb to one record.
+
+        Returns:
+            The record as it is now; None if it is (now) gone.
+        """
+        session = self._opened()
+        found: list[Record | None] = [None]
+
+        def one(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+            found[0] = records.get(job_id)
+            change = decide(found[0], now)
+            return {} if change is None else {job_id: change}
+
+        changes = await session.transact([job_id], one)
+        self._committed(changes)
+        change = changes.get(job_id)
+        return found[0] if change is None else change.record
+
+    async def _decide_many(
+        self, job_ids: Iterable[str], decide: Callable[[str], DecideOne]
+    ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
+        """Apply a verb to many records, a transaction per shard and hundred.
+
+        Returns:
+            The records as they are now, and the errors, both by id.
+        """
+        session = self._opened()
+        shards: dict[int, list[str]] = {}
+        for job_id in dict.fromkeys(job_ids):
+            shards.setdefault(shard_of(job_id, session.terms.shards), []).append(job_id)
+        records: dict[str, Record | None] = {}
+        errors: dict[str, JobError] = {}
+        for _, ids in sorted(shards.items()):
+            for first in range(0, len(ids), MAX_BATCH):
+                part = ids[first : first + MAX_BATCH]
+                await self._decide_batch(part, decide, records, errors)
+        return records, errors
+
+    async def _decide_batch(
+        self,
+        ids: list[str],
+        decide: Callable[[str], DecideOne],
+        after: dict[str, Record | None],
+        errors: dict[str, JobError],
+    ) -> None:
+        def all_of(
+            records: Mapping[str, Record | None], now: int
+        ) -> dict[str, Change]:
+            changes: dict[str, Change] = {}
+            for job_id, record in records.items():
+                errors.pop(job_id, None)
+                after[job_id] = record
+                try:
+                    change = decide(job_id)(record, now)
+                except JobError as error:
+                    errors[job_id] = error
+                    continue
+                if change is not None:
+                    changes[job_id] = change
+            return changes
+
+        changes = await self._opened().transact(ids, all_of)
+        self._committed(changes)
+        after.update({job_id: change.record for job_id, change in changes.items()})
+
+    def _committed(self, changes: Mapping[str, Change]) -> None:
+        if self._engine is None or not changes:
+            return
+        shard = shard_of(next(iter(changes)), self._engine.session.terms.shards)
+        self._engine.committed(shard, changes)
+
+    # -- definitions -------------------------------------------------------
+
+    async def _known(
+        self, job: Job, *, allow_unknown: bool
+    ) -> Registered | ExecutorInfo | None:
+        """Return what is known of a job's executor, here or elsewhere.
+
+        Raises:
+            UnknownExecutorError: Nobody has it.
+        """
+        found = self.registry.find(job.target if job.target else job.executor)
+        if found is not None:
+            return found
+        info = await self._advertised(job.executor)
+        if info is None and not allow_unknown:
+            known = {*self.registry.names, *self._catalogue}
+            raise UnknownExecutorError(job.executor, tuple(sorted(known)))
+        return info
+
+    async def _advertised(self, name: str) -> ExecutorInfo | None:
+        session = self._opened()
+        fresh = session.estimate() - self._catalogue_at < _CATALOGUE_AGE
+        if name not in self._catalogue or not fresh:
+            self._catalogue = dict(await session.catalogue())
+            self._catalogue_at = session.estimate()
+        return self._catalogue.get(name)
+
+    async def _definition(
+        self, job: Job, *, allow_unknown: bool = False, declared: int | None = None
+    ) -> Definition:
+        """Check a job against its executor and turn it into a definition.
+
+        Raises:
+            InvalidInputError: Something about it cannot be stored.
+        """
+        known = await self._known(job, allow_unknown=allow_unknown)
+        job = dated(job, self._opened().estimate())
+        arguments = dump(
+            known,
+            job.args,
+            job.kwargs,
+            partial=job.trigger is None and job.keyword is not None,
+            limit=self._max_payload,
+        )
+        name = job.executor
+        if job.target is not None and isinstance(known, Registered):
+            name = known.name
+        queue = known.queue if known is not None else None
+        spec = to_spec(job, queue=queue, declared=declared, executor=name)
+        return definition_of(job, spec, anchor_of(job), arguments)
+
+    def _snapshot(self, record: Record | None, job_id: str) -> Job:
+        if record is None:
+            message = f"the record of {job_id!r} was read and is gone"
+            raise RuntimeError(message)
+        return job_of(record, now=self._opened().estimate())
+
+
+def refuse_silent(definition: Definition, now: int) -> None:
+    """Refuse a trigger that has no fire time any more.
+
+    Raises:
+        TriggerError: Nothing would ever happen.
+    """
+    pinned = planning.pin(definition, now)
+    if pinned.spec.trigger is None or definition.spec.keyword is not None:
+        return
+    if planning.first_slot(pinned, now) is None:
+        trigger: Any = pinned.spec.trigger.with_instant(pinned.anchor)
+        raise TriggerError(
+            "trigger",
+            trigger,
+            "has no fire time from now on",
+            "give it a later end, or a date",
+        )
+
+
+async def gather_pages(
+    fetch: Callable[[str | None], Any],
+) -> list[Record]:
+    """Read a listing to its end."""
+    records: list[Record] = []
+    cursor: str | None = None
+    while True:
+        page = await fetch(cursor)
+        records.extend(page.records)
+        cursor = page.cursor
+        if cursor is None:
+            return records
+

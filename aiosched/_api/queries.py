@@ -1,0 +1,359 @@
+"""The verbs that look: jobs, history, peers, health.  None of them writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiosched import planning
+from aiosched._api.base import Base, job_id_of
+from aiosched.abc import MAX_BATCH, Member
+from aiosched.enums import JobState, RowKind
+from aiosched.errors import ConfigurationError
+from aiosched.instants import SECOND, micros, moment
+from aiosched.jobs import Job, LedgerEntry, entry_of
+from aiosched.jobs.conversions import job_of
+from aiosched.records import Record
+
+__all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
+
+OVERDUE = 5 * SECOND
+"""Beyond its turn, an entry that was not attended makes health red."""
+
+
+class JobPage(list[Job]):
+    """A page of jobs; ``cursor`` fetches the next, and is None on the last."""
+
+    cursor: str | None
+
+    def __init__(self, jobs: Iterable[Job] = (), cursor: str | None = None) -> None:
+        """Hold jobs and the way to the next page."""
+        super().__init__(jobs)
+        self.cursor = cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A scheduler on the same store.
+
+    Attributes:
+        id: Random incarnation id, new at each start.
+        name: What its user calls it; need not be unique.
+        queues: Queues that it serves; None: all.
+        executors: Names of what it can run.
+        claims: Whether it runs jobs; False for clients and while it ends.
+        beat: When it last gave a sign of life, by the store's clock.
+        running: Runs that it had then.
+        me: Whether it is the scheduler that was asked.
+    """
+
+    id: str
+    name: str
+    queues: tuple[str, ...] | None
+    executors: tuple[str, ...]
+    claims: bool
+    beat: datetime
+    running: int
+    me: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRun:
+    """A run that is claimed somewhere.
+
+    Attributes:
+        peer: Incarnation id of the peer that runs it.
+        lease_until: When others take over unless that peer extends it.
+        cancelling: Whether it has been asked to stop.
+    """
+
+    job_id: str
+    key: str
+    peer: str
+    fence: int
+    attempt: int
+    started_at: datetime
+    lease_until: datetime
+    cancelling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a scheduler does its duty, and if not, which.
+
+    Attributes:
+        ok: True if every other thing is as it should be.
+        started: Whether it has been started and not closed.
+        store: Whether the last beat reached the store.
+        lapsed: Whether it has missed its own deadline and claims nothing.
+        services: Service name -> ``ok``, ``down`` or ``stalled``.
+        overdue: Seconds by which the oldest due entry of its own is late.
+        running: Runs that it has.
+        failure: What ended it, or None.
+    """
+
+    ok: bool
+    started: bool
+    store: bool
+    lapsed: bool
+    services: Mapping[str, str]
+    overdue: float
+    running: int
+    failure: str | None = None
+
+
+class Queries(Base):
+    """What can be known about jobs and peers."""
+
+    # -- jobs --------------------------------------------------------------
+
+    async def job_exists(self, job: Job | str) -> bool:
+        """Return whether a job may still run; False once it has finished."""
+        job_id = job_id_of(job)
+        record = (await self._opened().read([job_id])).get(job_id)
+        return record is not None and record.state.status in (
+            JobState.ACTIVE,
+            JobState.PAUSED,
+        )
+
+    async def get_job(self, job: Job | str) -> Job:
+        """Return a job as it is stored now.
+
+        Raises:
+            JobNotFoundError: There is none with that id, or it has finished or
+                been removed (:meth:`state` tells which).
+        """
+        job_id = job_id_of(job)
+        record = (await self._opened().read([job_id])).get(job_id)
+        return self._snapshot(planning.living(record, job_id), job_id)
+
+    async def state(self, job: Job | str) -> JobState:
+        """Tell active, paused, finished and removed jobs from unknown ones.
+
+        What has left the store is told by the ledger, as far back as it goes.
+        """
+        job_id = job_id_of(job)
+        session = self._opened()
+        record = (await session.read([job_id])).get(job_id)
+        if record is not None:
+            return record.state.status
+        rows = await session.ledger(job_id, limit=20)
+        if any(row.kind is RowKind.REMOVED for row in rows):
+            return JobState.REMOVED
+        return JobState.FINISHED if rows else JobState.UNKNOWN
+
+    async def get_jobs(
+        self,
+        *,
+        tag: str | None = None,
+        keyword: str | None = None,
+        executor: str | None = None,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Return a page of the jobs that match every filter given.
+
+        Args:
+            tag: Jobs that carry it.
+            keyword: Jobs that are subscribed to it.
+            executor: Jobs that it does.
+            state: Jobs in it; None: active and paused ones.
+            queue: Jobs that belong to it.
+            limit: How many to gather, 1 to 1,000; a page may have a few more,
+                so that none is lost between pages.
+            cursor: That of the page before; None begins.
+
+        Returns:
+            A list of snapshots whose ``cursor`` leads on.
+
+        Raises:
+            ConfigurationError: A limit or state that there is not.
+        """
+        if not 1 <= limit <= 1000:  # noqa: PLR2004 - the bound is in the docstring
+            raise ConfigurationError(
+                "limit", limit, "is out of range", "give 1 to 1000 and follow cursor"
+            )
+        wanted = _states(state)
+
+        def matches(record: Record) -> bool:
+            spec = record.definition.spec
+            return (
+                record.state.status in wanted
+                and (tag is None or tag in spec.tags)
+                and (keyword is None or keyword == spec.keyword)
+                and (executor is None or executor == spec.executor)
+                and (queue is None or queue == spec.queue)
+            )
+
+        return await self._pages(matches, limit, cursor)
+
+    async def _pages(
+        self, matches: Callable[[Record], bool], limit: int, cursor: str | None
+    ) -> JobPage:
+        session = self._opened()
+        jobs: dict[str, Job] = {}
+        while True:
+            page = await session.list(cursor=cursor, limit=limit)
+            now = session.estimate()
+            for record in page.records:
+                if matches(record):
+                    jobs[record.definition.id] = job_of(record, now=now)
+            cursor = page.cursor
+            if cursor is None or len(jobs) >= limit:
+                return JobPage(jobs.values(), cursor)
+
+    async def running(self) -> list[RunningRun]:
+        """Return the runs that are claimed on any peer now, by job id."""
+        records = await self._busy_records()
+        return [
+            RunningRun(
+                record.definition.id,
+                run.firing.key,
+                run.owner,
+                run.fence,
+                run.firing.attempt,
+                moment(run.started),
+                moment(run.until),
+                bool(run.cancel),
+            )
+            for record in sorted(records, key=lambda r: r.definition.id)
+            for run in record.state.runs
+        ]
+
+    async def _busy_records(self) -> list[Record]:
+        """Return the records to be looked at within the next lease.
+
+        Whatever runs is among them, because a lease end is such a moment.
+        """
+        session = self._opened()
+        engine = self._running_engine()
+        horizon = session.estimate() + session.terms.lease + SECOND
+        keys = [
+            (shard, queue)
+            for queue in engine.membership.queues
+            for shard in range(session.terms.shards)
+        ]
+        ids: list[str] = []
+        limit = MAX_BATCH
+        while keys:
+            more: list[tuple[int, str]] = []
+            for head in await session.agenda(keys, limit=limit):
+                near = [job_id for job_id, at in head.entries if at <= horizon]
+                if len(near) == len(head.entries) and not head.complete:
+                    more.append((head.shard, head.queue))
+                else:
+                    ids.extend(near)
+            keys, limit = more, limit * 8
+        records: list[Record] = []
+        for first in range(0, len(ids), 1000):
+            found = await session.read(ids[first : first + 1000])
+            records.extend(found.values())
+        return records
+
+    # -- history -----------------------------------------------------------
+
+    async def history(
+        self,
+        job: Job | str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[LedgerEntry]:
+        """Return what the ledger says, newest first.
+
+        Args:
+            job: Of this job; None: of all.
+            since: Only what was decided at or after it; an aware datetime.
+            until: Only what was decided at or before it.
+            limit: Most entries to return.
+        """
+        rows = await self._opened().ledger(
+            None if job is None else job_id_of(job),
+            since=_bound("since", since),
+            until=_bound("until", until),
+            limit=limit,
+        )
+        return [entry_of(row) for row in rows]
+
+    # -- peers and health --------------------------------------------------
+
+    async def peers(self) -> list[Peer]:
+        """Return the live peers as of the last beat, this one included."""
+        membership = self._running_engine().membership
+        me = membership.describe().id
+        return [_peer(member, me) for member in membership.members]
+
+    def health(self) -> Health:
+        """Say whether this scheduler does its duty; does no I/O, never raises."""
+        engine = self._engine
+        if engine is None or self._closed:
+            return Health(False, False, False, False, {}, 0.0, 0)
+        services = {
+            service.name: "stalled"
+            if service.stalled()
+            else ("ok" if service.healthy else "down")
+            for service in engine.services()
+        }
+        membership = engine.membership
+        lapsed = membership.lapsed()
+        overdue = 0.0
+        at = engine.heads.next_instant()
+        if at is not None and engine.attender.free() > 0:
+            overdue = max(engine.session.estimate() - at, 0) / SECOND
+        failure = repr(engine.failure) if engine.failure is not None else None
+        fine = all(word == "ok" for word in services.values())
+        ok = fine and not lapsed and failure is None and overdue < OVERDUE / SECOND
+        return Health(
+            ok,
+            True,
+            membership.healthy,
+            lapsed,
+            services,
+            overdue,
+            len(engine.runner.live),
+            failure,
+        )
+
+
+def _peer(member: Member, me: str) -> Peer:
+    return Peer(
+        member.id,
+        member.name,
+        member.queues,
+        member.executors,
+        member.claims,
+        moment(member.beat),
+        member.running,
+        member.id == me,
+    )
+
+
+def _states(state: JobState | str | None) -> frozenset[JobState]:
+    if state is None:
+        return frozenset((JobState.ACTIVE, JobState.PAUSED))
+    try:
+        return frozenset((JobState(str(state)),))
+    except ValueError:
+        raise ConfigurationError(
+            "state",
+            state,
+            "is not known",
+            f"use one of {', '.join(s.value for s in JobState)}",
+        ) from None
+
+
+def _bound(field: str, value: datetime | None) -> int | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ConfigurationError(
+            field,
+            value,
+            "is naive, so it names no instant",
+            "give it a zone: datetime(..., tzinfo=UTC)",
+        )
+    return micros(value)

@@ -1,0 +1,231 @@
+"""The verbs that wait: for a run, for its result, for silence, for events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from aiosched import planning
+from aiosched._api.base import job_id_of
+from aiosched._api.queries import Queries
+from aiosched._engine.events import Event, Handler
+from aiosched.enums import JobState, Outcome
+from aiosched.errors import (
+    ConfigurationError,
+    JobNotFoundError,
+    RunCancelledError,
+    RunError,
+    RunExpiredError,
+    RunFailedError,
+    RunLostError,
+    RunTimedOutError,
+    WaitTimeoutError,
+)
+from aiosched.jobs import Firing, Job, Run, run_of
+from aiosched.records import Record, Row
+from aiosched.rows import unpack_row
+
+__all__ = ["DoneCallback", "Waiting"]
+
+DoneCallback = Callable[[Run], Awaitable[None] | None]
+
+_ERRORS: dict[Outcome, type[RunError]] = {
+    Outcome.FAILED: RunFailedError,
+    Outcome.TIMED_OUT: RunTimedOutError,
+    Outcome.CANCELLED: RunCancelledError,
+    Outcome.LOST: RunLostError,
+    Outcome.EXPIRED: RunExpiredError,
+}
+QUIET = 0.05
+QUIETEST = 0.5
+
+
+class Waiting(Queries):
+    """What can be waited for."""
+
+    async def wait(
+        self,
+        what: Firing | Job | str,
+        *,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - ours names the run
+    ) -> Run:
+        """Wait for a firing's final attempt, wherever it runs.
+
+        Args:
+            what: A firing; or a job, whose next run to end is meant, or its
+                last if it has finished.
+            timeout: How long to wait; None: as long as it takes.
+
+        Returns:
+            The run, whatever its outcome.
+
+        Raises:
+            WaitTimeoutError: It had not ended in time; it goes on.
+            JobNotFoundError: There is no such job, nor a trace of one.
+        """
+        job_id = job_id_of(what)
+        key = what.key if isinstance(what, Firing) else None
+        session = self._opened()
+        completions = self._running_engine().completions
+        waiter = completions.wait(job_id, key, session.estimate())
+        try:
+            if key is None:
+                ended = await self._last(job_id)
+                if ended is not None:
+                    return run_of(ended)
+            async with asyncio.timeout(_seconds(timeout)):
+                return run_of(await self._or_failure(waiter.future))
+        except TimeoutError:
+            message = f"{job_id} had not ended after {timeout} s; it goes on"
+            raise WaitTimeoutError(message) from None
+        finally:
+            completions.leave(waiter)
+
+    async def _or_failure(self, future: asyncio.Future[Row]) -> Row:
+        """Wait for an outcome, unless the scheduler ends before it."""
+        ended = asyncio.ensure_future(self._running_engine().ended())
+        try:
+            await asyncio.wait((future, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not future.done():
+                self._opened()  # says why
+                message = "the scheduler was closed while somebody waited"
+                raise WaitTimeoutError(message)
+            return future.result()
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
+
+    async def _last(self, job_id: str) -> Row | None:
+        """Return the last outcome of a job that has ended for good.
+
+        Raises:
+            JobNotFoundError: There is no such job, nor a trace of one.
+        """
+        session = self._opened()
+        record = (await session.read([job_id])).get(job_id)
+        if record is not None and not _over(record):
+            return None
+        if record is not None and record.state.recent:
+            return unpack_row(record.state.recent[0])
+        rows = await session.ledger(job_id, limit=100)
+        for row in rows:
+            if row.final:
+                return row
+        raise JobNotFoundError(job_id)
+
+    async def result(
+        self,
+        what: Firing | Job | str,
+        *,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - as wait
+    ) -> Any:
+        """Wait for a run and return what its executor returned, from JSON.
+
+        Raises:
+            RunFailedError: The executor raised.
+            RunTimedOutError: It reached its time limit.
+            RunCancelledError: It was cancelled; ``error.run.reason`` says why.
+            RunLostError: Its peer died, and the job may not run again.
+            RunExpiredError: It was not started within its time to live.
+            WaitTimeoutError: It had not ended in time; it goes on.
+            JobNotFoundError: There is no such job, nor a trace of one.
+        """
+        run = await self.wait(what, timeout=timeout)
+        if run.outcome is Outcome.SUCCEEDED:
+            return run.result
+        error = run.error
+        said = f": {error.type}: {error.message}" if error is not None else ""
+        reason = f" ({run.reason.value})" if run.reason else ""
+        word = run.outcome.value if run.outcome is not None else "unknown"
+        kind = _ERRORS[run.outcome] if run.outcome is not None else RunError
+        raise kind(run, f"run {run.run_id} {word}{reason}{said}")
+
+    async def drain(self, *, timeout: timedelta | float | None = None) -> None:  # noqa: ASYNC109
+        """Wait until nothing is due, waits or runs, on any peer.
+
+        Raises:
+            WaitTimeoutError: It was not quiet in time.
+        """
+        session = self._opened()
+        pause = QUIET
+        try:
+            async with asyncio.timeout(_seconds(timeout)):
+                while True:
+                    now = await session.now()
+                    records = await self._busy_records()
+                    if not any(_busy(record, now) for record in records):
+                        return
+                    await self._clock.sleep(pause)
+                    pause = min(pause * 1.5, QUIETEST)
+        except TimeoutError:
+            message = f"something was still due or running after {timeout} s"
+            raise WaitTimeoutError(message) from None
+
+    # -- events ------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[Event]:
+        """Iterate over this peer's events from now on, until it is closed.
+
+        Who does not keep up loses the oldest of 10,000 events.
+        """
+        return self._bus.iterate()
+
+    def on(self, name: str, handler: Handler) -> Callable[[], None]:
+        """Call a function or coroutine function for this peer's events.
+
+        What it raises harms nothing: it becomes a ``callback_failed`` event.
+
+        Args:
+            name: Name of the event, ``*`` for all.
+            handler: Takes the :class:`Event`.
+
+        Returns:
+            A function that ends it; safe to call twice.
+
+        Raises:
+            ConfigurationError: There is no event of that name.
+        """
+        try:
+            return self._bus.on(name, handler)
+        except ValueError as error:
+            raise ConfigurationError(
+                "name", name, "no event is named so", str(error)
+            ) from None
+
+    def add_done_callback(
+        self, callback: DoneCallback, job: Job | str | None = None
+    ) -> Callable[[], None]:
+        """Call back for each final outcome from now on, whichever peer ran it.
+
+        Args:
+            callback: A function or coroutine function that takes the
+                :class:`Run`.  What it raises harms nothing.
+            job: Of this job; None: of all.
+
+        Returns:
+            A function that ends it; safe to call twice.
+        """
+        job_id = None if job is None else job_id_of(job)
+        bus = self._bus
+        completions = self._running_engine().completions
+        return completions.listen(job_id, lambda row: bus.call(callback, run_of(row)))
+
+
+def _seconds(value: timedelta | float | None) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _over(record: Record) -> bool:
+    return record.state.status is JobState.FINISHED
+
+
+def _busy(record: Record, now: int) -> bool:
+    state = record.state
+    if state.runs:
+        return True
+    if state.status is not JobState.ACTIVE:
+        return False
+    at = planning.instant(record.definition, state)
+    return bool(state.waiting) or (at is not None and at <= now)

@@ -1,0 +1,246 @@
+"""The attender: due entries into starts, by one transaction a shard.
+
+Looking makes progress.  Whatever a look finds, the entry afterwards stands at
+another instant, has left the agenda, or is remembered as one that this peer
+cannot act on, so that nobody spins over it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from aiosched import planning
+from aiosched._engine.events import EventBus
+from aiosched._engine.heads import Due, Heads
+from aiosched._engine.membership import Membership
+from aiosched._engine.runner import Runner
+from aiosched.abc import Session
+from aiosched.enums import RowKind
+from aiosched.errors import StoreConflictError, StoreUnavailableError
+from aiosched.instants import SECOND
+from aiosched.records import Change, Record
+
+__all__ = ["Attender"]
+
+log = logging.getLogger("aiosched")
+
+_PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
+_KNOWN = 10_000
+PATIENCE = 60 * SECOND
+"""How long a due firing may lie without a capable peer before an alarm."""
+
+
+class Attender:
+    """Claims for one peer."""
+
+    def __init__(
+        self,
+        session: Session,
+        heads: Heads,
+        membership: Membership,
+        runner: Runner,
+        bus: EventBus,
+        owner: str,
+        can_run: Callable[[str], bool],
+        limit: int,
+    ) -> None:
+        self.session = session
+        self.heads = heads
+        self.membership = membership
+        self.runner = runner
+        self.bus = bus
+        self.owner = owner
+        self.can_run = can_run
+        self.limit = limit
+        self.accepting = True
+        self._reserved = 0
+        self._leases: dict[str, int] = {}
+        self._foreign: OrderedDict[str, str] = OrderedDict()
+
+    # -- capacity ----------------------------------------------------------
+
+    def free(self) -> int:
+        """Return how many more runs this peer takes."""
+        if not self.accepting:
+            return 0
+        return self.limit - len(self.runner.live) - self._reserved
+
+    def reserve(self, count: int) -> None:
+        """Set places aside for claims that are under way."""
+        self._reserved += count
+
+    def release(self, count: int) -> None:
+        """Give them back."""
+        self._reserved -= count
+
+    # -- own leases --------------------------------------------------------
+
+    def mine(self, due: Due) -> bool:
+        """Return whether the entry is only the lease end of an own run."""
+        if due.job_id not in self.runner.live:
+            self._leases.pop(due.job_id, None)
+            return False
+        return self._leases.get(due.job_id) == due.at
+
+    def moved(self, job_id: str, change: Change) -> None:
+        """Take over a commit of this peer's own."""
+        record = change.record
+        if record is None:
+            self._leases.pop(job_id, None)
+            return
+        own = [r.until for r in record.state.runs if r.owner == self.owner]
+        if own and len(own) == len(record.state.runs) and min(own) == change.at:
+            self._leases[job_id] = min(own)
+        else:
+            self._leases.pop(job_id, None)
+
+    # -- attending ---------------------------------------------------------
+
+    async def attend(self, batch: Sequence[Due]) -> None:
+        """Look at due entries of one shard."""
+        look = _Look(self, batch)
+        rank = self.heads.rank(batch[0].key)
+        try:
+            changes = await self.session.transact(
+                [due.job_id for due in batch],
+                look.decide,
+                claim=True,
+                signal=rank != 0,
+            )
+        except (StoreUnavailableError, StoreConflictError):
+            # Nothing is known to be written; what may have been comes back
+            # by itself when its lease ends.
+            self.heads.invalidate({due.key for due in batch})
+            return
+        for due in batch:
+            self._after(due, look, changes.get(due.job_id))
+
+    def _after(self, due: Due, look: _Look, change: Change | None) -> None:
+        if change is not None:
+            self.moved(due.job_id, change)
+            self.heads.update(due.key, due.job_id, change.at)
+            if change.at == due.at:
+                self.heads.again(due, due.at)
+            self._tell(change)
+            for start in change.starts:
+                self.runner.start(start)
+        elif due.job_id in look.held:
+            self.heads.again(due, look.held[due.job_id])
+        elif due.job_id in look.early:
+            # This peer's estimate of the store's clock runs ahead.
+            wait = max(due.at - look.now, 0) + SECOND // 1000
+            self.heads.again(due, self.session.estimate() + wait)
+        elif due.job_id in look.starved:
+            self.heads.again(due, due.at)
+        elif due.job_id in look.idle:
+            self._cannot(due, look.idle[due.job_id])
+        elif due.job_id in look.seen:
+            self.heads.invalidate([due.key])  # somebody else was first
+        else:
+            self.heads.ignore(due.key, due.job_id, due.at)  # unreadable
+
+    def _cannot(self, due: Due, executor: str) -> None:
+        self.heads.ignore(due.key, due.job_id, due.at)
+        self._foreign[due.job_id] = executor
+        if len(self._foreign) > _KNOWN:
+            self._foreign.popitem(last=False)
+        if not any(executor in m.executors for m in self.membership.members):
+            log.warning(
+                "no peer can run %s: the executor %s is not registered anywhere",
+                due.job_id,
+                executor,
+                extra={"action": "unclaimable", "job_id": due.job_id},
+            )
+            self.bus.emit("unclaimable", due.job_id, executor=executor)
+
+    def _tell(self, change: Change) -> None:
+        for row in change.rows:
+            if row.kind in _PASSED:
+                self.bus.emit(
+                    "slots_passed",
+                    row.job_id,
+                    kind=row.kind.value,
+                    count=row.count,
+                    reason=row.reason.value,
+                )
+            elif row.kind is RowKind.LOST:
+                self.bus.emit("run_lost", row.job_id, fence=row.fence)
+
+
+class _Look:
+    """One look at a batch; ``decide`` may be called again, on newer records.
+
+    Attributes:
+        seen: Ids that were there at all.
+        idle: id -> executor, of due jobs that this peer cannot act on.
+        early: Ids that are not due yet by the store's clock.
+        starved: Ids for which the batch had no capacity left.
+        held: id -> instant before which a takeover has to wait.
+    """
+
+    def __init__(self, attender: Attender, batch: Sequence[Due]) -> None:
+        self.attender = attender
+        self.expected = {due.job_id: due.at for due in batch}
+        self.capacity = len(batch)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.seen: set[str] = set()
+        self.idle: dict[str, str] = {}
+        self.early: set[str] = set()
+        self.starved: set[str] = set()
+        self.now = 0
+        self.held: dict[str, int] = {}
+
+    def decide(
+        self, records: Mapping[str, Record | None], now: int
+    ) -> dict[str, Change]:
+        """Attend each record, counting capacity inside this call."""
+        self._clear()
+        self.now = now
+        left = self.capacity
+        changes: dict[str, Change] = {}
+        for job_id, record in records.items():
+            self.seen.add(job_id)
+            change = self._one(job_id, record, now, left)
+            if change is not None:
+                left -= len(change.starts)
+                changes[job_id] = change
+        return changes
+
+    def _one(
+        self, job_id: str, record: Record | None, now: int, left: int
+    ) -> Change | None:
+        if record is None:
+            return Change(None, index_only=True)
+        attender, definition = self.attender, record.definition
+        hold = attender.membership.hold_until
+        if now < hold and any(
+            run.until <= now and run.owner != attender.owner
+            for run in record.state.runs
+        ):
+            self.held[job_id] = hold
+            return None
+        capable = attender.can_run(definition.spec.executor)
+        change = planning.attend(
+            definition,
+            record.state,
+            now,
+            left if capable else 0,
+            attender.owner,
+            attender.session.terms.lease,
+        )
+        if change is not None:
+            return change
+        at = planning.instant(definition, record.state)
+        if at != self.expected[job_id]:
+            return Change(record, at, index_only=True)
+        if at is not None and at > now:
+            self.early.add(job_id)
+        elif capable and left <= 0:
+            self.starved.add(job_id)
+        else:
+            self.idle[job_id] = definition.spec.executor
+        return None

@@ -1,0 +1,203 @@
+"""Completions: who waits for the end of which run, on any peer.
+
+A waiter subscribes to the completions of the job's shard, then looks whether
+the run has ended already, and looks again at each completion, resync and beat.
+The ledger is the answer; the signal only says when to ask it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from aiosched._engine.service import Service
+from aiosched.abc import Session, shard_of
+from aiosched.clock import Clock
+from aiosched.instants import SECOND
+from aiosched.records import Row
+from aiosched.rows import unpack_row
+
+__all__ = ["Completions", "Waiter"]
+
+_SEEN = 10_000
+_ROWS = 200
+SLACK = 5 * SECOND
+"""How far back a callback looks for outcomes when it hears of a job's end."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """Somebody who waits for a final outcome.
+
+    Attributes:
+        key: The firing; None: the next of the job to end.
+        since: Outcomes before this instant are not meant.
+    """
+
+    job_id: str
+    key: str | None
+    since: int
+    shard: int
+    future: asyncio.Future[Row]
+
+    def wants(self, row: Row) -> bool:
+        """Return whether this is the outcome that is waited for."""
+        if row.job_id != self.job_id or not row.final:
+            return False
+        if self.key is None:
+            return row.at >= self.since
+        return row.key == self.key
+
+
+Listener = Callable[[Row], None]
+
+
+class Completions(Service):
+    """Delivers final outcomes to waiters and callbacks."""
+
+    name = "completions"
+
+    def __init__(
+        self, clock: Clock, session: Session, retarget: Callable[[], None]
+    ) -> None:
+        super().__init__(clock)
+        self.session = session
+        self.retarget = retarget
+        self._waiters: set[Waiter] = set()
+        self._listeners: dict[int, tuple[str | None, int, Listener]] = {}
+        self._next = 0
+        self._since = session.estimate()
+        self._asked: set[str] = set()
+        self._all = False
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._confirmed: frozenset[int] = frozenset()
+
+    # -- who waits ---------------------------------------------------------
+
+    def shards(self) -> frozenset[int]:
+        """Return the shards whose completions matter."""
+        wanted = {waiter.shard for waiter in self._waiters}
+        for job_id in self._named():
+            if job_id is None:
+                return frozenset(range(self.session.terms.shards))
+            wanted.add(shard_of(job_id, self.session.terms.shards))
+        return frozenset(wanted)
+
+    def wait(self, job_id: str, key: str | None, since: int) -> Waiter:
+        """Enter a waiter; ``leave`` it when done."""
+        shard = shard_of(job_id, self.session.terms.shards)
+        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(job_id, key, since, shard, future)
+        self._waiters.add(waiter)
+        self.retarget()
+        self._asked.add(job_id)
+        self.wake()
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Stop waiting; safe to call twice."""
+        self._waiters.discard(waiter)
+        self.retarget()
+
+    def listen(self, job_id: str | None, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` for each final outcome from now on; None: any job's.
+
+        Returns:
+            A function that ends it.
+        """
+        number = self._next = self._next + 1
+        self._listeners[number] = (job_id, self.session.estimate(), listener)
+        self.retarget()
+
+        def off() -> None:
+            self._listeners.pop(number, None)
+            self.retarget()
+
+        return off
+
+    # -- what is heard -----------------------------------------------------
+
+    def confirmed(self, shards: frozenset[int]) -> None:
+        """Look again for those whose shard is listened to only now."""
+        new, self._confirmed = shards - self._confirmed, shards
+        self._asked.update(w.job_id for w in self._waiters if w.shard in new)
+        self.wake()
+
+    def hear(self, job_ids: Iterable[str]) -> None:
+        """Take a completion signal."""
+        waited = {waiter.job_id for waiter in self._waiters}
+        named = self._named()
+        for job_id in job_ids:
+            if job_id in waited or job_id in named or None in named:
+                self._asked.add(job_id)
+        if self._asked:
+            self.wake()
+
+    def resync(self) -> None:
+        """Messages may have been lost: look for everybody."""
+        self._all = True
+        self.wake()
+
+    def deliver(self, rows: Iterable[Row]) -> None:
+        """Hand final outcomes on; each reaches a listener once."""
+        for row in rows:
+            if not row.final:
+                continue
+            for waiter in [w for w in self._waiters if w.wants(row)]:
+                if not waiter.future.done():
+                    waiter.future.set_result(row)
+            identity = (row.job_id, row.key)
+            if not self._listeners or identity in self._seen:
+                continue
+            self._seen[identity] = None
+            if len(self._seen) > _SEEN:
+                self._seen.popitem(last=False)
+            for job_id, since, listener in list(self._listeners.values()):
+                if row.at >= since and job_id in (None, row.job_id):
+                    listener(row)
+
+    def _named(self) -> set[str | None]:
+        return {job_id for job_id, _, _ in self._listeners.values()}
+
+    # -- the loop ----------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look for outcomes whenever there is a reason to."""
+        interval = self.session.terms.beat / SECOND
+        while True:
+            if not self._asked and not self._all:
+                waiting = bool(self._waiters)
+                if not await self.doze(interval if waiting else 3600.0) and waiting:
+                    self._asked.update(w.job_id for w in self._waiters)
+            everything, asked = self._all, set(self._asked)
+            if everything:
+                asked.update(w.job_id for w in self._waiters)
+                asked.update(j for j in self._named() if j is not None)
+            for job_id in sorted(asked):
+                self.deliver(await self.look(job_id))
+            if everything and None in self._named():
+                since = self._since - SLACK
+                self.deliver(
+                    reversed(await self.session.ledger(since=since, limit=_ROWS))
+                )
+            self._since = self.session.estimate()
+            self._asked -= asked
+            self._all = self._all and not everything
+            self.alive()
+
+    async def look(self, job_id: str) -> list[Row]:
+        """Return the job's recent final outcomes, oldest first."""
+        found: dict[str, Row] = {}
+        record = (await self.session.read([job_id])).get(job_id)
+        if record is not None:
+            for line in record.state.recent:
+                row = unpack_row(line)
+                found[row.key] = row
+        wanted = {w.key for w in self._waiters if w.job_id == job_id and w.key}
+        if record is None or wanted - found.keys():
+            for row in await self.session.ledger(job_id, limit=_ROWS):
+                if row.final:
+                    found.setdefault(row.key, row)
+        return sorted(found.values(), key=lambda row: row.at)

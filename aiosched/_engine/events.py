@@ -1,0 +1,163 @@
+"""Facts of one peer, told to whoever listens: logs, metrics, callbacks, tests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+__all__ = ["EVENTS", "Event", "EventBus", "Handler"]
+
+log = logging.getLogger("aiosched")
+
+EVENTS = frozenset(
+    {
+        "blocked",  # user code held the loop: seconds
+        "callback_failed",  # a listener raised: error
+        "data_lost",  # the store's data set is another one: epoch
+        "fenced",  # an outcome came too late: job_id, fence
+        "job_modified",
+        "job_paused",
+        "job_removed",
+        "job_resumed",
+        "job_scheduled",
+        "job_stopped",
+        "lapsed",  # this peer missed its own deadline: seconds
+        "peer_joined",
+        "peer_left",
+        "run_ended",  # job_id, run
+        "run_lost",  # a lease was taken over or given up: job_id, fence
+        "run_started",  # job_id, fence, lateness (seconds)
+        "service_failed",
+        "slots_passed",  # job_id, kind, count, reason
+        "store_down",
+        "store_up",
+        "unclaimable",  # no capable peer: job_id, executor
+        "uncooperative",  # a cancelled run does not end: job_id, fence
+        "unreadable",  # data that cannot be read: key, problem
+    }
+)
+
+_BACKLOG = 10_000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened on this peer.
+
+    Attributes:
+        name: One of :data:`EVENTS`.
+        at: The store's instant as this peer knew it, in microseconds.
+        job_id: The job concerned, or None.
+        data: What else there is to say; keys are listed with the names.
+    """
+
+    name: str
+    at: int
+    job_id: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Event], Awaitable[None] | None]
+
+
+class EventBus:
+    """Fans events out to handlers and iterators; none of them can harm a run."""
+
+    def __init__(self, estimate: Callable[[], int]) -> None:
+        self._estimate = estimate
+        self._handlers: dict[str, list[Handler]] = {}
+        self._queues: set[asyncio.Queue[Event | None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def on(self, name: str, handler: Handler) -> Callable[[], None]:
+        """Call ``handler`` for each event of that name, ``*`` for all.
+
+        Returns:
+            A function that ends it; safe to call twice.
+
+        Raises:
+            ValueError: There is no event of that name.
+        """
+        if name != "*" and name not in EVENTS:
+            message = f"no event is named {name!r}; they are {sorted(EVENTS)}"
+            raise ValueError(message)
+        handlers = self._handlers.setdefault(name, [])
+        handlers.append(handler)
+
+        def off() -> None:
+            if handler in handlers:
+                handlers.remove(handler)
+
+        return off
+
+    def emit(self, name: str, job_id: str | None = None, **data: Any) -> None:
+        """Tell everybody; never raises and never waits."""
+        event = Event(name, self._estimate(), job_id, data)
+        for queue in self._queues:
+            if queue.full():
+                # A listener that does not listen must not fill the memory.
+                queue.get_nowait()
+            queue.put_nowait(event)
+        for handler in (*self._handlers.get(name, ()), *self._handlers.get("*", ())):
+            self.call(handler, event)
+
+    def call(self, handler: Callable[[T], Awaitable[None] | None], fact: T) -> None:
+        """Call somebody's function or coroutine function; contain what it raises."""
+        try:
+            answer = handler(fact)
+        except Exception as error:
+            self._failed(handler, error)
+            return
+        if answer is not None:
+            task = asyncio.ensure_future(self._await(handler, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _await(self, handler: Callable[..., Any], answer: Awaitable[None]) -> None:
+        try:
+            await answer
+        except Exception as error:
+            self._failed(handler, error)
+
+    def _failed(self, handler: Callable[..., Any], error: Exception) -> None:
+        log.error(
+            "a listener raised %s",
+            type(error).__name__,
+            exc_info=error,
+            extra={"action": "callback_failed"},
+        )
+        event = Event(
+            "callback_failed", self._estimate(), None, {"error": error, "of": handler}
+        )
+        for queue in self._queues:
+            if not queue.full():
+                queue.put_nowait(event)
+
+    async def iterate(self) -> AsyncIterator[Event]:
+        """Yield events from now on, until the scheduler is closed."""
+        if self._closed:
+            return
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(_BACKLOG)
+        self._queues.add(queue)
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._queues.discard(queue)
+
+    async def close(self) -> None:
+        """End the iterators and wait for handlers that are under way."""
+        self._closed = True
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        for task in self._tasks:
+            task.cancel()

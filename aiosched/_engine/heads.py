@@ -1,0 +1,217 @@
+"""What a peer knows of the agendas it looks after: the first entries of each.
+
+Kept in step by reading, by signals and by the peer's own commits; never the
+truth, only the reason to look.  An entry is acted on at its instant plus the
+peer's rank in the agenda's order times the steal delay, so that peers stand in
+for each other without racing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from aiosched.abc import MAX_BATCH
+from aiosched.abc import Head as Reading
+
+__all__ = ["Due", "Heads", "Key"]
+
+Key = tuple[int, str]
+"""Shard and queue: the name of one agenda."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry whose time has come for this peer."""
+
+    key: Key
+    job_id: str
+    at: int
+
+
+@dataclass(slots=True)
+class _Head:
+    rank: int
+    entries: dict[str, int] = field(default_factory=dict)
+    horizon: int | None = None
+    """Entries beyond it may be missing; None: all are here."""
+    passed: dict[str, int] = field(default_factory=dict)
+    """(id, instant) of entries that this peer cannot act on."""
+    rev: int = -1
+    read_at: int = 0
+    stale: bool = True
+
+
+class Heads:
+    """The agendas of one peer, and one heap over all their entries."""
+
+    def __init__(self, steal_delay: int) -> None:
+        self._steal = steal_delay
+        self._heads: dict[Key, _Head] = {}
+        self._heap: list[tuple[int, str, Key, int]] = []
+
+    # -- which agendas -----------------------------------------------------
+
+    def assign(self, ranks: Mapping[Key, int]) -> None:
+        """Look after exactly these agendas, with these ranks."""
+        changed = False
+        for key in [key for key in self._heads if key not in ranks]:
+            del self._heads[key]
+            changed = True
+        for key, rank in ranks.items():
+            head = self._heads.get(key)
+            if head is None:
+                self._heads[key] = _Head(rank)
+            elif head.rank != rank:
+                head.rank = rank
+                # What it cannot act on may have been a matter of rank.
+                head.passed.clear()
+                head.stale = True
+                changed = True
+        if changed:
+            self._rebuild()
+
+    def rank(self, key: Key) -> int | None:
+        """Return the peer's rank in an agenda; None: it does not look at it."""
+        head = self._heads.get(key)
+        return None if head is None else head.rank
+
+    def ranks(self) -> dict[Key, int]:
+        """Return every agenda that is looked after, with its rank."""
+        return {key: head.rank for key, head in self._heads.items()}
+
+    # -- reading -----------------------------------------------------------
+
+    def invalidate(self, keys: Iterable[Key] | None = None) -> None:
+        """Read these agendas again before acting on them; None: all."""
+        for key in self._heads if keys is None else keys:
+            head = self._heads.get(key)
+            if head is not None:
+                head.stale = True
+
+    def revs(self, revs: Mapping[int, int]) -> None:
+        """Compare change counters; agendas of a shard that moved are stale."""
+        for (shard, _), head in self._heads.items():
+            if shard in revs and revs[shard] != head.rev:
+                head.stale = True
+
+    def stale(self) -> list[Key]:
+        """Return the agendas to be read, sorted."""
+        return sorted(key for key, head in self._heads.items() if head.stale)
+
+    def limit(self, keys: Iterable[Key]) -> int:
+        """Return how many entries to read so as to see past the unactable."""
+        blocked = max((len(self._heads[key].passed) for key in keys), default=0)
+        return MAX_BATCH + blocked
+
+    def load(self, reading: Reading, asked: int) -> None:
+        """Take over what was read; ``asked`` is when the reading began."""
+        key = (reading.shard, reading.queue)
+        head = self._heads.get(key)
+        if head is None:
+            return
+        head.entries = dict(reading.entries)
+        head.rev = reading.rev
+        head.read_at = asked
+        head.stale = False
+        head.horizon = None
+        if not reading.complete and reading.entries:
+            head.horizon = reading.entries[-1][1]
+        head.passed = {
+            job_id: at
+            for job_id, at in head.passed.items()
+            if head.entries.get(job_id) == at
+        }
+        for job_id, at in reading.entries:
+            self._push(key, head, job_id, at)
+
+    def update(self, key: Key, job_id: str, at: int | None) -> None:
+        """Note that an entry has moved; None: it left the agenda."""
+        head = self._heads.get(key)
+        if head is None:
+            return
+        if at is None or (head.horizon is not None and at > head.horizon):
+            if head.entries.pop(job_id, None) is not None and not head.entries:
+                # All that was read has gone; what lies beyond is unknown.
+                head.stale = head.stale or head.horizon is not None
+            return
+        if head.entries.get(job_id) != at:
+            head.entries[job_id] = at
+            self._push(key, head, job_id, at)
+
+    # -- acting ------------------------------------------------------------
+
+    def ignore(self, key: Key, job_id: str, at: int) -> None:
+        """Do not look at this entry again while it stands at this instant."""
+        head = self._heads.get(key)
+        if head is not None:
+            head.passed[job_id] = at
+
+    def again(self, due: Due, when: int) -> None:
+        """Look at an entry again, at ``when`` rather than now."""
+        head = self._heads.get(due.key)
+        if head is not None and head.entries.get(due.job_id) == due.at:
+            heapq.heappush(self._heap, (when, due.job_id, due.key, due.at))
+
+    def pop_due(self, now: int, limit: int) -> list[Due]:
+        """Take out the entries whose time has come, earliest first."""
+        due: dict[tuple[Key, str], Due] = {}
+        while self._heap and self._heap[0][0] <= now and len(due) < limit:
+            _, job_id, key, at = heapq.heappop(self._heap)
+            if self._valid(key, job_id, at):
+                due[key, job_id] = Due(key, job_id, at)
+        return list(due.values())
+
+    def confirmed(self, due: Due) -> bool:
+        """Return whether the entry is known to be still there.
+
+        An owner's commits send no signal, so a backup reads again before it
+        acts on what seems overdue.
+        """
+        head = self._heads[due.key]
+        return not head.rank or head.read_at >= due.at + head.rank * self._steal
+
+    def next_instant(self) -> int | None:
+        """Return when the earliest entry is to be acted on."""
+        while self._heap:
+            when, job_id, key, at = self._heap[0]
+            if self._valid(key, job_id, at):
+                return when
+            heapq.heappop(self._heap)
+        return None
+
+    def forget(self) -> None:
+        """Let this peer try again what it could not act on."""
+        for head in self._heads.values():
+            if head.passed:
+                head.passed.clear()
+                head.stale = True
+
+    def __len__(self) -> int:
+        """Return how many entries are known."""
+        return sum(len(head.entries) for head in self._heads.values())
+
+    def _valid(self, key: Key, job_id: str, at: int) -> bool:
+        head = self._heads.get(key)
+        return (
+            head is not None
+            and head.entries.get(job_id) == at
+            and head.passed.get(job_id) != at
+        )
+
+    def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
+        if head.passed.get(job_id) != at:
+            when = at + head.rank * self._steal
+            heapq.heappush(self._heap, (when, job_id, key, at))
+        if len(self._heap) > 64 and len(self._heap) > 4 * len(self):
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._heap = [
+            (at + head.rank * self._steal, job_id, key, at)
+            for key, head in self._heads.items()
+            for job_id, at in head.entries.items()
+            if head.passed.get(job_id) != at
+        ]
+        heapq.heapify(self._heap)

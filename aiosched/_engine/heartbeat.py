@@ -1,0 +1,163 @@
+"""The heartbeat: leases of this peer's runs, extended at a third of their length.
+
+The store is authoritative: a run is cancelled as lost only when the record
+shows that its fence is gone, however late this peer is.  The answer to an
+extension also says which runs somebody wants stopped, so a lost signal costs a
+third of a lease and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from aiosched import planning
+from aiosched._engine.live import Live
+from aiosched._engine.runner import Runner
+from aiosched._engine.service import Service
+from aiosched.abc import MAX_BATCH, Session
+from aiosched.clock import Clock
+from aiosched.enums import Reason
+from aiosched.errors import StoreConflictError
+from aiosched.instants import SECOND
+from aiosched.records import Change, Record
+
+__all__ = ["Heartbeat", "batches", "extension"]
+
+Decide = Callable[[Mapping[str, Record | None], int], Mapping[str, Change]]
+
+
+def extension(owner: str, fences: Mapping[str, frozenset[int]], lease: int) -> Decide:
+    """Build the decision that extends the leases of one peer's runs."""
+
+    def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+        changes: dict[str, Change] = {}
+        for job_id, record in records.items():
+            if record is None:
+                continue
+            change = planning.extend(
+                record.definition, record.state, owner, fences[job_id], now, lease
+            )
+            if change is not None:
+                changes[job_id] = change
+        return changes
+
+    return decide
+
+
+def batches(
+    runs: Iterable[tuple[int, str, int]],
+) -> list[tuple[int, dict[str, frozenset[int]]]]:
+    """Group (shard, job id, fence) into transactions of one shard each."""
+    shards: dict[int, dict[str, set[int]]] = {}
+    for shard, job_id, fence in runs:
+        shards.setdefault(shard, {}).setdefault(job_id, set()).add(fence)
+    grouped: list[tuple[int, dict[str, frozenset[int]]]] = []
+    for shard, jobs in sorted(shards.items()):
+        ids = list(jobs)
+        for first in range(0, len(ids), MAX_BATCH):
+            part = ids[first : first + MAX_BATCH]
+            grouped.append((shard, {job_id: frozenset(jobs[job_id]) for job_id in part}))
+    return grouped
+
+
+class Heartbeat(Service):
+    """Extends leases and hears which runs are to stop."""
+
+    name = "heartbeat"
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: Session,
+        runner: Runner,
+        owner: str,
+        owns: Callable[[Live], bool],
+        moved: Callable[[Mapping[str, Change], int], None],
+        lost: Callable[[Live], None],
+        late: Callable[[float], None],
+    ) -> None:
+        super().__init__(clock)
+        self.session = session
+        self.runner = runner
+        self.owner = owner
+        self.owns = owns
+        self.moved = moved
+        self.lost = lost
+        self.late = late
+        self.lease = session.terms.lease
+        self.interval = self.lease / SECOND / 3
+        self.patience = 2 * self.interval + 1
+        self._urgent: set[str] = set()
+
+    def check(self, job_ids: Iterable[str]) -> None:
+        """Ask the store at once about the runs of these jobs."""
+        here = [job_id for job_id in job_ids if job_id in self.runner.live]
+        if here:
+            self._urgent.update(here)
+            self.wake()
+
+    def check_all(self) -> None:
+        """Ask the store at once about every run."""
+        self.check({live.job_id for live in self.runner.live})
+
+    async def run(self) -> None:
+        """Extend for ever."""
+        due = self.clock.monotonic() + self.interval
+        while True:
+            left = due - self.clock.monotonic()
+            if left > 0 and not self._urgent:
+                await self.doze(left)
+            if self._urgent:
+                # Taken out only when the store has answered, so that an
+                # outage in between does not lose the question.
+                urgent = frozenset(self._urgent)
+                await self.extend(
+                    [live for job_id in urgent for live in self.runner.live.of(job_id)]
+                )
+                self._urgent -= urgent
+            behind = self.clock.monotonic() - due
+            if behind > self.interval:
+                self.late(behind)
+            if behind >= 0:
+                await self.extend(list(self.runner.live))
+                self.runner.report_uncooperative()
+                due = self.clock.monotonic() + self.interval
+            self.alive()
+
+    async def extend(self, runs: Sequence[Live]) -> None:
+        """Extend the leases of some runs.
+
+        Raises:
+            StoreUnavailableError: Some may not have been extended.
+        """
+        grouped = batches((live.shard, live.job_id, live.fence) for live in runs)
+        by_fence = {(live.job_id, live.fence): live for live in runs}
+        for shard, fences in grouped:
+            decide = extension(self.owner, fences, self.lease)
+            any_run = next(live for live in runs if live.shard == shard)
+            try:
+                changes = await self.session.transact(
+                    list(fences), decide, signal=not self.owns(any_run)
+                )
+            except StoreConflictError:
+                continue  # a third of the lease is gone; there are two more tries
+            self.moved(changes, shard)
+            self._answer(fences, changes, by_fence)
+
+    def _answer(
+        self,
+        fences: Mapping[str, frozenset[int]],
+        changes: Mapping[str, Change],
+        by_fence: Mapping[tuple[str, int], Live],
+    ) -> None:
+        for job_id, asked in fences.items():
+            change = changes.get(job_id)
+            held: Mapping[int, Reason] = change.answer if change is not None else {}
+            for fence in sorted(asked):
+                live = by_fence[job_id, fence]
+                if live.ended:
+                    continue  # being settled: the fence may be gone rightly
+                if fence not in held:
+                    self.lost(live)
+                elif held[fence] is not Reason.NONE:
+                    self.runner.cancel(live, held[fence])

@@ -1,0 +1,138 @@
+"""The lifeline: leases of runs whose event loop is blocked by user code.
+
+A coroutine that computes for a minute without awaiting stops every loop of its
+peer, the heartbeat included.  This one lives elsewhere (in production on a
+loop of its own in a thread, over a connection of its own; in simulation as a
+task of another node) and extends the leases while the heartbeat is silent, up
+to ``BOUND`` leases, so that two peers do not hand a blocking job to each other
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor as FutureExecutor
+from dataclasses import dataclass
+
+from aiosched._engine.heartbeat import batches, extension
+from aiosched.abc import Session
+from aiosched.clock import Clock
+from aiosched.errors import StoreError
+from aiosched.instants import SECOND
+
+__all__ = ["BOUND", "Lifeline", "LifelineThread", "Pulsebeat"]
+
+log = logging.getLogger("aiosched")
+
+BOUND = 40
+"""Leases for which a silent heartbeat is stood in for; then the peer is given up."""
+
+
+@dataclass(slots=True)
+class Pulsebeat:
+    """What the loop and its lifeline share; each field has one writer.
+
+    Attributes:
+        runs: (shard, job id, fence) of the live runs, replaced as a whole.
+        seen: Monotonic second of the heartbeat's last sign of life.
+        stood_in: Monotonic second since which the lifeline has stood in, or
+            None while the heartbeat is alive.
+    """
+
+    runs: tuple[tuple[int, str, int], ...] = ()
+    seen: float = 0.0
+    stood_in: float | None = None
+
+
+class Lifeline:
+    """Extends leases while the heartbeat is silent."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        connect: Callable[[], Awaitable[Session]],
+        owner: str,
+        lease: int,
+        pulse: Pulsebeat,
+        snapshot: Callable[[], tuple[tuple[int, str, int], ...]],
+    ) -> None:
+        self.clock = clock
+        self.connect = connect
+        self.owner = owner
+        self.lease = lease
+        self.pulse = pulse
+        self.snapshot = snapshot
+        self._session: Session | None = None
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        interval = self.lease / SECOND / 3
+        try:
+            while True:
+                await self.clock.sleep(interval / 2)
+                silent = self.clock.monotonic() - self.pulse.seen
+                if silent < interval * 1.2:
+                    self.pulse.stood_in = None
+                    continue
+                if silent > BOUND * self.lease / SECOND:
+                    continue
+                if self.pulse.stood_in is None:
+                    self.pulse.stood_in = self.clock.monotonic()
+                await self._extend()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+
+    async def _extend(self) -> None:
+        try:
+            runs = self.snapshot()
+            if not runs:
+                return
+            if self._session is None:
+                self._session = await self.connect()
+            for _, fences in batches(runs):
+                decide = extension(self.owner, fences, self.lease)
+                await self._session.transact(list(fences), decide)
+        except (StoreError, RuntimeError) as error:
+            # Tried again at the next turn, and the heartbeat may be back.
+            log.warning("the lifeline could not extend: %s", error)
+
+
+class LifelineThread:
+    """A lifeline on a loop of its own, in a daemon thread."""
+
+    def __init__(self, lifeline: Lifeline, name: str) -> None:
+        self._lifeline = lifeline
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+        self._ready.wait(5)
+
+    def _main(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._ready.set()
+        try:
+            await self._lifeline.run()
+        except asyncio.CancelledError:
+            return
+
+    async def stop(self, threads: FutureExecutor) -> None:
+        """End it and wait until its connection is closed."""
+        loop, task = self._loop, self._task
+        if loop is None or task is None or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(task.cancel)
+        waiting = asyncio.get_running_loop()
+        await waiting.run_in_executor(threads, self._thread.join, 2.0)

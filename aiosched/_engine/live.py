@@ -1,0 +1,116 @@
+"""The runs of this peer, from claim to settlement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from aiosched.context import Context
+from aiosched.enums import Reason
+from aiosched.records import Start
+
+__all__ = ["Live", "LiveRuns"]
+
+
+class Live:
+    """One claimed run on this peer.
+
+    Attributes:
+        reason: Why it is to stop; ``Reason.NONE`` while it is not.
+        entered: Whether the executor has been entered.
+        ended: Whether its outcome is known and only has to be settled.
+        task: The task that runs it, once there is one.
+    """
+
+    __slots__ = (
+        "cancelled_at",
+        "context",
+        "ended",
+        "entered",
+        "on_cancel",
+        "queue",
+        "reason",
+        "reported",
+        "shard",
+        "start",
+        "started_at",
+        "task",
+        "threaded",
+    )
+
+    def __init__(self, start: Start, shard: int, context: Context, now: float) -> None:
+        self.start = start
+        self.shard = shard
+        self.queue = start.definition.spec.queue
+        self.context = context
+        self.reason = Reason.NONE
+        self.entered = False
+        self.ended = False
+        self.threaded = False
+        self.reported = False
+        self.started_at = now
+        self.cancelled_at = 0.0
+        self.task: asyncio.Task[None] | None = None
+        self.on_cancel: Callable[[], None] | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job."""
+        return self.start.definition.id
+
+    @property
+    def fence(self) -> int:
+        """The token of the claim."""
+        return self.start.run.fence
+
+    def cancel(self, reason: Reason, now: float) -> bool:
+        """Ask the run to stop; return whether it had not been asked before."""
+        if self.ended or self.reason is not Reason.NONE:
+            return False
+        self.reason = reason
+        self.cancelled_at = now
+        self.context._cancel(reason)  # noqa: SLF001 - the runner's own door
+        if self.on_cancel is not None:
+            self.on_cancel()
+        return True
+
+
+class LiveRuns:
+    """All claimed runs of this peer, by job and fence."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, dict[int, Live]] = {}
+        self._count = 0
+
+    def add(self, live: Live) -> None:
+        """Enter a run."""
+        self._runs.setdefault(live.job_id, {})[live.fence] = live
+        self._count += 1
+
+    def discard(self, live: Live) -> None:
+        """Take a run out; safe to call twice."""
+        runs = self._runs.get(live.job_id)
+        if runs is not None and runs.pop(live.fence, None) is not None:
+            self._count -= 1
+            if not runs:
+                del self._runs[live.job_id]
+
+    def of(self, job_id: str) -> tuple[Live, ...]:
+        """Return the runs of one job."""
+        return tuple(self._runs.get(job_id, {}).values())
+
+    def __contains__(self, job_id: object) -> bool:
+        """Return whether a job runs here."""
+        return job_id in self._runs
+
+    def __len__(self) -> int:
+        """Return how many runs there are."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Live]:
+        """Iterate over a copy, in the order of their claims per job."""
+        return iter([live for runs in self._runs.values() for live in runs.values()])
+
+    def shards(self) -> frozenset[int]:
+        """Return the shards in which something runs."""
+        return frozenset(live.shard for live in self)

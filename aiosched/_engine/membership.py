@@ -1,0 +1,197 @@
+"""Membership: this peer's beat, and which agendas it looks after.
+
+Ownership decides who looks first, never whether a firing runs once.  Every
+agenda has one rendezvous order over the live peers that serve its queue (each
+peer ranks by the hash of its own id, so that a peer that comes or goes moves
+only its own share).  The peers up to ``DEPTH`` stand in for those before them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from aiosched._engine.events import EventBus
+from aiosched._engine.heads import Heads, Key
+from aiosched._engine.service import Service
+from aiosched.abc import Beat, Member, Pulse, Session
+from aiosched.clock import Clock
+from aiosched.errors import StoreUnavailableError
+from aiosched.instants import SECOND
+
+__all__ = ["DEPTH", "Membership", "ranks_of"]
+
+DEPTH = 4
+"""Peers of rank 0 to so many keep an agenda's head; with more dead at once its
+entries wait for the member timeout."""
+
+CANARIES = 3
+"""Own beats that may go unheard before the subscription is made anew."""
+
+
+def _weight(member_id: str, key: Key) -> bytes:
+    text = f"{member_id}\n{key[0]}\n{key[1]}"
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def order(members: Sequence[Member], key: Key) -> list[Member]:
+    """Return the members that serve an agenda, first the one that looks first."""
+    queue = key[1]
+    serving = [m for m in members if m.claims and (m.queues is None or queue in m.queues)]
+    return sorted(serving, key=lambda m: _weight(m.id, key), reverse=True)
+
+
+def ranks_of(
+    member_id: str, members: Sequence[Member], keys: Iterable[Key]
+) -> dict[Key, int]:
+    """Return the agendas that a member looks after, with its rank in each."""
+    ranks: dict[Key, int] = {}
+    for key in keys:
+        for rank, member in enumerate(order(members, key)):
+            if member.id == member_id:
+                if rank <= DEPTH or _differ(members):
+                    ranks[key] = rank
+                break
+    return ranks
+
+
+def _differ(members: Sequence[Member]) -> bool:
+    # Where peers can do different things, the one that can may be the last.
+    return len({m.executors for m in members if m.claims}) > 1
+
+
+@dataclass(slots=True)
+class Hooks:
+    """Whom the membership tells what it has learned."""
+
+    assigned: Callable[[], None]
+    lost_data: Callable[[str], None]
+    deaf: Callable[[], None]
+    back: Callable[[], None]
+
+
+class Membership(Service):
+    """Beats, and knows the peers."""
+
+    name = "membership"
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: Session,
+        heads: Heads,
+        bus: EventBus,
+        describe: Callable[[], Member],
+        hooks: Hooks,
+    ) -> None:
+        super().__init__(clock)
+        self.session = session
+        self.heads = heads
+        self.bus = bus
+        self.describe = describe
+        self.hooks = hooks
+        self.members: tuple[Member, ...] = ()
+        self.queues: tuple[str, ...] = ()
+        self.epoch = ""
+        self.beat_at = clock.monotonic()
+        self.hold_until = 0
+        self.unheard = 0
+        self._down = False
+        terms = session.terms
+        self.interval = terms.beat / SECOND
+        self.deadline = terms.member_timeout / SECOND
+        self.patience = 2 * self.interval + 1
+
+    # -- what others ask ---------------------------------------------------
+
+    def lapsed(self) -> bool:
+        """Return whether this peer has missed its own deadline.
+
+        Others may have taken over what it held; until it has beaten again it
+        claims nothing.
+        """
+        return self._down or self.clock.monotonic() - self.beat_at > self.deadline
+
+    def heard(self, member_id: str) -> None:
+        """Note a canary: the subscription is alive."""
+        if member_id == self.describe().id:
+            self.unheard = 0
+
+    def learn_queue(self, queue: str) -> None:
+        """Look after a queue before the next beat tells of it."""
+        if queue not in self.queues:
+            self.queues = tuple(sorted({*self.queues, queue}))
+            self._assign()
+
+    # -- the loop ----------------------------------------------------------
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        while True:
+            await self.beat()
+            await self.doze(self.interval)
+
+    async def beat(self) -> None:
+        """Beat once and act on the answer.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        member = self.describe()
+        shards = tuple(range(self.session.terms.shards)) if member.claims else ()
+        sent = self.clock.monotonic()
+        lapsed = self.lapsed()
+        try:
+            pulse = await self.session.beat(Beat(member, member.id, shards))
+        except StoreUnavailableError:
+            self._down = True
+            raise
+        if lapsed:
+            self._return(sent, pulse)
+        self._down = False
+        self.beat_at = sent
+        self.alive()
+        self._take(pulse, member)
+
+    def _return(self, sent: float, pulse: Pulse) -> None:
+        """Hold back takeovers for a beat, so that live holders extend first."""
+        self.hold_until = pulse.now + self.session.terms.beat
+        self.bus.emit("lapsed", seconds=round(sent - self.beat_at, 3))
+        self.heads.invalidate()
+        self.hooks.back()
+
+    def _take(self, pulse: Pulse, me: Member) -> None:
+        before = {m.id: m for m in self.members}
+        now = {m.id: m for m in pulse.members}
+        for member_id in sorted(now.keys() - before.keys() - {me.id}):
+            self.bus.emit("peer_joined", peer=member_id, name=now[member_id].name)
+        for member_id in sorted(before.keys() - now.keys() - {me.id}):
+            self.bus.emit("peer_left", peer=member_id, name=before[member_id].name)
+        if self.epoch and pulse.epoch != self.epoch:
+            self.hooks.lost_data(pulse.epoch)
+        self.epoch = pulse.epoch
+        others = tuple(m for m in pulse.members if m.id != me.id)
+        mine = replace(me, beat=pulse.now)
+        self.members = tuple(sorted((*others, mine), key=lambda m: m.id))
+        self.queues = tuple(sorted({*pulse.queues, *self.queues}))
+        self._assign()
+        self.heads.revs(pulse.revs)
+        self.unheard += 1
+        if self.unheard > CANARIES:
+            self.unheard = 0
+            self.hooks.deaf()
+
+    def _assign(self) -> None:
+        me = self.describe()
+        if not me.claims:
+            self.heads.assign({})
+        else:
+            shards = range(self.session.terms.shards)
+            keys = [(shard, queue) for queue in self.queues for shard in shards]
+            self.heads.assign(ranks_of(me.id, self.members, keys))
+        self.hooks.assigned()
+
+    async def leave(self) -> None:
+        """Tell the others that this peer goes."""
+        await self.session.beat(Beat(None, self.describe().id))

@@ -1,0 +1,223 @@
+"""The runner: one claim, from its start to the value that describes its end.
+
+An executor's exception never leaves this room: it becomes an ``Ended``.  One
+run is one task; the settling of its outcome is somebody else's duty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor as FutureExecutor
+from typing import Any
+
+from aiosched._engine.events import EventBus
+from aiosched._engine.live import Live, LiveRuns
+from aiosched.abc import shard_of
+from aiosched.clock import Clock
+from aiosched.context import Context
+from aiosched.enums import Outcome, Reason
+from aiosched.errors import AioschedError
+from aiosched.instants import SECOND
+from aiosched.records import Ended, Start
+from aiosched.registry import Registered, describe_error, dump_result
+
+__all__ = ["UNCOOPERATIVE", "Runner"]
+
+log = logging.getLogger("aiosched")
+
+UNCOOPERATIVE = 5.0
+"""Seconds after which a cancelled run that goes on is reported."""
+
+
+class Runner:
+    """Starts runs and hears their ends."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        bus: EventBus,
+        resolve: Callable[[str], Registered | None],
+        settle: Callable[[Live, Ended], None],
+        estimate: Callable[[], int],
+        threads: FutureExecutor,
+        shards: int,
+    ) -> None:
+        self.clock = clock
+        self.bus = bus
+        self.resolve = resolve
+        self.settle = settle
+        self.estimate = estimate
+        self.threads = threads
+        self.shards = shards
+        self.live = LiveRuns()
+
+    def start(self, start: Start) -> Live:
+        """Begin a run that this peer has claimed."""
+        context = Context(start)
+        live = Live(
+            start,
+            shard_of(start.definition.id, self.shards),
+            context,
+            self.clock.monotonic(),
+        )
+        self.live.add(live)
+        late = (start.run.started - start.run.firing.at) / SECOND
+        self.bus.emit("run_started", live.job_id, fence=live.fence, lateness=late)
+        task = asyncio.get_running_loop().create_task(
+            self._run(live), name=f"aiosched run {live.job_id}"
+        )
+        live.task = task
+        live.on_cancel = task.cancel
+        return live
+
+    def cancel(self, live: Live, reason: Reason) -> None:
+        """Ask a run to stop."""
+        if live.cancel(reason, self.clock.monotonic()):
+            log.debug(
+                "cancelling a run of %s: %s",
+                live.job_id,
+                reason,
+                extra={"action": "run_cancelled", "job_id": live.job_id},
+            )
+
+    def report_uncooperative(self) -> None:
+        """Report the runs that were asked to stop long ago and go on."""
+        now = self.clock.monotonic()
+        for live in self.live:
+            asked = live.reason is not Reason.NONE and not live.ended
+            if asked and not live.reported and now - live.cancelled_at > UNCOOPERATIVE:
+                live.reported = True
+                log.warning(
+                    "a cancelled run of %s does not end",
+                    live.job_id,
+                    extra={"action": "uncooperative", "job_id": live.job_id},
+                )
+                self.bus.emit("uncooperative", live.job_id, fence=live.fence)
+
+    # -- one run -----------------------------------------------------------
+
+    async def _run(self, live: Live) -> None:
+        try:
+            ended = await self._attempt(live)
+        except asyncio.CancelledError:
+            ended = self._cancelled(live)
+        live.ended = True
+        live.on_cancel = None
+        self.settle(live, ended)
+
+    async def _attempt(self, live: Live) -> Ended:
+        definition = live.start.definition
+        registered = self.resolve(definition.spec.executor)
+        if registered is None:
+            return self._unresolvable(live, "its executor is not registered here")
+        try:
+            call = self._bind(live, registered)
+        except AioschedError as error:
+            return self._unresolvable(live, str(error))
+        timeout = definition.spec.timeout
+        timer = None
+        if timeout is not None:
+            expire = functools.partial(self.cancel, live, Reason.TIMEOUT)
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(timeout / SECOND, expire)
+        try:
+            live.entered = True
+            value = await call
+        except asyncio.CancelledError:
+            return self._cancelled(live)
+        except Exception as error:  # noqa: BLE001 - whatever users' code raises
+            return self._failed(live, error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if live.reason is not Reason.NONE:
+            # It was asked to stop and returned what it had.
+            return self._cancelled(live, dump_result(value))
+        return Ended(
+            Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate()
+        )
+
+    def _bind(
+        self, live: Live, registered: Registered
+    ) -> Coroutine[Any, Any, Any]:
+        start = live.start
+        arguments, payload = start.definition.arguments, start.run.firing.payload
+        args, kwargs = registered.bind(arguments, payload, live.context)
+        call = functools.partial(registered.call, *args, **kwargs)
+        if registered.kind == "thread":
+            live.threaded = True
+            return self._in_thread(live, call)
+        return _awaited(call)
+
+    async def _in_thread(self, live: Live, call: Callable[[], Any]) -> Any:
+        """Wait for a function in a thread, which cannot be cancelled.
+
+        It sees ``context.cancelled``; until it returns, the run keeps its
+        lease and its place.
+        """
+        loop = asyncio.get_running_loop()
+        live.on_cancel = None
+        inside = contextvars.copy_context()
+        future = loop.run_in_executor(self.threads, inside.run, call)
+        while True:
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                # The runner never cancels this task: somebody ends the loop.
+                if future.cancelled() or live.reason is Reason.NONE:
+                    raise
+                if live.reason is Reason.SHUTDOWN:
+                    raise
+
+    # -- how it ended ------------------------------------------------------
+
+    def _cancelled(self, live: Live, value: bytes = b"") -> Ended:
+        reason = live.reason
+        outcome = Outcome.CANCELLED
+        if reason is Reason.TIMEOUT:
+            outcome = Outcome.TIMED_OUT
+        elif reason is Reason.NONE:
+            reason = Reason.ITSELF
+        return Ended(
+            outcome, reason, value, entered=live.entered, at=self.estimate()
+        )
+
+    def _failed(self, live: Live, error: Exception) -> Ended:
+        names = tuple(kind.__name__ for kind in type(error).__mro__[:-2])
+        log.info(
+            "a run of %s raised %s",
+            live.job_id,
+            type(error).__name__,
+            exc_info=error,
+            extra={"action": "run_failed", "job_id": live.job_id},
+        )
+        return Ended(
+            Outcome.FAILED,
+            value=describe_error(error),
+            error=names,
+            at=self.estimate(),
+        )
+
+    def _unresolvable(self, live: Live, problem: str) -> Ended:
+        log.error(
+            "cannot run %s: %s",
+            live.job_id,
+            problem,
+            extra={"action": "unresolvable", "job_id": live.job_id},
+        )
+        return Ended(
+            Outcome.FAILED,
+            Reason.UNRESOLVABLE,
+            describe_error(AioschedError(problem)),
+            retryable=False,
+            entered=False,
+            at=self.estimate(),
+        )
+
+
+async def _awaited(call: Callable[[], Any]) -> Any:
+    return await call()

@@ -1,0 +1,137 @@
+"""The settler: outcomes into the store, gathered while its connection is busy.
+
+No delay is added to gather a batch: under load, settlements batch by
+themselves while the one before is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from aiosched import planning
+from aiosched._engine.events import EventBus
+from aiosched._engine.live import Live
+from aiosched.abc import MAX_BATCH, Session
+from aiosched.clock import Clock
+from aiosched.errors import StoreConflictError, StoreUnavailableError
+from aiosched.records import Change, Ended, Record
+
+__all__ = ["Settler"]
+
+log = logging.getLogger("aiosched")
+
+Settled = Callable[[Live, Change | None], None]
+
+
+class Settler:
+    """Writes the ends of runs; keeps them through outages."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: Session,
+        bus: EventBus,
+        owner: str,
+        owns: Callable[[Live], bool],
+        settled: Settled,
+        spawn: Callable[..., asyncio.Task[None]],
+    ) -> None:
+        self.clock = clock
+        self.session = session
+        self.bus = bus
+        self.owner = owner
+        self.owns = owns
+        self.settled = settled
+        self.spawn = spawn
+        self._ready: dict[int, list[tuple[Live, Ended]]] = {}
+        self._busy: set[int] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, live: Live, ended: Ended) -> None:
+        """Take an outcome; it is written as soon as its shard is free."""
+        self._ready.setdefault(live.shard, []).append((live, ended))
+        self._idle.clear()
+        if live.shard not in self._busy:
+            self._busy.add(live.shard)
+            self.spawn(self._shard(live.shard), name=f"aiosched settle {live.shard}")
+
+    async def flush(self) -> None:
+        """Wait until everything that was put has been written."""
+        await self._idle.wait()
+
+    async def _shard(self, shard: int) -> None:
+        try:
+            while ready := self._ready.get(shard):
+                batch, ids = _take(ready)
+                if not ready:
+                    del self._ready[shard]
+                await self._write(batch, ids)
+        finally:
+            self._busy.discard(shard)
+            if not self._busy and not self._ready:
+                self._idle.set()
+
+    async def _write(self, batch: list[tuple[Live, Ended]], ids: Sequence[str]) -> None:
+        by_id: dict[str, list[tuple[int, Ended]]] = {}
+        for live, ended in batch:
+            by_id.setdefault(live.job_id, []).append((live.fence, ended))
+        written: dict[str, frozenset[int]] = {}
+
+        def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+            changes: dict[str, Change] = {}
+            written.clear()
+            for job_id, record in records.items():
+                change, fences = planning.settle_all(
+                    record, self.owner, by_id[job_id], now
+                )
+                if change is not None:
+                    changes[job_id] = change
+                    written[job_id] = fences
+            return changes
+
+        signal = not all(self.owns(live) for live, _ in batch)
+        changes = await self._through_outages(ids, decide, signal=signal)
+        for live, _ in batch:
+            done = live.fence in written.get(live.job_id, ())
+            if not done:
+                self.bus.emit("fenced", live.job_id, fence=live.fence)
+                log.warning(
+                    "the outcome of a run of %s came too late and was not recorded",
+                    live.job_id,
+                    extra={"action": "fenced", "job_id": live.job_id},
+                )
+            self.settled(live, changes.get(live.job_id) if done else None)
+
+    async def _through_outages(
+        self,
+        ids: Sequence[str],
+        decide: Callable[[Mapping[str, Record | None], int], dict[str, Change]],
+        *,
+        signal: bool,
+    ) -> dict[str, Change]:
+        pause = 0.05
+        while True:
+            try:
+                return await self.session.transact(ids, decide, signal=signal)
+            except (StoreUnavailableError, StoreConflictError):
+                await self.clock.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+
+def _take(
+    ready: list[tuple[Live, Ended]],
+) -> tuple[list[tuple[Live, Ended]], list[str]]:
+    """Take a batch of at most ``MAX_BATCH`` jobs from the front."""
+    ids: dict[str, None] = {}
+    count = 0
+    for live, _ in ready:
+        if live.job_id not in ids and len(ids) == MAX_BATCH:
+            break
+        ids[live.job_id] = None
+        count += 1
+    batch = ready[:count]
+    del ready[:count]
+    return batch, list(ids)

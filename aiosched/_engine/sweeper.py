@@ -1,0 +1,34 @@
+"""The sweeper: shared data that no record uses any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiosched._engine.service import Service
+from aiosched.abc import Session
+from aiosched.clock import Clock
+
+__all__ = ["Sweeper"]
+
+INTERVAL = 3600.0
+
+
+class Sweeper(Service):
+    """Sweeps once an hour, on the peer that owns the first shard."""
+
+    name = "sweeper"
+
+    def __init__(
+        self, clock: Clock, session: Session, owns: Callable[[int], bool]
+    ) -> None:
+        super().__init__(clock)
+        self.session = session
+        self.owns = owns
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            self.alive()
+            await self.doze(INTERVAL)
+            if self.owns(0):
+                await self.session.sweep()

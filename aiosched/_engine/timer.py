@@ -1,0 +1,120 @@
+"""The timer: sleeps until the next entry is due, and has it attended.
+
+It acts on the store's time as this peer estimates it, never early by the
+store's own clock (``attend`` decides with the store's instant), and looks
+again after ``LONGEST_SLEEP`` whatever its heap says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from aiosched._engine.attender import Attender
+from aiosched._engine.heads import Due, Heads
+from aiosched._engine.membership import Membership
+from aiosched._engine.service import Service
+from aiosched.abc import MAX_BATCH, Session
+from aiosched.clock import Clock
+from aiosched.instants import SECOND
+
+__all__ = ["Timer"]
+
+LONGEST_SLEEP = 30.0
+SHORTEST_SLEEP = 0.001
+"""uvloop rounds timers down to whole milliseconds: shorter ones would spin."""
+
+HEADS_AT_ONCE = 256
+
+
+class Timer(Service):
+    """One heap, one sleep, for all agendas of this peer."""
+
+    name = "timer"
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: Session,
+        heads: Heads,
+        membership: Membership,
+        attender: Attender,
+        spawn: Callable[..., asyncio.Task[None]],
+    ) -> None:
+        super().__init__(clock)
+        self.session = session
+        self.heads = heads
+        self.membership = membership
+        self.attender = attender
+        self.spawn = spawn
+        self.patience = LONGEST_SLEEP + 5
+        self._busy: set[int] = set()
+        self.wake_ups = 0
+
+    async def run(self) -> None:
+        """Attend for ever."""
+        while True:
+            self.alive()
+            self.wake_ups += 1
+            if self.membership.lapsed():
+                self.membership.wake()
+                await self.doze(self.membership.interval / 5)
+                continue
+            await self.refresh()
+            self.dispatch()
+            await self.doze(self.pause())
+
+    def pause(self) -> float:
+        """Return how long there is nothing to do."""
+        if self.attender.free() <= 0:
+            return LONGEST_SLEEP  # a run that ends wakes the timer
+        at = self.heads.next_instant()
+        if at is None:
+            return LONGEST_SLEEP
+        left = (at - self.session.estimate()) / SECOND
+        return min(max(left, SHORTEST_SLEEP), LONGEST_SLEEP)
+
+    async def refresh(self) -> None:
+        """Read the agendas that may have moved."""
+        while keys := self.heads.stale()[:HEADS_AT_ONCE]:
+            asked = self.session.estimate()
+            limit = self.heads.limit(keys)
+            readings = await self.session.agenda(keys, limit=limit)
+            for reading in readings:
+                self.heads.load(reading, asked)
+
+    def dispatch(self) -> None:
+        """Hand what is due to the attender, a task a shard."""
+        free = self.attender.free()
+        if free <= 0:
+            return
+        now = self.session.estimate()
+        shards: dict[int, list[Due]] = {}
+        for due in self.heads.pop_due(now, free):
+            if due.key[0] in self._busy:
+                # Comes back with what the shard's task finds, or at once
+                # after it: its end wakes the timer.
+                self.heads.again(due, now)
+            elif self.attender.mine(due):
+                continue
+            elif not self.heads.confirmed(due):
+                self.heads.invalidate([due.key])
+                self.heads.again(due, now)
+                self.wake()
+            else:
+                shards.setdefault(due.key[0], []).append(due)
+        for shard, entries in sorted(shards.items()):
+            self._busy.add(shard)
+            batch, rest = entries[:MAX_BATCH], entries[MAX_BATCH:]
+            for due in rest:
+                self.heads.again(due, now)
+            self.attender.reserve(len(batch))
+            self.spawn(self._attend(shard, batch), name=f"aiosched attend {shard}")
+
+    async def _attend(self, shard: int, batch: Sequence[Due]) -> None:
+        try:
+            await self.attender.attend(batch)
+        finally:
+            self._busy.discard(shard)
+            self.attender.release(len(batch))
+            self.wake()

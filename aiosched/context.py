@@ -1,0 +1,130 @@
+"""What an executor is told about the run that it is doing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from aiosched.enums import Cause, JobState, Reason
+from aiosched.instants import moment
+from aiosched.jobs.conversions import job_of_definition
+from aiosched.jobs.job import Job
+from aiosched.jobs.plain import load_json
+from aiosched.jobs.snapshots import Snapshot
+from aiosched.records import Apart, Blob, Start
+
+__all__ = ["Context"]
+
+_UNREAD = object()
+
+
+class Context:
+    """One run, as its executor sees it.
+
+    Cheap to build: what takes work to make is made when it is first asked for.
+    All of it may be read from any thread.
+    """
+
+    __slots__ = ("_cancel_reason", "_job", "_payload", "_start")
+
+    def __init__(self, start: Start) -> None:
+        """Describe a run that a decision has started."""
+        self._start = start
+        self._cancel_reason = Reason.NONE
+        self._job: Job | None = None
+        self._payload: object = _UNREAD
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when the run was claimed, with its version."""
+        if self._job is None:
+            snapshot = Snapshot(version=self._start.version, state=JobState.ACTIVE)
+            self._job = job_of_definition(self._start.definition, snapshot)
+        return self._job
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._start.definition.id
+
+    @property
+    def run_id(self) -> str:
+        """Identity of this attempt: job id, firing and attempt."""
+        firing = self._start.run.firing
+        return f"{self._start.definition.id}/{firing.key}/{firing.attempt}"
+
+    @property
+    def fire_time(self) -> datetime:
+        """The slot, or the instant at which the run was asked for; in UTC."""
+        return moment(self._start.run.firing.slot)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt at the firing."""
+        return self._start.run.firing.attempt
+
+    @property
+    def fence(self) -> int:
+        """Token of this attempt: later attempts at the job have greater ones.
+
+        A database that remembers the greatest fence it has seen can refuse
+        what a run writes after it was given up for lost.
+        """
+        return self._start.run.fence
+
+    @property
+    def cause(self) -> Cause:
+        """Why there is a run: a slot, a keyword, or a person or program."""
+        return self._start.run.firing.cause
+
+    @property
+    def keyword(self) -> str | None:
+        """The keyword that was fired; None if the run has another cause."""
+        if self.cause is not Cause.KEYWORD:
+            return None
+        return self._start.definition.spec.keyword
+
+    @property
+    def missed(self) -> int:
+        """How many slots the run stands for beside its own."""
+        return self._start.run.firing.missed
+
+    @property
+    def peer(self) -> str:
+        """Incarnation id of the peer that does the run."""
+        return self._start.run.owner
+
+    @property
+    def payload(self) -> Any:
+        """What ``fire_job`` brought, as its JSON reads; None for nothing."""
+        if self._payload is _UNREAD:
+            self._payload = _decoded(self._start.run.firing.payload)
+        return self._payload
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to end; a function in a thread should look at it."""
+        return self._cancel_reason is not Reason.NONE
+
+    @property
+    def cancel_reason(self) -> Reason:
+        """Why the run is to end; ``Reason.NONE`` while it may go on."""
+        return self._cancel_reason
+
+    def _cancel(self, reason: Reason) -> None:
+        """Ask the run to end; for the runner.  The first reason stays.
+
+        One reference is stored, so other threads see it without a lock.
+        """
+        if self._cancel_reason is Reason.NONE:
+            self._cancel_reason = reason
+
+    def __repr__(self) -> str:
+        return f"<Context of run {self.run_id}>"
+
+
+def _decoded(payload: Blob) -> Any:
+    if isinstance(payload, Apart):
+        message = "stores resolve payloads before they start a run"
+        raise TypeError(message)
+    return load_json(payload) if payload else None

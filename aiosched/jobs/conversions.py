@@ -1,0 +1,250 @@
+"""Between jobs as people write them and records as stores keep them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiosched.enums import JobState, Overlap
+from aiosched.instants import moment, span
+from aiosched.jobs.job import Job
+from aiosched.jobs.plain import dump_json, load_json
+from aiosched.jobs.retry import Retry
+from aiosched.jobs.snapshots import DEFAULT_QUEUE, NEVER_STORED, Snapshot, readable_rows
+from aiosched.records import Apart, Blob, Definition, Record, RetryRule, Spec, State
+from aiosched.triggers.date import DateTrigger
+
+__all__ = [
+    "anchor_of",
+    "arguments_of",
+    "dated",
+    "definition_of",
+    "fields_differing",
+    "job_of",
+    "job_of_definition",
+    "to_spec",
+]
+
+_UNCOMPARED = frozenset(("declared",))
+
+
+def to_spec(
+    job: Job,
+    *,
+    queue: str | None = None,
+    declared: int | None = None,
+    executor: str | None = None,
+) -> Spec:
+    """Return what a store keeps of a job beside id, own instant and arguments.
+
+    Args:
+        job: One without ``when``; see :func:`dated`.
+        queue: Where it goes if the job does not say so itself.
+        declared: Revision of the code that declared it.
+        executor: Name to store, where the job was given a class or function
+            that is registered under another name.
+    """
+    return Spec(
+        executor=executor or job.executor,
+        trigger=None if job.trigger is None else job.trigger.rule(),
+        keyword=job.keyword,
+        queue=job.queue or queue or DEFAULT_QUEUE,
+        max_runs=job.max_runs,
+        misfire_grace=_micros(job.misfire_grace),
+        coalesce=job.coalesce,
+        overlap=job.overlap,
+        max_running=job.max_running,
+        jitter=span(job.jitter),
+        timeout=_micros(job.timeout),
+        retry=None if job.retry is None else _rule(job.retry),
+        on_lost=job.on_lost,
+        max_lost=job.max_lost,
+        keep=span(job.keep),
+        keep_last=job.keep_last,
+        tags=job.tags,
+        note=job.note,
+        meta=dump_json(job.meta, "meta").decode() if job.meta else "",
+        declared=declared,
+    )
+
+
+def dated(job: Job, now: int) -> Job:
+    """Turn ``when`` into a trigger, seen from the instant of scheduling.
+
+    Returns:
+        The job itself if it has no ``when``.
+    """
+    if job.when is None:
+        return job
+    return job.with_changes(trigger=DateTrigger(moment(now) + job.when))
+
+
+def anchor_of(job: Job) -> int | None:
+    """Return the own instant of its trigger; None: pinned when it is scheduled."""
+    return None if job.trigger is None else job.trigger.own_instant()
+
+
+def definition_of(
+    job: Job, spec: Spec, anchor: int | None, arguments: Blob
+) -> Definition:
+    """Put together what a store keeps; arguments come from the registry."""
+    return Definition(job.id, spec, anchor, arguments)
+
+
+def fields_differing(one: Definition, other: Definition) -> tuple[str, ...]:
+    """Return the public names of the fields in which two definitions differ.
+
+    Sorted.  Instants count as they are stored; whether a trigger that was
+    given without one may stand for a pinned one is planning's to say.
+    """
+    names = {
+        f.name
+        for f in fields(Spec)
+        if f.name not in _UNCOMPARED
+        and getattr(one.spec, f.name) != getattr(other.spec, f.name)
+    }
+    if one.anchor != other.anchor:
+        names.add("trigger")
+    if one.arguments != other.arguments:
+        mine, theirs = one.arguments, other.arguments
+        if isinstance(mine, Apart) or isinstance(theirs, Apart):
+            names.update(("args", "kwargs"))
+        else:
+            (args, kwargs), (others, other_kwargs) = map(arguments_of, (mine, theirs))
+            if args != others:
+                names.add("args")
+            if kwargs != other_kwargs:
+                names.add("kwargs")
+    return tuple(sorted(names))
+
+
+def arguments_of(arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Decode what a definition carries of args and kwargs."""
+    if not arguments:
+        return (), {}
+    args, kwargs = load_json(arguments)
+    return tuple(args), kwargs
+
+
+def job_of(record: Record, *, now: int) -> Job:
+    """Return the snapshot of a stored job.
+
+    Args:
+        record: If its arguments are kept apart, the job is ``abridged``.
+        now: Slots that can only be passed over do not count as next.
+    """
+    definition, state = record.definition, record.state
+    return job_of_definition(
+        definition,
+        Snapshot(
+            version=state.version,
+            state=state.status,
+            next_fire_time=_next(definition, state, now),
+            last_fire_time=_last(state),
+            running=len(state.runs),
+            waiting=len(state.waiting),
+            counts=state.counts,
+            created_at=moment(state.created),
+            pause_note=state.pause_note,
+            pause_until=_moment(state.pause_until),
+            abridged=isinstance(definition.arguments, Apart),
+            packed=state.recent,
+        ),
+    )
+
+
+def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED) -> Job:
+    """Return the job that a definition was made from.
+
+    Nothing is checked again: it was, before it was stored.
+    """
+    spec, arguments = definition.spec, definition.arguments
+    args, kwargs = ((), {}) if isinstance(arguments, Apart) else arguments_of(arguments)
+    job = Job.model_construct(
+        executor=spec.executor,
+        args=args,
+        kwargs=kwargs,
+        id=definition.id,
+        trigger=None
+        if spec.trigger is None
+        else spec.trigger.with_instant(definition.anchor),
+        keyword=spec.keyword,
+        queue=spec.queue,
+        paused=snapshot.state is JobState.PAUSED,
+        max_runs=spec.max_runs,
+        misfire_grace=_delta(spec.misfire_grace),
+        coalesce=spec.coalesce,
+        overlap=spec.overlap,
+        max_running=spec.max_running,
+        jitter=timedelta(microseconds=spec.jitter),
+        timeout=_delta(spec.timeout),
+        retry=None if spec.retry is None else _retry(spec.retry),
+        on_lost=spec.on_lost,
+        max_lost=spec.max_lost,
+        keep=timedelta(microseconds=spec.keep),
+        keep_last=spec.keep_last,
+        tags=spec.tags,
+        note=spec.note,
+        meta=load_json(spec.meta.encode()) if spec.meta else {},
+    )
+    job._snapshot = snapshot
+    return job
+
+
+def _next(definition: Definition, state: State, now: int) -> datetime | None:
+    slot, trigger = state.next, definition.spec.trigger
+    if slot is None or trigger is None or state.status is not JobState.ACTIVE:
+        return None
+    spec = definition.spec
+    full = len(state.runs) >= spec.max_running
+    if slot <= now and full and spec.overlap is Overlap.SKIP:
+        # Nobody wakes for slots that will be skipped; settle counts them.
+        slot = trigger.next(now, definition.anchor)
+    return _moment(slot)
+
+
+def _last(state: State) -> datetime | None:
+    slots = [run.firing.slot for run in state.runs]
+    slots += [firing.slot for firing in state.waiting if firing.attempt]
+    for row in readable_rows(state.recent):
+        if row.started:
+            slots.append(row.slot)
+            break
+    return moment(max(slots)) if slots else None
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
+def _micros(value: timedelta | None) -> int | None:
+    return None if value is None else span(value)
+
+
+def _delta(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(microseconds=value)
+
+
+def _rule(retry: Retry) -> RetryRule:
+    return RetryRule(
+        retry.attempts,
+        span(retry.delay),
+        retry.factor,
+        span(retry.cap),
+        retry.jitter,
+        retry.errors,
+        retry.timeouts,
+    )
+
+
+def _retry(rule: RetryRule) -> Retry:
+    return Retry.model_construct(
+        attempts=rule.attempts,
+        delay=timedelta(microseconds=rule.delay),
+        factor=rule.factor,
+        cap=timedelta(microseconds=rule.cap),
+        jitter=rule.jitter,
+        errors=rule.errors,
+        timeouts=rule.timeouts,
+    )

@@ -1,0 +1,426 @@
+"""The scheduler: what users hold in their hands, and what wires the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aiosched._api.scheduling import Scheduling, scheduling
+from aiosched._api.waiting import Waiting
+from aiosched._engine.engine import Engine, Outside
+from aiosched._engine.events import EventBus
+from aiosched.abc import JobStore, Member, Session, Terms
+from aiosched.clock import Clock, IdSource, SystemClock, random_id
+from aiosched.enums import OnConflict
+from aiosched.errors import ConfigurationError, SchedulerStateError
+from aiosched.instants import span
+from aiosched.jobs import Job, checks
+from aiosched.registry import MAX_PAYLOAD, Registered, Registry
+from aiosched.stores import MemoryJobStore, open_store
+
+__all__ = ["Scheduler"]
+
+log = logging.getLogger("aiosched")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DURATIONS = frozenset(("lease", "beat", "member_timeout", "steal_delay", "ledger_age"))
+DEFAULT_GRACE = 30.0
+LEAST_LEASE = 0.1
+
+
+class Scheduler(Scheduling, Waiting):
+    """Runs jobs, together with every other scheduler on the same store.
+
+    Built without a running loop; used as ``async with Scheduler(...)``, or
+    with :meth:`start` and :meth:`shutdown`.  One scheduler is one peer.
+    """
+
+    def __init__(
+        self,
+        store: JobStore | str | None = None,
+        *,
+        namespace: str = "aiosched",
+        name: str | None = None,
+        run_jobs: bool = True,
+        queues: Iterable[str] | None = None,
+        revision: int = 0,
+        lease: timedelta | float | None = None,
+        max_concurrency: int = 100,
+        max_payload: int = MAX_PAYLOAD,
+        terms: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+        ids: IdSource = random_id,
+    ) -> None:
+        """Check the options; nothing is opened before :meth:`start`.
+
+        Args:
+            store: Where jobs are kept: a store, or its URL (``redis://``,
+                ``rediss://``, ``unix://``, ``memory://``); None: in memory.
+            namespace: Jobs of one namespace know nothing of another's.
+            name: What people call this peer; need not be unique.
+            run_jobs: False makes a client: it schedules, fires and waits, but
+                claims nothing.
+            queues: Run only jobs of these queues; None: of all.
+            revision: Of the code; a declared job is never replaced by that of
+                a lower revision.
+            lease: How long a claim holds unless it is extended; fixed for the
+                namespace by its first peer, 15 s unless given.
+            max_concurrency: Runs that this peer has at a time, at most.
+            max_payload: Bytes that arguments or a payload may have.
+            terms: Further :class:`~aiosched.abc.Terms` to insist on, such as
+                ``shards``, ``beat``, ``steal_delay``; durations as timedelta
+                or seconds.
+            clock: For tests.
+            ids: For tests.
+
+        Raises:
+            ConfigurationError: An option that cannot be used.
+        """
+        self.store = MemoryJobStore() if store is None else open_store(store)
+        self.namespace = _namespace(namespace)
+        self.id = ids()
+        self.name = self.id if name is None else checks.text_id("name", name)
+        self.run_jobs = run_jobs
+        self.queues = _queues(queues)
+        self.max_concurrency = _at_least_one("max_concurrency", max_concurrency)
+        self.registry = Registry()
+        self._revision = revision
+        self._max_payload = _at_least_one("max_payload", max_payload)
+        self._terms = _terms(terms, lease)
+        self._clock = SystemClock() if clock is None else clock
+        self._ids = ids
+        self._bus = EventBus(self._estimate)
+        self._declared: dict[str, Job] = {}
+        self._catalogue = {}
+        self._set_up: list[Registered] = []
+        self._setting_up: set[asyncio.Task[None]] = set()
+        self._starting = False
+        self._ended = asyncio.Event()
+
+    def _estimate(self) -> int:
+        return self._session.estimate() if self._session is not None else 0
+
+    # -- executors ---------------------------------------------------------
+
+    def register(
+        self,
+        target: object,
+        *,
+        name: str | None = None,
+        aliases: Iterable[str] = (),
+        queue: str | None = None,
+    ) -> str:
+        """Make an executor known, at any time.
+
+        Args:
+            target: An :class:`Executor` (class or instance), a coroutine
+                function (run on the loop) or a plain function (in a thread).
+            name: What jobs call it; its own name unless given.
+            aliases: Further names, such as those it had before.
+            queue: Of jobs that do not name one.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ConfigurationError: It cannot be run, or a name is taken.
+        """
+        registered = self.registry.register(
+            target, name=name, aliases=aliases, queue=queue
+        )
+        if self._engine is not None and not self._closed:
+            task = asyncio.get_running_loop().create_task(
+                self._introduce(registered), name=f"aiosched setup {registered.name}"
+            )
+            self._setting_up.add(task)
+            task.add_done_callback(self._setting_up.discard)
+        return registered.name
+
+    def executor(
+        self,
+        target: F | None = None,
+        *,
+        name: str | None = None,
+        aliases: Iterable[str] = (),
+        queue: str | None = None,
+    ) -> Any:
+        """Register what it decorates, and return it as it was.
+
+        With or without parentheses; options as :meth:`register`.
+        """
+
+        def decorate(decorated: F) -> F:
+            self.register(decorated, name=name, aliases=aliases, queue=queue)
+            return decorated
+
+        return decorate if target is None else decorate(target)
+
+    def _resolve(self, name: str) -> Registered | None:
+        found = self.registry.find(name)
+        return found if found in self._set_up else None
+
+    def _executors(self) -> tuple[str, ...]:
+        return tuple(sorted(n for each in self._set_up for n in each.names))
+
+    async def _introduce(self, registered: Registered) -> None:
+        """Set up an executor that was registered after the start."""
+        if registered in self._set_up:
+            return
+        try:
+            await registered.setup()
+        except Exception as error:  # noqa: BLE001 - users' code
+            log.error("setting up %s failed", registered.name, exc_info=error)
+            self._bus.emit("callback_failed", error=error, of=registered.name)
+            return
+        self._set_up.append(registered)
+        if self._engine is not None and self._session is not None:
+            self._engine.registered()
+            await self._session.advertise(registered.infos())
+
+    # -- life --------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store, set executors up, begin to run jobs.
+
+        Raises:
+            SchedulerStateError: It was started before.
+            ConfigurationError: The namespace was begun with other terms, or a
+                declared job cannot be stored.
+            StoreUnavailableError: The store does not answer; build a new
+                scheduler and try again.
+        """
+        if self._closed:
+            message = "the scheduler is closed; build a new one"
+            raise SchedulerStateError(message)
+        if self._starting:
+            message = "the scheduler is started already; start() once is enough"
+            raise SchedulerStateError(message)
+        self._starting = True
+        try:
+            self._session = await self.store.open(
+                self.namespace, self._terms, report=self._report
+            )
+            await self._begin(self._session)
+        except BaseException:
+            await self._release(force=True, grace=0.0)
+            raise
+
+    async def _begin(self, session: Session) -> None:
+        for registered in self.registry:
+            if self.run_jobs:
+                await registered.setup()
+            self._set_up.append(registered)
+        if self.run_jobs:
+            await session.advertise(self.registry.infos())
+        member = Member(
+            self.id,
+            self.name,
+            self.queues,
+            (),
+            self.run_jobs,
+            started=session.estimate(),
+        )
+        outside = Outside(
+            self._resolve, self._executors, self._restore, self._connect()
+        )
+        self._engine = Engine(
+            session,
+            self._clock,
+            self._bus,
+            member,
+            outside,
+            max_concurrency=self.max_concurrency,
+        )
+        await self._engine.start()
+        await self._schedule_declared()
+        log.info(
+            "scheduler %s has started",
+            self.name,
+            extra={"action": "scheduler_started", "peer": self.id},
+        )
+
+    def _connect(self) -> Any:
+        if not self.store.threadable:
+            return None
+        return lambda: self.store.open(self.namespace, {}, report=None)
+
+    async def _schedule_declared(self) -> None:
+        for job in self._declared.values():
+            definition = await self._definition(job, declared=self._revision)
+            decide = scheduling(
+                definition, OnConflict.REPLACE, paused=job.paused, again=False
+            )
+            await self._decide(job.id, decide)
+
+    async def _restore(self) -> None:
+        """Put back what the code declares after the store lost its data."""
+        session = self._opened()
+        if self.run_jobs:
+            await session.advertise(self.registry.infos())
+        await self._schedule_declared()
+
+    def _report(self, key: str, problem: str) -> None:
+        log.error(
+            "cannot read %s: %s", key, problem, extra={"action": "unreadable"}
+        )
+        self._bus.emit("unreadable", key=key, problem=problem)
+
+    async def shutdown(
+        self, *, force: bool = False, grace: timedelta | float | None = DEFAULT_GRACE
+    ) -> None:
+        """Stop claiming, let runs end, close the store; safe to call twice.
+
+        Args:
+            force: Cancel runs at once.  A run that is cut short is handed
+                back, to be run again without using up an attempt, unless its
+                job says ``on_lost="record"``.
+            grace: How long runs may take to end before they are cancelled;
+                None: as long as they take.
+        """
+        if self._closed:
+            await self._ended.wait()
+            return
+        self._closed = True
+        seconds = grace.total_seconds() if isinstance(grace, timedelta) else grace
+        await self._release(force=force, grace=seconds)
+        log.info(
+            "scheduler %s has ended",
+            self.name,
+            extra={"action": "scheduler_ended", "peer": self.id},
+        )
+
+    async def _release(self, *, force: bool, grace: float | None) -> None:
+        self._closed = True
+        try:
+            if self._engine is not None:
+                await self._engine.stop(force=force, grace=grace)
+            for task in list(self._setting_up):
+                task.cancel()
+            await asyncio.gather(*self._setting_up, return_exceptions=True)
+            await self._tear_down()
+        finally:
+            await self._bus.close()
+            if self._session is not None:
+                await self._session.close()
+            self._ended.set()
+
+    async def _tear_down(self) -> None:
+        for registered in reversed(self._set_up) if self.run_jobs else ():
+            try:
+                await registered.teardown()
+            except Exception as error:  # noqa: BLE001 - users' code
+                log.error("tearing down %s failed", registered.name, exc_info=error)
+
+    async def run_forever(self) -> None:
+        """Run until :meth:`shutdown` is called elsewhere, or something fails.
+
+        Starts the scheduler if it has not been started.  Cancelling it shuts
+        the scheduler down.
+
+        Raises:
+            Exception: What ended a service of the scheduler.
+        """
+        if not self._starting:
+            await self.start()
+        engine = self._engine
+        try:
+            if engine is not None:
+                await engine.ended()
+            await self._ended.wait()
+        finally:
+            if not self._closed:
+                await self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Shut down; raise what made the scheduler fail, if nothing else did."""
+        await self.shutdown()
+        failure = self._engine.failure if self._engine is not None else None
+        if failure is not None and error is None:
+            raise failure
+
+    def __repr__(self) -> str:
+        """Show the name and the state."""
+        state = "closed" if self._closed else "started" if self._starting else "new"
+        return f"<Scheduler {self.name} in {self.namespace}, {state}>"
+
+
+def _namespace(value: object) -> str:
+    text = checks.text_id("namespace", value)
+    if not set(text) & set("{}"):
+        return text
+    raise ConfigurationError(
+        "namespace", text, "contains a brace", "use letters, digits, - _ . :"
+    )
+
+
+def _queues(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise ConfigurationError(
+            "queues", value, "is a text, not a list", f'write queues=["{value}"]'
+        )
+    queues = tuple(sorted({str(checks.queue("queues", each)) for each in value}))
+    if queues:
+        return queues
+    raise ConfigurationError(
+        "queues", value, "is empty", "name a queue, or pass run_jobs=False"
+    )
+
+
+def _at_least_one(field: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            field, value, "is no positive whole number", "give 1 or more"
+        )
+    return value
+
+
+def _terms(
+    given: Mapping[str, Any] | None, lease: timedelta | float | None
+) -> dict[str, Any]:
+    terms = dict(given or {})
+    if lease is not None:
+        terms["lease"] = lease
+    known = {field.name for field in fields(Terms)}
+    for name, value in terms.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"terms.{name}", value, "is not known", f"use {', '.join(sorted(known))}"
+            )
+        terms[name] = _term(name, value)
+    return terms
+
+
+def _term(name: str, value: Any) -> int:
+    if name not in _DURATIONS:
+        return _at_least_one(f"terms.{name}", value)
+    micro = 0
+    with contextlib.suppress(TypeError, ValueError):
+        micro = span(value)
+    least = 0 if name == "steal_delay" else span(LEAST_LEASE)
+    if micro < least or isinstance(value, bool):
+        raise ConfigurationError(
+            name,
+            value,
+            "is too short",
+            f"give a timedelta or seconds, at least {least / 1_000_000} s",
+        )
+    return micro
+

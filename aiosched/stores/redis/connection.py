@@ -1,0 +1,268 @@
+"""Lanes: connections of our own, on which one exchange is one packet.
+
+redis-py sends, receives and parses; it never retries, never times out and never
+reconnects here, because each of these could send an EXEC twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from aiosched.abc import Counters
+from aiosched.errors import StoreError, StoreUnavailableError
+from aiosched.stores.redis.failures import FAILURES, translated
+from aiosched.stores.redis.urls import Address
+
+__all__ = ["Command", "Factory", "Lane", "Lanes", "LostError", "Wiring", "pack"]
+
+Command = Sequence[str | bytes | int | float]
+Factory = Callable[..., AbstractConnection]
+
+
+def _pack_plainly(command: tuple[str | bytes | int | float, ...]) -> bytes:
+    words = [one if isinstance(one, bytes) else str(one).encode() for one in command]
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"*%d\r\n%b" % (len(words), b"".join(parts))
+
+
+_pack_one: Callable[[Any], bytes] = _pack_plainly
+with suppress(ImportError):  # an extra: eight times as fast
+    _pack_one = importlib.import_module("hiredis").pack_command
+
+
+def pack(commands: Sequence[Command]) -> bytes:
+    """Return the bytes of one packet."""
+    return b"".join([_pack_one(tuple(command)) for command in commands])
+
+
+class LostError(StoreUnavailableError):
+    """The connection could not be made, broke, or did not answer in time."""
+
+
+class Wiring:
+    """How this session's connections are made.
+
+    Attributes:
+        place: The URL as it may be shown.
+        exchange_timeout: Seconds for one packet and all its replies.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        factory: Factory | None,
+        connect_timeout: float,
+        exchange_timeout: float,
+        counters: Counters,
+    ) -> None:
+        """Note all that, and connect to nothing yet."""
+        self.place = address.shown
+        self.exchange_timeout = exchange_timeout
+        self.counters = counters
+        self._factory = address.kind if factory is None else factory
+        self._options = address.options
+        self._connect_timeout = connect_timeout
+
+    async def connect(self) -> AbstractConnection:
+        """Return a new connection, logged in and on its database.
+
+        Raises:
+            RedisError: And whatever else stands in ``FAILURES``.
+        """
+        connection = self._factory(
+            **self._options,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=self._connect_timeout,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        try:
+            # The driver limits the opening of the socket, not the handshake.
+            async with asyncio.timeout(self._connect_timeout):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            with suppress(*FAILURES):
+                await connection.disconnect(nowait=True)
+            raise
+        self.counters.extra["connects"] = self.counters.extra.get("connects", 0) + 1
+        return connection
+
+
+class Lane:
+    """One connection at a time, used by one exchange at a time.
+
+    Attributes:
+        watching: Whether the server may still watch keys for this connection.
+        at_work: An exchange that goes on although its caller was cancelled.
+    """
+
+    __slots__ = ("_connection", "_wiring", "at_work", "watching")
+
+    def __init__(self, wiring: Wiring) -> None:
+        """Be ready to connect."""
+        self._wiring = wiring
+        self._connection: AbstractConnection | None = None
+        self.watching = False
+        self.at_work: asyncio.Task[list[Any]] | None = None
+
+    async def ready(self) -> None:
+        """Connect if need be.
+
+        Raises:
+            LostError: The server cannot be reached.
+        """
+        if self._connection is None:
+            try:
+                self._connection = await self._wiring.connect()
+            except FAILURES as error:
+                ours = translated(error, self._wiring.place)
+                if type(ours) is StoreUnavailableError:
+                    raise LostError(str(ours)) from error
+                raise ours from error
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one packet and return all replies.
+
+        Errors that the server answers stand among the replies.  Nothing is
+        sent unless :meth:`ready` has been called: what a WATCH needs must never
+        reach another connection.
+
+        Raises:
+            LostError: The connection broke, or time ran out; the
+                commands may have been executed.
+        """
+        wiring = self._wiring
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            self._connection = None
+            raise LostError(f"{wiring.place} closed the connection")
+        counters = wiring.counters
+        counters.commands += len(commands)
+        counters.round_trips += 1
+        packet = pack(commands)
+        replies: list[Any] = []
+        try:
+            async with asyncio.timeout(wiring.exchange_timeout):
+                await connection.send_packed_command(packet, check_health=False)
+                for _ in commands:
+                    try:
+                        replies.append(await connection.read_response())
+                    except ResponseError as error:
+                        replies.append(error)
+        except FAILURES as error:
+            await self.drop()
+            raise LostError(str(translated(error, wiring.place))) from error
+        except BaseException:
+            # Cancelled: whatever still comes belongs to nobody.
+            await self.drop()
+            raise
+        return replies
+
+    async def shielded(self, commands: Sequence[Command]) -> list[Any]:
+        """Do the same, to the end, even if the caller is cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(
+            self.exchange(commands), name="aiosched-redis-exec"
+        )
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                self.at_work = task
+            raise
+
+    async def drop(self, *, nowait: bool = True) -> None:
+        """Close the connection; the next exchange gets a new one."""
+        connection, self._connection = self._connection, None
+        self.watching = False
+        if connection is not None:
+            with suppress(*FAILURES):
+                await connection.disconnect(nowait=nowait)
+
+
+class Lanes:
+    """A few lanes, handed out one at a time, the most recently used first."""
+
+    def __init__(self, wiring: Wiring, number: int) -> None:
+        """Have so many lanes, none of them connected yet."""
+        self._lanes = [Lane(wiring) for _ in range(number)]
+        self._free = list(self._lanes)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[Lane]:
+        """Lend a connected lane for the length of a block.
+
+        Raises:
+            LostError: The server cannot be reached.
+            StoreError: The session is closed.
+        """
+        lane = await self._acquire()
+        try:
+            await lane.ready()
+            yield lane
+        finally:
+            if lane.at_work is None:
+                self._release(lane)
+            else:
+                lane.at_work.add_done_callback(lambda task: self._freed(lane, task))
+
+    async def _acquire(self) -> Lane:
+        while not self._free:
+            self._refuse_closed()
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+            finally:
+                with suppress(ValueError):
+                    self._waiting.remove(turn)
+        self._refuse_closed()
+        return self._free.pop()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError("this session is closed; open another one")
+
+    def _release(self, lane: Lane) -> None:
+        self._free.append(lane)
+        self._wake()
+
+    def _freed(self, lane: Lane, task: asyncio.Task[list[Any]]) -> None:
+        if not task.cancelled():
+            task.exception()  # nobody is left to be told
+        lane.at_work = None
+        self._release(lane)
+
+    def _wake(self) -> None:
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(None)
+                break
+
+    async def close(self) -> None:
+        """Close all connections, after exchanges that nobody may cut short."""
+        self._closed = True
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(None)
+        works = [lane.at_work for lane in self._lanes if lane.at_work is not None]
+        if works:
+            await asyncio.wait(works)
+        for lane in self._lanes:
+            await lane.drop(nowait=False)

@@ -1,0 +1,117 @@
+"""What the driver and the server may say, as errors of our own.
+
+A driver's exception never leaves the room: everything that can fail passes
+through :func:`translated` or :func:`refusal`.
+"""
+
+from __future__ import annotations
+
+from redis import exceptions as driver
+
+from aiosched.errors import (
+    ConfigurationError,
+    StoreDataError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+__all__ = ["FAILURES", "denied", "refusal", "translated"]
+
+FAILURES = (driver.RedisError, OSError, TimeoutError)
+"""What an exchange with a server may raise."""
+
+# By the first word of the server's answer; redis-py strips it from some.
+_TRANSIENT = {
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "FAILOVER",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+}
+_TRANSIENT_CLASSES = {
+    "AskError",
+    "ClusterDownError",
+    "MasterDownError",
+    "MovedError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+    "TryAgainError",
+}
+_CLUSTER = {"AskError", "ClusterCrossSlotError", "MovedError"}
+_DENIALS = (
+    driver.AuthenticationError,
+    driver.AuthorizationError,
+    driver.NoPermissionError,
+)
+
+
+def translated(error: BaseException, place: str) -> StoreError:
+    """Return our error for one that an exchange raised.
+
+    Args:
+        error: One of :data:`FAILURES`.
+        place: The store's URL without its password.
+    """
+    if isinstance(error, driver.ResponseError):
+        return refusal(error, place)
+    if isinstance(error, (driver.TimeoutError, TimeoutError)):
+        return StoreUnavailableError(f"{place} did not answer in time")
+    if isinstance(error, driver.BusyLoadingError):
+        return StoreUnavailableError(f"{place} is loading its data")
+    if isinstance(error, driver.InvalidResponse):
+        return StoreUnavailableError(f"{place} does not speak Redis: {error}")
+    if isinstance(error, (driver.ConnectionError, OSError)):
+        return StoreUnavailableError(f"{place} cannot be reached: {error}")
+    return StoreError(f"{place} could not be used: {error}")
+
+
+def refusal(error: Exception, place: str) -> StoreError:
+    """Return our error for an error that the server answered."""
+    word = str(error).partition(" ")[0]
+    name = type(error).__name__
+    if word == "WRONGTYPE":
+        return StoreDataError(place, f"a key is of another type ({error})")
+    if word in _TRANSIENT or name in _TRANSIENT_CLASSES:
+        return StoreUnavailableError(f"{place} refuses for now: {error}")
+    if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
+        return StoreUnavailableError(f"{place} denies access: {error}")
+    return StoreError(f"{place} refused a command: {error}")
+
+
+def denied(error: BaseException, place: str) -> ConfigurationError | None:
+    """Return an error if waiting cannot help: wrong password, wrong server.
+
+    Asked when a session is opened; later the same answers count as transient,
+    because passwords and topologies are changed while peers run.
+    """
+    word = str(error).partition(" ")[0]
+    if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
+        return ConfigurationError(
+            "store",
+            place,
+            f"the server denies access ({error})",
+            "correct user name and password, or its access list",
+        )
+    if type(error).__name__ in _CLUSTER:
+        return ConfigurationError(
+            "store",
+            place,
+            "this server is part of a Redis Cluster",
+            "use a standalone server; clusters are not in this version",
+        )
+    if "invalid DB index" in str(error) or "DB index is out of range" in str(error):
+        return ConfigurationError(
+            "store",
+            place,
+            f"the server has no such database ({error})",
+            "correct the number in the URL",
+        )
+    return None

@@ -1,0 +1,188 @@
+"""What all parts of a session share: lanes, key names, caches, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from aiosched.abc import Counters, Report, Terms
+from aiosched.clock import Clock, IdSource
+from aiosched.records import Record
+from aiosched.stores.redis.connection import (
+    Command,
+    Lane,
+    Lanes,
+    LostError,
+    Wiring,
+)
+from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.keys import Keys
+from aiosched.stores.redis.specs import SpecCache
+from aiosched.stores.redis.timing import Timekeeper, instant_of
+
+__all__ = ["Link", "Memo"]
+
+_REMEMBERED = 4_096
+_LONGEST = 4_096
+_READ_LANES = 2
+_FIRST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.1
+
+
+class Memo:
+    """Bytes and decoded form of records with live runs, as last written here."""
+
+    def __init__(self) -> None:
+        """Remember nothing."""
+        self._known: dict[str, tuple[bytes, Record]] = {}
+
+    def find(self, job_id: str, data: bytes) -> Record | None:
+        """Return the record that these bytes are, if it is remembered."""
+        known = self._known.get(job_id)
+        return known[1] if known is not None and known[0] == data else None
+
+    def put(self, job_id: str, data: bytes, record: Record) -> None:
+        """Remember a record that was written, if it is likely to be read."""
+        if not record.state.runs or len(data) > _LONGEST:
+            self._known.pop(job_id, None)
+            return
+        if len(self._known) >= _REMEMBERED and job_id not in self._known:
+            del self._known[next(iter(self._known))]
+        self._known[job_id] = (data, record)
+
+    def forget(self, job_id: str) -> None:
+        """Let go of a record that was deleted."""
+        self._known.pop(job_id, None)
+
+
+class Link:
+    """One session's side of the store.
+
+    Attributes:
+        queues: Queues that this session knows to stand in the store's set.
+        written: Those of them that it has entered there itself.
+        looked: Queues whose agendas were read or written here.
+        keywords: (keyword, shard) that it knows to stand in the index.
+        epoch: Identity of the data set as last seen.
+        stale: The data set is another one, so that what was entered in its
+            indexes must be entered again.
+        patience: Seconds for which an unknown EXEC is pursued.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        namespace: str,
+        *,
+        lanes: int,
+        clock: Clock,
+        ids: IdSource,
+        report: Report | None,
+        patience: float,
+    ) -> None:
+        """Prepare; nothing is connected before it is needed."""
+        self.wiring = wiring
+        self.place = wiring.place
+        self.counters: Counters = wiring.counters
+        self.keys = Keys(namespace)
+        self.terms = Terms()
+        self.transactions = Lanes(wiring, lanes)
+        self.reads = Lanes(wiring, _READ_LANES)
+        self.clock = clock
+        self.ids = ids
+        self.time = Timekeeper()
+        self.specs = SpecCache()
+        self.memo = Memo()
+        self.queues: set[str] = set()
+        self.written: set[str] = set()
+        self.stale = False
+        self.looked: set[str] = set()
+        self.keywords: set[tuple[str, int]] = set()
+        self.epoch = ""
+        self.patience = patience
+        self._report = report
+        self._session = ids()
+        self._tokens = 0
+
+    def agree(self, terms: Terms) -> None:
+        """Take over the namespace's terms."""
+        self.terms = terms
+        self.keys = Keys(self.keys.namespace, terms.shards)
+
+    def new_data(self, epoch: str) -> None:
+        """Note the identity of the data set; another one knows nothing of ours."""
+        if self.epoch and epoch != self.epoch:
+            self.stale = True
+            self.queues = set(self.written)
+        self.epoch = epoch
+
+    def token(self) -> str:
+        """Return the name of one attempt at one transaction; never used again."""
+        self._tokens += 1
+        return f"{self._session}.{self._tokens}"
+
+    def unreadable(self, key: str, problem: str) -> None:
+        """Count and report what cannot be read."""
+        self.counters.unreadable += 1
+        self.tell(key, problem)
+
+    def tell(self, key: str, problem: str) -> None:
+        """Report something that is not as it should be."""
+        if self._report is not None:
+            self._report(key, problem)
+
+    async def pause(self, attempt: int, longest: float = _LONGEST_PAUSE) -> None:
+        """Wait a little, longer with each attempt, and not in step with others."""
+        chance = int(self.ids()[:8], 16) / 0xFFFF_FFFF
+        limit = min(longest, _FIRST_PAUSE * 2 ** min(attempt, 20))
+        await self.clock.sleep(limit * (0.5 + chance / 2))
+
+    async def ask(
+        self, commands: Sequence[Command], *, lenient: bool = False
+    ) -> list[Any]:
+        """Send reading commands and return their replies.
+
+        They are sent once more if the connection turns out to be dead, which
+        is how idle connections end; so they must bear being done twice.
+
+        Args:
+            commands: One packet.
+            lenient: Return the server's errors among the replies.
+
+        Raises:
+            StoreError: The store cannot be reached, or refuses.
+        """
+        try:
+            replies = await self._ask(commands)
+        except LostError:
+            replies = await self._ask(commands)
+        if not lenient:
+            for reply in replies:
+                if isinstance(reply, ResponseError):
+                    raise refusal(reply, self.place)
+        return replies
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        async with self.reads.take() as lane:
+            return await self.timed(lane, commands)
+
+    async def timed(self, lane: Lane, commands: Sequence[Command]) -> list[Any]:
+        """Do an exchange, and learn the time from it if it asks for it."""
+        sent = self.clock.monotonic()
+        replies = await lane.exchange(commands)
+        received = self.clock.monotonic()
+        for command, reply in zip(commands, replies, strict=True):
+            if command[0] == "TIME" and isinstance(reply, list):
+                self.time.sample(sent, received, instant_of(reply))
+        return replies
+
+    def estimate(self) -> int:
+        """Return the store's instant without asking."""
+        return self.time.estimate(self.clock.monotonic())
+
+    async def close(self) -> None:
+        """Close all lanes."""
+        await self.transactions.close()
+        await self.reads.close()

@@ -1,0 +1,207 @@
+"""Peers and what they can run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from aiosched.abc import Beat, ExecutorInfo, Member, Pulse
+from aiosched.instants import DAY, SECOND
+from aiosched.stores.redis.connection import Command
+from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.meta import renewed
+from aiosched.stores.redis.timing import instant_of
+
+__all__ = ["ADVERTISED", "advertise", "beat", "catalogue", "stale_executors"]
+
+ADVERTISED = 7 * DAY
+_WRONG = SECOND
+"""Error of the estimate above which a beat is given again."""
+_LONG_GONE = 20
+"""Member timeouts after which the entry of a peer is deleted."""
+
+
+async def beat(link: Link, beat: Beat) -> Pulse:
+    """Do what :meth:`aiosched.abc.Session.beat` promises, in one round trip."""
+    guess = link.estimate()
+    pulse = await _beat(link, beat, guess)
+    if beat.member is not None and abs(pulse.now - guess) > _WRONG:
+        # This host slept, or the server's clock was set: others would take the
+        # beat for an old one, or for one of the future.
+        pulse = await _beat(link, beat, link.estimate())
+    return pulse
+
+
+async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
+    keys = link.keys
+    commands: list[Command] = [("TIME",)]
+    if beat.member is None:
+        commands.append(("HDEL", keys.members, beat.member_id))
+    else:
+        commands.append(
+            ("HSET", keys.members, beat.member_id, _pack(beat.member, guess))
+        )
+    commands.append(("HGETALL", keys.members))
+    commands.append(("SMEMBERS", keys.queues))
+    commands.append(("HGET", keys.meta, "epoch"))
+    commands.append(("PUBLISH", keys.canary, beat.member_id))
+    commands += _rev_commands(link, beat.shards)
+    time, _, fields, queues, epoch, _, *revs = await link.ask(commands)
+    if epoch is None:
+        # The data set is gone; whoever notices first gives the new one a name.
+        epoch = (await renewed(link)).encode()
+    if epoch.decode() != link.epoch:
+        link.new_data(epoch.decode())
+    known = {raw.decode() for raw in queues}
+    if not link.written <= known or link.stale:
+        await _entered_again(link)
+        known |= link.written
+    link.queues |= known
+    now = instant_of(time)
+    members, gone = _members(link, fields, now)
+    if beat.member is not None:
+        # Written by the estimate, which is wrong by a fraction of a round trip.
+        own = beat.member.id
+        members = tuple(
+            [replace(one, beat=now) if one.id == own else one for one in members]
+        )
+    if gone:
+        await link.ask([("HDEL", keys.members, *gone)])
+    values = [value for reply in revs for value in reply]
+    return Pulse(
+        now,
+        members,
+        {
+            shard: int(value or 0)
+            for shard, value in zip(beat.shards, values, strict=True)
+        },
+        link.epoch,
+        tuple(sorted(known)),
+    )
+
+
+async def _entered_again(link: Link) -> None:
+    """Put into the indexes what this session wrote before the data was lost.
+
+    What it wrote between the loss and this beat it did not enter, believing it
+    to be there.
+    """
+    commands: list[Command] = []
+    if link.written:
+        commands.append(("SADD", link.keys.queues, *sorted(link.written)))
+    for keyword, shard in sorted(link.keywords):
+        commands.append(("SADD", link.keys.keyword_shards(keyword), shard))
+    if commands:
+        await link.ask(commands)
+    link.stale = False
+
+
+def _rev_commands(link: Link, shards: Sequence[int]) -> list[Command]:
+    """Return commands whose answers, one after the other, are the counters.
+
+    One server answers for all slots; on a cluster there is one for each node.
+    """
+    return [("MGET", *[link.keys.rev(shard) for shard in shards])] if shards else []
+
+
+def _pack(member: Member, now: int) -> str:
+    return json.dumps(
+        [
+            now,
+            member.name,
+            None if member.queues is None else list(member.queues),
+            list(member.executors),
+            member.claims,
+            member.running,
+            member.started,
+            member.host,
+        ],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+
+
+def _members(
+    link: Link, fields: list[bytes], now: int
+) -> tuple[tuple[Member, ...], list[str]]:
+    """Return the living, by id, and the ids of the long dead."""
+    living: list[Member] = []
+    gone: list[str] = []
+    timeout = link.terms.member_timeout
+    for raw, value in zip(fields[::2], fields[1::2], strict=True):
+        member_id = raw.decode(errors="replace")
+        try:
+            seen, name, queues, executors, claims, running, started, host = json.loads(
+                value
+            )
+            served = None if queues is None else tuple(queues)
+            member = Member(
+                member_id,
+                name,
+                served,
+                tuple(executors),
+                claims,
+                seen,
+                running,
+                started,
+                host,
+            )
+            age = now - seen
+        except (ValueError, TypeError) as error:
+            link.unreadable(f"{link.keys.members} {member_id}", f"no peer: {error}")
+            continue
+        if age < timeout:
+            living.append(member)
+        elif age > _LONG_GONE * timeout:
+            gone.append(member_id)
+    living.sort(key=lambda member: member.id)
+    return tuple(living), gone
+
+
+# --- executors -----------------------------------------------------------------
+
+
+async def advertise(link: Link, executors: Sequence[ExecutorInfo]) -> None:
+    """Do what :meth:`aiosched.abc.Session.advertise` promises."""
+    if not executors:
+        return
+    (time,) = await link.ask([("TIME",)])
+    now = instant_of(time)
+    words: list[str] = []
+    for info in executors:
+        data = [now, [list(one) for one in info.parameters], info.queue]
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        words += (info.name, text)
+    await link.ask([("HSET", link.keys.executors, *words)])
+
+
+async def catalogue(link: Link) -> dict[str, ExecutorInfo]:
+    """Do what :meth:`aiosched.abc.Session.catalogue` promises."""
+    time, fields = await link.ask([("TIME",), ("HGETALL", link.keys.executors)])
+    known = _executors(link, fields)
+    oldest = instant_of(time) - ADVERTISED
+    return {name: info for name, info in known.items() if info.seen >= oldest}
+
+
+async def stale_executors(link: Link) -> list[str]:
+    """Return the names that nobody has advertised for long."""
+    time, fields = await link.ask([("TIME",), ("HGETALL", link.keys.executors)])
+    oldest = instant_of(time) - ADVERTISED
+    known = _executors(link, fields)
+    return sorted(name for name, info in known.items() if info.seen < oldest)
+
+
+def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
+    known: dict[str, ExecutorInfo] = {}
+    for raw, value in zip(fields[::2], fields[1::2], strict=True):
+        name = raw.decode(errors="replace")
+        try:
+            seen, parameters, queue = json.loads(value)
+            listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
+            info = ExecutorInfo(name, listed, queue)
+            known[name] = replace(info, seen=int(seen))
+        except (ValueError, TypeError) as error:
+            key = f"{link.keys.executors} {name}"
+            link.unreadable(key, f"no executor: {error}")
+    return known

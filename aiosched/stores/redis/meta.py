@@ -1,0 +1,108 @@
+"""What the peers of a namespace agree on: schema, terms and the data's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from aiosched.abc import Terms
+from aiosched.errors import ConfigurationError, StoreDataError, StoreUnavailableError
+from aiosched.stores.redis.connection import Command, Lane, LostError
+from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.link import Link
+from aiosched.stores.terms import agreed_terms
+
+__all__ = ["agree", "renewed"]
+
+_SCHEMA = 1
+_TRIES = 16
+_NAMES = [field.name for field in fields(Terms)]
+
+
+async def agree(link: Link, wanted: Mapping[str, Any]) -> Terms:
+    """Settle the terms, or take over those that are settled.
+
+    Raises:
+        ConfigurationError: ``wanted`` contradicts what is stored.
+        StoreDataError: What is stored cannot be read.
+        StoreUnavailableError: Calling again is safe.
+    """
+    for attempt in range(_TRIES):
+        try:
+            async with link.transactions.take() as lane:
+                agreed = await _try(link, lane, wanted)
+        except LostError:
+            # Settling twice settles the same, whatever became of the first.
+            if attempt >= 2:
+                raise
+            agreed = None
+        if agreed is not None:
+            return agreed
+        await link.pause(attempt)
+    raise StoreUnavailableError(f"{link.place}: too many peers settle the terms")
+
+
+async def _try(link: Link, lane: Lane, wanted: Mapping[str, Any]) -> Terms | None:
+    key = link.keys.meta
+    commands: list[Command] = [("UNWATCH",)] if lane.watching else []
+    commands += (("WATCH", key), ("HGETALL", key), ("TIME",))
+    lane.watching = True
+    replies = await link.timed(lane, commands)
+    _refuse(link, replies)
+    words = [word.decode(errors="replace") for word in replies[-2]]
+    stored = dict(zip(words[::2], words[1::2], strict=True))
+    if stored:
+        terms = agreed_terms(_terms(key, stored), wanted)
+        if "epoch" in stored:
+            link.new_data(stored["epoch"])
+            return terms
+    else:
+        terms = agreed_terms(None, wanted)
+    epoch = link.ids()
+    words = ["schema", str(_SCHEMA), "epoch", epoch]
+    for name in _NAMES:
+        words += (name, str(getattr(terms, name)))
+    replies = await lane.shielded([("MULTI",), ("HSET", key, *words), ("EXEC",)])
+    lane.watching = False
+    _refuse(link, replies)
+    if replies[-1] is None:
+        return None
+    link.new_data(epoch)
+    return terms
+
+
+def _refuse(link: Link, replies: list[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise refusal(reply, link.place)
+
+
+def _terms(key: str, stored: Mapping[str, str]) -> Terms:
+    schema = stored.get("schema", "")
+    if schema.isdecimal() and int(schema) > _SCHEMA:
+        raise ConfigurationError(
+            "namespace",
+            key,
+            f"was written by a later version of aiosched (schema {schema})",
+            "update this peer, or use another namespace",
+        )
+    try:
+        return Terms(**{name: int(stored[name]) for name in _NAMES if name in stored})
+    except ValueError as error:
+        raise StoreDataError(key, str(error)) from None
+
+
+async def renewed(link: Link) -> str:
+    """Give the data set of an emptied store an identity, and return it.
+
+    The terms are those of this session, so that it need not be opened anew.
+
+    Raises:
+        ConfigurationError: Somebody has settled other terms meanwhile.
+        StoreUnavailableError: Calling again is safe.
+    """
+    await agree(link, {name: getattr(link.terms, name) for name in _NAMES})
+    return link.epoch

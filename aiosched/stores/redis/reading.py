@@ -1,0 +1,354 @@
+"""Reads that change nothing: records, listings, agendas, keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from aiosched.abc import Head, Page, shard_of
+from aiosched.records import Apart, Record
+from aiosched.stores.redis.codec import Parts, decode, split
+from aiosched.stores.redis.connection import Command
+from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.specs import UnreadableError
+
+__all__ = ["agenda", "by_keyword", "list_page", "read", "scan_shard"]
+
+MAX_READ = 1_000
+_KEYS = 250
+_BLOBS = 50
+_ROUNDS = 4
+_MOST_AGENDAS = 32
+
+_Trouble = tuple[bytes, str, str]
+"""(bytes of the record, key, problem): trouble only if met twice."""
+
+
+# --- records -------------------------------------------------------------------
+
+
+async def read(link: Link, ids: Sequence[str]) -> dict[str, Record]:
+    """Do what :meth:`aiosched.abc.Session.read` promises."""
+    if len(ids) > MAX_READ:
+        raise ValueError(f"{len(ids)} ids are more than {MAX_READ}")
+    found: dict[str, Record] = {}
+    pending = list(dict.fromkeys(ids))
+    troubles: dict[str, _Trouble] = {}
+    for _ in range(_ROUNDS):
+        if not pending:
+            break
+        # What a record names can go between two packets, with a write to the
+        # record; so it is missing only if the record is still the same.
+        before, troubles = troubles, {}
+        await _round(link, pending, found, troubles)
+        for job_id, trouble in troubles.items():
+            if before.get(job_id) == trouble:
+                link.unreadable(trouble[1], trouble[2])
+        pending = [one for one in troubles if before.get(one) != troubles[one]]
+    return {job_id: found[job_id] for job_id in ids if job_id in found}
+
+
+async def _values(link: Link, keys: Sequence[str], size: int) -> list[bytes | None]:
+    """Return the values of any number of keys.
+
+    One server holds all slots here; on a cluster this is where keys would be
+    grouped by slot.
+    """
+    parts = [keys[first : first + size] for first in range(0, len(keys), size)]
+    replies = await link.ask([("MGET", *part) for part in parts]) if parts else []
+    return [value for reply in replies for value in reply]
+
+
+async def _round(
+    link: Link,
+    ids: Sequence[str],
+    found: dict[str, Record],
+    troubles: dict[str, _Trouble],
+) -> None:
+    keys, shards = link.keys, link.terms.shards
+    names = {job_id: keys.job(shard_of(job_id, shards), job_id) for job_id in ids}
+    values = await _values(link, list(names.values()), _KEYS)
+    raw = {one: data for one, data in zip(ids, values, strict=True) if data is not None}
+    parts: dict[str, Parts] = {}
+    for job_id, data in raw.items():
+        try:
+            parts[job_id] = split(data)
+            link.specs.find(parts[job_id].spec)
+        except UnreadableError as error:
+            parts.pop(job_id, None)
+            link.unreadable(names[job_id], str(error))
+    bodies = await _bodies(link, parts)
+    fresh: dict[str, Record] = {}
+    for job_id, cut in parts.items():
+        try:
+            spec = link.specs.find(cut.spec)
+            if spec is None:
+                body = bodies[shard_of(job_id, shards), cut.spec]
+                if body is None:
+                    problem = f"its spec {cut.spec[1:]!r} is missing"
+                    troubles[job_id] = (raw[job_id], names[job_id], problem)
+                    continue
+                spec = link.specs.learn(cut.spec, body)
+            fresh[job_id] = decode(cut, job_id, spec)
+        except UnreadableError as error:
+            link.unreadable(names[job_id], str(error))
+    await _resolve(link, raw, fresh, troubles)
+    found.update(fresh)
+
+
+async def _bodies(
+    link: Link, parts: Mapping[str, Parts]
+) -> dict[tuple[int, bytes], bytes | None]:
+    """Fetch the specs that are not known, by (shard, line)."""
+    shards = link.terms.shards
+    wanted = {
+        (shard_of(job_id, shards), cut.spec): None
+        for job_id, cut in parts.items()
+        if link.specs.find(cut.spec) is None
+    }
+    keys = [link.keys.spec_of_line(shard, line) for shard, line in wanted]
+    return dict(zip(wanted, await _values(link, keys, _KEYS), strict=True))
+
+
+async def _resolve(
+    link: Link,
+    raw: Mapping[str, bytes],
+    fresh: dict[str, Record],
+    troubles: dict[str, _Trouble],
+) -> None:
+    """Put in what records keep apart."""
+    shards, tags = link.terms.shards, link.keys.tags
+    wanted: dict[str, str] = {}
+    for job_id, record in fresh.items():
+        tag = tags[shard_of(job_id, shards)]
+        for one in _apart(record):
+            wanted[one.key] = f"{tag}:{one.key}"
+    if not wanted:
+        return
+    values = await _values(link, list(wanted.values()), _BLOBS)
+    data = dict(zip(wanted, values, strict=True))
+    for job_id, record in list(fresh.items()):
+        names = [one.key for one in _apart(record)]
+        missing = [name for name in names if data[name] is None]
+        if missing:
+            key = wanted[missing[0]]
+            troubles[job_id] = (raw[job_id], key, "is missing and a record names it")
+            del fresh[job_id]
+        elif names:
+            fresh[job_id] = _filled(record, data)
+
+
+def _apart(record: Record) -> list[Apart]:
+    state = record.state
+    blobs = [
+        record.definition.arguments,
+        *[run.firing.payload for run in state.runs],
+        *[one.payload for one in state.waiting],
+    ]
+    return [one for one in blobs if isinstance(one, Apart)]
+
+
+def _filled(record: Record, data: Mapping[str, bytes | None]) -> Record:
+    def blob(one: bytes | Apart) -> bytes | Apart:
+        return (data[one.key] or b"") if isinstance(one, Apart) else one
+
+    state = record.state.copy()
+    state.runs = tuple(
+        [
+            replace(run, firing=replace(run.firing, payload=blob(run.firing.payload)))
+            for run in state.runs
+        ]
+    )
+    state.waiting = tuple(
+        [replace(one, payload=blob(one.payload)) for one in state.waiting]
+    )
+    definition = record.definition
+    return Record(replace(definition, arguments=blob(definition.arguments)), state)
+
+
+# --- listings ------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """Where a listing goes on.
+
+    Within one step of a scan ids are given out in order, so that a step can be
+    taken again: ``last`` is the last id of it that was given out.
+    """
+
+    shard: int
+    queue: str
+    scan: str
+    last: str
+
+    def text(self) -> str:
+        return f"{self.shard}:{self.scan}:{len(self.queue)}:{self.queue}{self.last}"
+
+
+def _place(cursor: str) -> _Place:
+    try:
+        shard, scan, size, rest = cursor.split(":", 3)
+        cut = int(size)
+        place = _Place(int(shard), rest[:cut], str(int(scan)), rest[cut:])
+    except ValueError:
+        raise ValueError(f"{cursor!r} is no cursor of this store") from None
+    return place
+
+
+async def list_page(link: Link, cursor: str | None, limit: int) -> Page:
+    """Do what :meth:`aiosched.abc.Session.list` promises, over the agendas."""
+    if limit < 1:
+        raise ValueError(f"a page of {limit} records shows nothing")
+    limit = min(limit, MAX_READ)
+    place = None if cursor is None else _place(cursor)
+    queues = sorted(one.decode() for one in (await _queues(link)))
+    if place is None:
+        if not queues:
+            return Page((), None)
+        place = _Place(0, queues[0], "0", "")
+    ids: dict[str, None] = {}
+    width = 1
+    following: _Place | None = place
+    while following is not None and len(ids) < limit:
+        following = await _scan(link, queues, following, ids, limit, width)
+        width = min(2 * width, _MOST_AGENDAS)
+    records = await read(link, list(ids))
+    text = None if following is None else following.text()
+    return Page(tuple(records.values()), text)
+
+
+async def _queues(link: Link) -> list[bytes]:
+    (members,) = await link.ask([("SMEMBERS", link.keys.queues)])
+    return list(members)
+
+
+async def _scan(
+    link: Link,
+    queues: Sequence[str],
+    place: _Place,
+    ids: dict[str, None],
+    limit: int,
+    width: int,
+) -> _Place | None:
+    """Take one step in each of the next agendas; return where to go on.
+
+    Agendas are mostly small and many, so that several are asked at once; what
+    no longer fits the page is read again for the next one.
+    """
+    places = [place]
+    while len(places) < width:
+        after = _next_agenda(link, queues, places[-1])
+        if after is None:
+            break
+        places.append(after)
+    keys = [link.keys.agenda(one.shard, one.queue) for one in places]
+    replies = await link.ask(
+        [
+            ("ZSCAN", key, one.scan, "COUNT", limit)
+            for key, one in zip(keys, places, strict=True)
+        ],
+        lenient=True,
+    )
+    for one, key, reply in zip(places, keys, replies, strict=True):
+        if isinstance(reply, Exception):
+            link.unreadable(key, f"is no agenda: {reply}")
+            continue
+        scan, pairs = reply[0].decode(), reply[1]
+        names = sorted(raw.decode() for raw in pairs[::2])
+        names = [name for name in names if name > one.last] if one.last else names
+        room = limit - len(ids)
+        ids.update(dict.fromkeys(names[:room]))
+        if len(names) > room:
+            last = names[room - 1] if room else one.last
+            return one._replace(last=last)
+        if scan != "0":
+            return one._replace(scan=scan, last="")
+    return _next_agenda(link, queues, places[-1])
+
+
+def _next_agenda(link: Link, queues: Sequence[str], place: _Place) -> _Place | None:
+    """Return the start of the agenda after this one, shard by shard.
+
+    By name, not by number: queues may come while a listing is under way.
+    """
+    for queue in queues:
+        if queue > place.queue:
+            return _Place(place.shard, queue, "0", "")
+    if place.shard + 1 < link.terms.shards and queues:
+        return _Place(place.shard + 1, queues[0], "0", "")
+    return None
+
+
+async def scan_shard(
+    link: Link, shard: int, queue: str, scan: str
+) -> tuple[list[str], str]:
+    """Return some ids of one agenda and where to go on; ``"0"`` is the end."""
+    key = link.keys.agenda(shard, queue)
+    ((following, pairs),) = await link.ask([("ZSCAN", key, scan, "COUNT", _KEYS)])
+    return [raw.decode() for raw in pairs[::2]], following.decode()
+
+
+# --- agendas and keywords ------------------------------------------------------
+
+
+async def agenda(
+    link: Link, heads: Sequence[tuple[int, str]], limit: int
+) -> list[Head]:
+    """Do what :meth:`aiosched.abc.Session.agenda` promises, in one packet."""
+    if not heads:
+        return []
+    keys = link.keys
+    shards = sorted({shard for shard, _ in heads})
+    # The counter first: what is written between is then read again, not missed.
+    commands: list[Command] = [("MGET", *[keys.rev(shard) for shard in shards])]
+    for shard, queue in heads:
+        link.looked.add(queue)
+        key = keys.agenda(shard, queue)
+        commands.append(
+            ("ZRANGEBYSCORE", key, "-inf", "(+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
+        )
+    revs, *replies = await link.ask(commands, lenient=True)
+    counted = dict(zip(shards, _numbers(link, shards, revs), strict=True))
+    found: list[Head] = []
+    for (shard, queue), reply in zip(heads, replies, strict=True):
+        if isinstance(reply, Exception):
+            link.unreadable(keys.agenda(shard, queue), f"is no agenda: {reply}")
+            reply = []
+        entries = tuple(
+            [
+                (raw.decode(), int(float(score)))
+                for raw, score in zip(reply[::2], reply[1::2], strict=True)
+            ]
+        )
+        complete = len(entries) <= limit
+        found.append(Head(shard, queue, entries[:limit], complete, counted[shard]))
+    return found
+
+
+def _numbers(link: Link, shards: Sequence[int], values: object) -> list[int]:
+    """Read change counters; one that is garbage counts as 0 and is reported."""
+    numbers: list[int] = []
+    rows = values if isinstance(values, list) else [None] * len(shards)
+    for shard, value in zip(shards, rows, strict=True):
+        try:
+            numbers.append(int(value or 0))
+        except ValueError:
+            link.unreadable(link.keys.rev(shard), "is no number")
+            numbers.append(0)
+    return numbers
+
+
+async def by_keyword(link: Link, keyword: str) -> list[str]:
+    """Do what :meth:`aiosched.abc.Session.by_keyword` promises."""
+    keys = link.keys
+    (shards,) = await link.ask([("SMEMBERS", keys.keyword_shards(keyword))])
+    names = [
+        keys.subscribers(int(shard), keyword)
+        for shard in shards
+        if shard.isdigit() and int(shard) < link.terms.shards
+    ]
+    if not names:
+        return []
+    replies = await link.ask([("SMEMBERS", name) for name in names])
+    return sorted(raw.decode() for reply in replies for raw in reply)

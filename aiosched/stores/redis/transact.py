@@ -1,0 +1,300 @@
+"""One optimistic transaction: read under WATCH, decide, write, or start over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from aiosched.abc import MAX_BATCH, Decide, shard_of
+from aiosched.errors import StoreConflictError
+from aiosched.records import Change, Record
+from aiosched.stores.redis.codec import Parts, decode, split
+from aiosched.stores.redis.connection import Command, Lane, LostError
+from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.specs import UnreadableError
+from aiosched.stores.redis.starts import fill_starts
+from aiosched.stores.redis.timing import instant_of
+from aiosched.stores.redis.unknown import Sent, resolve
+from aiosched.stores.redis.writes import Batch, compose
+
+__all__ = ["transact"]
+
+_TRIES = 16
+_LOSSES = 3
+_AT_ONCE = 2
+"""Retries without a pause; one is the rule, more mean that many want the same."""
+
+
+class _OvertakenError(Exception):
+    """Somebody else wrote what was read; the bytes are to be read again."""
+
+
+class _UnknownError(Exception):
+    """EXEC may have been executed."""
+
+    def __init__(self, sent: Sent, cause: LostError) -> None:
+        super().__init__()
+        self.sent = sent
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class _Read:
+    """What one look at the store showed."""
+
+    now: int
+    raw: dict[str, bytes | None]
+    records: dict[str, Record | None]
+
+
+async def transact(
+    link: Link, ids: Sequence[str], decide: Decide, *, claim: bool, signal: bool
+) -> dict[str, Change]:
+    """Do what :meth:`aiosched.abc.Session.transact` promises."""
+    shard = _only_shard(ids, link.terms.shards)
+    attempt = _Attempt(link, shard, list(ids), decide, claim=claim, signal=signal)
+    overtaken = losses = 0
+    while True:
+        try:
+            async with link.transactions.take() as lane:
+                return await attempt.once(lane)
+        except _OvertakenError:
+            overtaken += 1
+            if overtaken == _TRIES:
+                if claim:
+                    return {}
+                raise StoreConflictError("a transaction", _TRIES) from None
+            if overtaken > _AT_ONCE:
+                await link.pause(overtaken)
+        except _UnknownError as unknown:
+            link.counters.unknown += 1
+            answer = await resolve(link, unknown.sent)
+            if answer is not None:
+                return answer
+            losses += 1
+            if losses > _LOSSES:
+                raise unknown.cause from None
+        except LostError:
+            losses += 1
+            if losses > _LOSSES:
+                raise
+            if losses > 1:
+                await link.pause(losses + 3)
+
+
+def _only_shard(ids: Sequence[str], shards: int) -> int:
+    if not 1 <= len(ids) <= MAX_BATCH:
+        raise ValueError(f"{len(ids)} ids, not 1 to {MAX_BATCH}")
+    if len(set(ids)) != len(ids):
+        raise ValueError("an id stands twice in one transaction")
+    numbers = {shard_of(job_id, shards) for job_id in ids}
+    if len(numbers) != 1:
+        raise ValueError(f"ids of {len(numbers)} shards in one transaction")
+    return numbers.pop()
+
+
+class _Attempt:
+    """A transaction, tried as often as need be."""
+
+    def __init__(
+        self,
+        link: Link,
+        shard: int,
+        ids: list[str],
+        decide: Decide,
+        *,
+        claim: bool,
+        signal: bool,
+    ) -> None:
+        self._link = link
+        self._shard = shard
+        self._ids = ids
+        self._decide = decide
+        self._claim = claim
+        self._signal = signal
+        self._seen: dict[str, bytes | None] | None = None
+
+    async def once(self, lane: Lane) -> dict[str, Change]:
+        """Try once.
+
+        Raises:
+            _OvertakenError: Nothing was written; try again.
+            _UnknownError: It may have been written.
+            LostError: Nothing was written.
+        """
+        read = await self._look(lane)
+        if not read.records:
+            return {}
+        changes = dict(self._decide(read.records, read.now))
+        if not changes:
+            return changes
+        if not changes.keys() <= read.records.keys():
+            raise ValueError("decide answered for an id that it was not given")
+        link = self._link
+        composer = compose(link, self._shard, read.records, changes)
+        token = link.token()
+        batch = composer.batch(token, read.now, claim=self._claim, signal=self._signal)
+        if batch.prelude:
+            await self._acknowledged(lane, batch.prelude)
+            composer.indexed()
+        results = await self._execute(lane, batch, read, changes, token)
+        self._committed(changes, batch)
+        if batch.blobs:
+            found = dict(zip(batch.blobs, results[0], strict=True))
+            fill_starts(link, self._shard, changes, found)
+        return changes
+
+    # -- reading ------------------------------------------------------------------
+
+    async def _look(self, lane: Lane) -> _Read:
+        """Watch and read; drop what a claim has lost."""
+        link, ids = self._link, self._ids
+        prefix = link.keys.jobs[self._shard]
+        keys = [prefix + job_id for job_id in ids]
+        commands: list[Command] = [("UNWATCH",)] if lane.watching else []
+        commands += (("WATCH", *keys), ("MGET", *keys), ("TIME",))
+        verb = self._signal and not self._claim
+        if verb:
+            commands.append(("EXISTS", *keys))
+        lane.watching = True
+        replies = await self._acknowledged(lane, commands)
+        if verb:
+            there = replies.pop()
+        raw: dict[str, bytes | None] = dict(zip(ids, replies[-2], strict=True))
+        if verb and there != len(ids) - replies[-2].count(None):
+            await self._set_aside(lane, raw)
+        if self._claim and self._seen is not None:
+            seen = self._seen
+            raw = {one: data for one, data in raw.items() if data == seen[one]}
+            self._ids = list(raw)
+        self._seen = raw
+        records = await self._decoded(lane, raw)
+        return _Read(instant_of(replies[-1]), raw, records)
+
+    async def _acknowledged(self, lane: Lane, commands: list[Command]) -> list[Any]:
+        replies = await self._link.timed(lane, commands)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                await lane.drop()
+                raise refusal(reply, self._link.place)
+        return replies
+
+    async def _set_aside(self, lane: Lane, raw: dict[str, bytes | None]) -> None:
+        """Take out ids whose key holds something that is no string."""
+        absent = [job_id for job_id, data in raw.items() if data is None]
+        keys = [self._link.keys.job(self._shard, job_id) for job_id in absent]
+        kinds = await self._acknowledged(lane, [("TYPE", key) for key in keys])
+        for job_id, key, kind in zip(absent, keys, kinds, strict=True):
+            if kind != b"none":
+                del raw[job_id]
+                self._link.unreadable(key, f"is of type {kind.decode()}, no record")
+        self._ids = list(raw)
+
+    async def _decoded(
+        self, lane: Lane, raw: Mapping[str, bytes | None]
+    ) -> dict[str, Record | None]:
+        """Return the records; those that cannot be read are left out."""
+        link = self._link
+        records: dict[str, Record | None] = {}
+        unknown: dict[str, Parts] = {}
+        for job_id, data in raw.items():
+            if data is None:
+                records[job_id] = None
+                continue
+            known = link.memo.find(job_id, data)
+            if known is not None:
+                records[job_id] = known
+                continue
+            try:
+                parts = split(data)
+                spec = link.specs.find(parts.spec)
+                if spec is None:
+                    unknown[job_id] = parts
+                    records[job_id] = None  # keeps its place in the order
+                else:
+                    records[job_id] = decode(parts, job_id, spec)
+            except UnreadableError as error:
+                link.unreadable(link.keys.job(self._shard, job_id), str(error))
+        if unknown:
+            await self._learn(lane, raw, unknown, records)
+        return records
+
+    async def _learn(
+        self,
+        lane: Lane,
+        raw: Mapping[str, bytes | None],
+        unknown: dict[str, Parts],
+        records: dict[str, Record | None],
+    ) -> None:
+        """Fetch specs and decode what was waiting for them."""
+        link, keys = self._link, self._link.keys
+        lines = list(dict.fromkeys(parts.spec for parts in unknown.values()))
+        names = [keys.spec_of_line(self._shard, line) for line in lines]
+        jobs = [keys.job(self._shard, job_id) for job_id in unknown]
+        bodies, again = await self._acknowledged(
+            lane, [("MGET", *names), ("MGET", *jobs)]
+        )
+        if None in bodies and again != [raw[job_id] for job_id in unknown]:
+            # The record was written meanwhile and its old spec swept away.
+            self._link.counters.aborts += 1
+            raise _OvertakenError
+        found = dict(zip(lines, bodies, strict=True))
+        for job_id, parts in unknown.items():
+            try:
+                spec = link.specs.learn(parts.spec, found[parts.spec])
+                records[job_id] = decode(parts, job_id, spec)
+            except UnreadableError as error:
+                del records[job_id]
+                link.unreadable(keys.job(self._shard, job_id), str(error))
+
+    # -- writing ------------------------------------------------------------------
+
+    async def _execute(
+        self,
+        lane: Lane,
+        batch: Batch,
+        read: _Read,
+        changes: dict[str, Change],
+        token: str,
+    ) -> list[Any]:
+        link = self._link
+        commands: list[Command] = [("MULTI",), *batch.commands, ("EXEC",)]
+        try:
+            replies = await lane.shielded(commands)
+        except LostError as error:
+            keys = list(read.raw)
+            sent = Sent(
+                self._shard, keys, changes, batch, token, read.now, claim=self._claim
+            )
+            raise _UnknownError(sent, error) from error
+        lane.watching = False
+        results = replies[-1]
+        if results is None:
+            link.counters.aborts += 1
+            raise _OvertakenError
+        if isinstance(results, ResponseError):
+            # Refused before anything was done; the first error says why.
+            await lane.drop()
+            reasons = [one for one in replies if isinstance(one, ResponseError)]
+            raise refusal(reasons[0], link.place)
+        link.counters.transactions += 1
+        for command, result in zip(batch.commands, results, strict=True):
+            if isinstance(result, Exception):
+                key = str(command[1])
+                link.tell(key, f"{command[0]!s} failed in EXEC: {result}")
+                raise refusal(result, key)
+        return list(results)
+
+    def _committed(self, changes: Mapping[str, Change], batch: Batch) -> None:
+        memo = self._link.memo
+        for job_id, change in changes.items():
+            data = batch.written.get(job_id)
+            record = change.record
+            if data is not None and record is not None:
+                memo.put(job_id, data, record)
+            elif not change.index_only:
+                memo.forget(job_id)

@@ -1,0 +1,184 @@
+"""What became of an EXEC that was sent and never answered.
+
+It is found out on another connection, in two steps: make sure that it can no
+longer be executed, then look whether it was.  It is never sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from aiosched.errors import StoreUnavailableError
+from aiosched.records import Change, LiveRun, Spec
+from aiosched.stores.redis.codec import decode, split
+from aiosched.stores.redis.connection import Command, Lane
+from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.specs import UnreadableError
+from aiosched.stores.redis.starts import fetch_starts
+from aiosched.stores.redis.writes import Batch
+
+__all__ = ["Sent", "resolve"]
+
+_PAGE = 500
+_SLACK_MS = 5_000
+_LONGEST_PAUSE = 1.0
+_ANY_SPEC = Spec("")
+
+
+@dataclass(slots=True)
+class Sent:
+    """A transaction whose EXEC has no reply.
+
+    Attributes:
+        ids: All that it watched.
+        now: The store's instant when it was read, before EXEC was sent.
+    """
+
+    shard: int
+    ids: list[str]
+    changes: dict[str, Change]
+    batch: Batch
+    token: str
+    now: int
+    claim: bool = field(kw_only=True)
+
+
+async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
+    """Return what was committed, or None if nothing was and nothing will be.
+
+    Raises:
+        StoreUnavailableError: The store stayed away for too long.
+    """
+    end = link.clock.monotonic() + link.patience
+    tries = 0
+    while True:
+        try:
+            async with link.transactions.take() as lane:
+                raw = await _touched(link, lane, sent)
+                if raw is not None:
+                    said = await _in_ledger(link, lane, sent)
+                    break
+        except StoreUnavailableError:
+            if link.clock.monotonic() >= end:
+                raise
+        tries += 1
+        await link.pause(tries + 2, _LONGEST_PAUSE)
+    changes = _surviving(sent, raw, said=said)
+    if changes is not None:
+        link.counters.transactions += 1
+        await fetch_starts(link, sent.shard, changes)
+    return changes
+
+
+async def _touched(
+    link: Link, lane: Lane, sent: Sent
+) -> dict[str, bytes | None] | None:
+    """Write back what is there, so that the old EXEC can only abort.
+
+    Returns:
+        What was there; None if somebody else wrote meanwhile: do it again.
+    """
+    keys = [link.keys.job(sent.shard, job_id) for job_id in sent.ids]
+    commands: list[Command] = [("UNWATCH",)] if lane.watching else []
+    lane.watching = True
+    commands += (("WATCH", *keys), ("MGET", *keys))
+    values = (await _plain(link, lane, commands))[-1]
+    present = [one for one in zip(keys, values, strict=True) if one[1] is not None]
+    missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+    absent = await _truly_absent(link, lane, missing)
+    writes: list[Command] = []
+    if present:
+        writes.append(("MSET", *[word for one in present for word in one]))
+    if absent:
+        # DEL alone of a missing key would not make a watcher abort.
+        writes.append(("MSET", *[word for key in absent for word in (key, "")]))
+        writes.append(("DEL", *absent))
+    replies = await lane.shielded([("MULTI",), *writes, ("EXEC",)])
+    lane.watching = False
+    result = replies[-1]
+    if isinstance(result, ResponseError):
+        reasons = [one for one in replies if isinstance(one, ResponseError)]
+        await lane.drop()
+        raise refusal(reasons[0], link.place)
+    if result is None:
+        return None
+    return dict(zip(sent.ids, values, strict=True))
+
+
+async def _truly_absent(link: Link, lane: Lane, keys: list[str]) -> list[str]:
+    """Leave out keys that hold garbage of another type, which stays."""
+    if not keys:
+        return keys
+    there = await _plain(link, lane, [("EXISTS", key) for key in keys])
+    return [key for key, number in zip(keys, there, strict=True) if not number]
+
+
+async def _in_ledger(link: Link, lane: Lane, sent: Sent) -> bool:
+    """Say whether the token stands in the shard's ledger."""
+    if not sent.batch.entry:
+        return False
+    first = f"{max(0, sent.now // 1000 - _SLACK_MS)}"
+    key, token = link.keys.ledger(sent.shard), sent.token.encode()
+    while True:
+        page = ("XRANGE", key, first, "+", "COUNT", _PAGE)
+        (entries,) = await _plain(link, lane, [page])
+        if any(token in words for _, words in entries):
+            return True
+        if len(entries) < _PAGE:
+            return False
+        first = f"({entries[-1][0].decode()}"
+
+
+async def _plain(link: Link, lane: Lane, commands: list[Command]) -> list[Any]:
+    replies = await lane.exchange(commands)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            await lane.drop()
+            raise refusal(reply, link.place)
+    return replies
+
+
+def _surviving(
+    sent: Sent, raw: dict[str, bytes | None], *, said: bool
+) -> dict[str, Change] | None:
+    """Return the changes that were committed and still hold, None if none were."""
+    written = sent.batch.written
+    live = {job_id: _live(job_id, raw[job_id]) for job_id in sent.changes}
+    held = {
+        job_id: tuple([one for one in change.starts if _key(one.run) in live[job_id]])
+        for job_id, change in sent.changes.items()
+    }
+    if sent.batch.entry:
+        committed = said
+    else:
+        committed = any(held.values()) or any(
+            raw[job_id] == data for job_id, data in written.items()
+        )
+    if not committed:
+        return None
+    answer: dict[str, Change] = {}
+    for job_id, change in sent.changes.items():
+        if change.starts and not held[job_id] and sent.claim:
+            continue  # it was ours, and its lease has ended since
+        change.starts = held[job_id]
+        answer[job_id] = change
+    return answer
+
+
+def _key(run: LiveRun) -> tuple[str, int]:
+    return run.owner, run.fence
+
+
+def _live(job_id: str, data: bytes | None) -> set[tuple[str, int]]:
+    """Return (owner, fence) of a record's runs."""
+    if data is None:
+        return set()
+    try:
+        record = decode(split(data), job_id, _ANY_SPEC)
+    except UnreadableError:
+        return set()
+    return {_key(run) for run in record.state.runs}

@@ -1,0 +1,279 @@
+"""What a decision wants, as the commands of one transaction.
+
+Commands are variadic, so that their number follows from the kinds of change
+and not from the number of ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aiosched.records import Apart, Change, Record, Start
+from aiosched.rows import escape, pack_row
+from aiosched.stores.redis.codec import aparts, encode, one_line
+from aiosched.stores.redis.connection import Command
+from aiosched.stores.redis.link import Link
+
+__all__ = ["Batch", "Composer", "blob_names", "compose"]
+
+_REMEMBERED = 10_000
+
+
+class Batch(NamedTuple):
+    """A transaction ready to be sent.
+
+    Attributes:
+        prelude: To be acknowledged before: namespace-wide indexes.
+        commands: What stands between MULTI and EXEC.
+        written: Records to be written, as bytes.
+        blobs: Names of what the starts need from apart, in the order of the
+            reply of the first command; empty: that command is another.
+        entry: Whether the ledger entry with the token is among the commands.
+    """
+
+    prelude: list[Command]
+    commands: list[Command]
+    written: dict[str, bytes]
+    blobs: list[str]
+    entry: bool
+
+
+def blob_names(start: Start) -> list[str]:
+    """Return the names of what a start's store keeps apart."""
+    return [
+        blob.key
+        for blob in (start.definition.arguments, start.run.firing.payload)
+        if isinstance(blob, Apart)
+    ]
+
+
+class Composer:
+    """Collects the writes of one decision over one shard."""
+
+    def __init__(self, link: Link, shard: int) -> None:
+        """Start with nothing to write."""
+        self._link = link
+        self._shard = shard
+        self._tag = link.keys.tags[shard]
+        self._job = link.keys.jobs[shard]
+        self._written: dict[str, bytes] = {}
+        self._shared: dict[str, bytes] = {}
+        self._dropped: list[str] = []
+        self._deleted: list[str] = []
+        self._moved: dict[str, list[str | int]] = {}
+        self._left: dict[str, list[str]] = {}
+        self._joined: dict[str, list[str]] = {}
+        self._quit: dict[str, list[str]] = {}
+        self._queues: set[str] = set()
+        self._entries: list[str] = []
+        self._rows: list[str] = []
+        self._final: dict[str, None] = {}
+        self._blobs: dict[str, None] = {}
+
+    # -- collecting ---------------------------------------------------------------
+
+    def add(self, job_id: str, old: Record | None, change: Change) -> None:
+        """Take in what is wanted for one id.
+
+        Raises:
+            ValueError: The record names bytes of another job's.
+        """
+        record = change.record
+        if change.index_only:
+            self._put_right(job_id, old, change.at)
+        elif record is not None:
+            self._write(job_id, old, record, change.at)
+        elif old is not None:
+            self._erase(job_id, old)
+        else:
+            self._put_right(job_id, None, None)
+        for row in change.rows:
+            self._rows.append(one_line(pack_row(row)))
+            if row.final:
+                self._final[row.job_id] = None
+        for start in change.starts:
+            self._blobs.update(dict.fromkeys(blob_names(start)))
+
+    def _write(
+        self, job_id: str, old: Record | None, record: Record, at: int | None
+    ) -> None:
+        definition = record.definition
+        spec = definition.spec
+        line, body = self._link.specs.line(spec)
+        apart: dict[str, bytes | None] = {}
+        self._written[job_id] = encode(record, line, apart)
+        self._place(job_id, spec.queue, at)
+        if old is None or old.definition is not definition:
+            if line[0] == "=":
+                self._shared[f"x:{line[1:]}"] = body
+            self._index(job_id, old, record)
+        self._set_apart(job_id, old, apart)
+        self._entries.append(_entry(job_id, spec.queue, at, record.state.seq))
+
+    def _place(self, job_id: str, queue: str, at: int | None) -> None:
+        moved = self._moved.get(queue)
+        if moved is None:
+            moved = self._moved[queue] = []
+        moved.append("+inf" if at is None else at)
+        moved.append(job_id)
+
+    def _index(self, job_id: str, old: Record | None, record: Record) -> None:
+        """Enter queue and keyword, and leave those of before."""
+        spec = record.definition.spec
+        self._queues.add(spec.queue)
+        former = None
+        if old is not None:
+            was = old.definition.spec
+            former = was.keyword
+            if was.queue != spec.queue:
+                self._left.setdefault(was.queue, []).append(job_id)
+                self._entries.append(_entry(job_id, was.queue, None, record.state.seq))
+        if former is not None and former != spec.keyword:
+            self._quit.setdefault(former, []).append(job_id)
+        if spec.keyword is not None and former != spec.keyword:
+            self._joined.setdefault(spec.keyword, []).append(job_id)
+
+    def _set_apart(
+        self, job_id: str, old: Record | None, apart: dict[str, bytes | None]
+    ) -> None:
+        before = set(aparts(old)) if old is not None else set()
+        if not before and not apart:
+            return
+        for name, data in apart.items():
+            if name in before:
+                continue
+            if data is None:
+                raise ValueError(f"{job_id!r} names bytes that another job keeps apart")
+            self._shared[f"b:{name}:{job_id}"] = data
+        self._dropped += [f"b:{name}:{job_id}" for name in before - apart.keys()]
+
+    def _erase(self, job_id: str, old: Record) -> None:
+        spec = old.definition.spec
+        self._deleted.append(job_id)
+        self._left.setdefault(spec.queue, []).append(job_id)
+        if spec.keyword is not None:
+            self._quit.setdefault(spec.keyword, []).append(job_id)
+        self._dropped += [f"b:{name}:{job_id}" for name in aparts(old)]
+        self._entries.append(_entry(job_id, spec.queue, None, old.state.seq))
+
+    def _put_right(self, job_id: str, old: Record | None, at: int | None) -> None:
+        """Have an id in its own agenda only; of a missing job, in none."""
+        own = None
+        if old is not None:
+            own = old.definition.spec.queue
+            self._place(job_id, own, at)
+            self._entries.append(_entry(job_id, own, at, old.state.seq))
+        for queue in self._link.queues | self._link.looked:
+            if queue != own:
+                self._left.setdefault(queue, []).append(job_id)
+
+    # -- composing ----------------------------------------------------------------
+
+    def batch(self, token: str, now: int, *, claim: bool, signal: bool) -> Batch:
+        """Return all that was taken in as commands.
+
+        Args:
+            token: Names this attempt in the ledger.
+            now: The store's instant.
+            claim: Leave the ledger entry out where there are no rows.
+            signal: Tell owners of shards.
+        """
+        tag = self._tag
+        commands: list[Command] = []
+        if self._blobs:
+            commands.append(("MGET", *[f"{tag}:{name}" for name in self._blobs]))
+        self._add_records(commands)
+        self._add_agendas(commands)
+        self._add_sets(commands)
+        # Without rows and without a signal it is an extension or a repair of
+        # the index, which may be done twice: it needs no token to be known by.
+        entry = bool(self._rows) or (signal and not claim)
+        if entry:
+            commands.append(self._entry_command(token, now))
+        if signal:
+            commands.append(("INCR", f"{tag}:rev"))
+            if self._entries:
+                commands.append(("PUBLISH", f"{tag}:s", "\n".join(self._entries)))
+        if self._final:
+            text = "\n".join([escape(job_id) for job_id in self._final])
+            commands.append(("PUBLISH", f"{tag}:d", text))
+        return Batch(self._prelude(), commands, self._written, list(self._blobs), entry)
+
+    def _add_records(self, commands: list[Command]) -> None:
+        job, tag = self._job, self._tag
+        if self._written or self._shared:
+            mset: list[str | bytes] = ["MSET"]
+            for job_id, data in self._written.items():
+                mset.append(job + job_id)
+                mset.append(data)
+            for name, data in self._shared.items():
+                mset += (f"{tag}:{name}", data)
+            commands.append(mset)
+        if self._deleted or self._dropped:
+            gone = [job + job_id for job_id in self._deleted]
+            gone += [f"{tag}:{name}" for name in self._dropped]
+            commands.append(("DEL", *gone))
+
+    def _add_agendas(self, commands: list[Command]) -> None:
+        agenda = self._link.keys.agenda
+        for queue, moved in self._moved.items():
+            commands.append(("ZADD", agenda(self._shard, queue), *moved))
+        for queue, left in self._left.items():
+            commands.append(("ZREM", agenda(self._shard, queue), *left))
+
+    def _add_sets(self, commands: list[Command]) -> None:
+        subscribers = self._link.keys.subscribers
+        for keyword, ids in self._quit.items():
+            commands.append(("SREM", subscribers(self._shard, keyword), *ids))
+        for keyword, ids in self._joined.items():
+            commands.append(("SADD", subscribers(self._shard, keyword), *ids))
+        if self._dropped:
+            commands.append(("SREM", f"{self._tag}:xs", *self._dropped))
+        if self._shared:
+            commands.append(("SADD", f"{self._tag}:xs", *self._shared))
+
+    def _entry_command(self, token: str, now: int) -> Command:
+        oldest = max(0, now - self._link.terms.ledger_age) // 1000
+        head = ("XADD", f"{self._tag}:l", "MINID", "~", oldest, "*", "t", token)
+        return (*head, "r", "\n".join(self._rows)) if self._rows else head
+
+    def _prelude(self) -> list[Command]:
+        """Return what must stand in the namespace's indexes before."""
+        link = self._link
+        commands: list[Command] = []
+        new = sorted(self._queues - link.queues)
+        if new:
+            commands.append(("SADD", link.keys.queues, *new))
+        for keyword in self._joined:
+            if (keyword, self._shard) not in link.keywords:
+                key = link.keys.keyword_shards(keyword)
+                commands.append(("SADD", key, self._shard))
+        return commands
+
+    def indexed(self) -> None:
+        """Note that the prelude was acknowledged, so that it is not repeated."""
+        link = self._link
+        link.queues |= self._queues
+        link.written |= self._queues
+        if len(link.keywords) > _REMEMBERED:
+            link.keywords.clear()
+        link.keywords |= {(word, self._shard) for word in self._joined}
+
+
+def compose(
+    link: Link,
+    shard: int,
+    records: Mapping[str, Record | None],
+    changes: Mapping[str, Change],
+) -> Composer:
+    """Return a composer that has taken in all changes."""
+    composer = Composer(link, shard)
+    for job_id, change in changes.items():
+        composer.add(job_id, records[job_id], change)
+    return composer
+
+
+def _entry(job_id: str, queue: str, at: int | None, seq: int) -> str:
+    when = "" if at is None else at
+    return f"{escape(job_id)}|{escape(queue)}|{when}|{seq}"

@@ -1,0 +1,30 @@
+"""Tools for testing schedules: virtual time, simulated nodes, fault injection.
+
+::
+
+    from aiosched.testing import run_virtual
+
+    async def main():
+        await asyncio.sleep(86_400)
+
+    run_virtual(main)               # a day later, at once
+
+For pytest see :mod:`aiosched.testing.plugin`.  Importing this package needs no
+pytest.
+"""
+
+from __future__ import annotations
+
+from aiosched.testing.loop import START, VirtualLoop
+from aiosched.testing.nodes import NODE
+from aiosched.testing.runner import run_virtual
+from aiosched.testing.stuck import NotSimulatedError, Stuck
+
+__all__ = [
+    "NODE",
+    "START",
+    "NotSimulatedError",
+    "Stuck",
+    "VirtualLoop",
+    "run_virtual",
+]

