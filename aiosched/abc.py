@@ -405,8 +405,6 @@ class JobStore(abc.ABC):
         """
 
 
-
-
 class Executor(abc.ABC):
     """Does the work of jobs.  One instance serves all runs of a scheduler.
 
@@ -418,8 +416,8 @@ class Executor(abc.ABC):
 
     run: Callable[..., Any]
 
-    async def setup(self) -> None:
+    async def setup(self) -> None:  # noqa: B027 - optional
         """Acquire what runs need; awaited once, before the first run."""
 
-    async def teardown(self) -> None:
+    async def teardown(self) -> None:  # noqa: B027 - optional
         """Release it; awaited once, after the last run has ended."""

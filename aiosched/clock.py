@@ -84,4 +84,3 @@ def seeded_ids(seed: int) -> IdSource:
     """Return a source of reproducible ids, for simulations."""
     source = random.Random(seed)  # noqa: S311 - not for secrets
     return lambda: f"{source.getrandbits(64):016x}"
-

@@ -7,7 +7,7 @@
     │   ├── ConfigurationError              settings, URLs, scheduler options
     │   ├── TriggerError                    a trigger that can never be right
     │   ├── UnknownExecutorError            nobody has registered that name
-    │   └── ArgumentsError                  arguments that do not fit or cannot be dumped
+    │   └── ArgumentsError                  arguments that do not fit, or no JSON
     ├── JobError                            about one stored job
     │   ├── JobNotFoundError (LookupError)
     │   ├── JobExistsError
@@ -68,7 +68,10 @@ _SHOWN = 80
 
 def shown(value: object) -> str:
     """Render a value for a message, cut to a readable length."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__} whose repr fails>"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
@@ -291,9 +294,7 @@ class StoreDataError(StoreError):
 
     def __init__(self, key: str, problem: str) -> None:
         """Name the place and the problem."""
-        super().__init__(
-            f"cannot read {shown(key)}: {problem}; it was left untouched"
-        )
+        super().__init__(f"cannot read {shown(key)}: {problem}; it was left untouched")
         self.key = key
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.records import Row
 
-__all__ = ["escape", "pack_row", "row_key", "unescape", "unpack_row"]
+__all__ = ["ELSEWHERE", "escape", "pack_row", "row_key", "unescape", "unpack_row"]
 
 _FIELDS = 15
 _ESCAPES = (("%", "%25"), ("|", "%7C"), ("\n", "%0A"), ("\r", "%0D"), ("=", "%3D"))
+ELSEWHERE = b"~"
+"""Stands in a record's copy of a row for a value that only the ledger has."""
+
 _SLOT_KEY = "="
 """Stands for a key that is the slot in decimal, as most are."""
 

@@ -174,8 +174,8 @@ class Scheduler(Scheduling, Waiting):
             return
         try:
             await registered.setup()
-        except Exception as error:  # noqa: BLE001 - users' code
-            log.error("setting up %s failed", registered.name, exc_info=error)
+        except Exception as error:
+            log.exception("setting up %s failed", registered.name)
             self._bus.emit("callback_failed", error=error, of=registered.name)
             return
         self._set_up.append(registered)
@@ -266,9 +266,7 @@ class Scheduler(Scheduling, Waiting):
         await self._schedule_declared()
 
     def _report(self, key: str, problem: str) -> None:
-        log.error(
-            "cannot read %s: %s", key, problem, extra={"action": "unreadable"}
-        )
+        log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
         self._bus.emit("unreadable", key=key, problem=problem)
 
     async def shutdown(
@@ -314,8 +312,8 @@ class Scheduler(Scheduling, Waiting):
         for registered in reversed(self._set_up) if self.run_jobs else ():
             try:
                 await registered.teardown()
-            except Exception as error:  # noqa: BLE001 - users' code
-                log.error("tearing down %s failed", registered.name, exc_info=error)
+            except Exception:
+                log.exception("tearing down %s failed", registered.name)
 
     async def run_forever(self) -> None:
         """Run until :meth:`shutdown` is called elsewhere, or something fails.
@@ -402,7 +400,10 @@ def _terms(
     for name, value in terms.items():
         if name not in known:
             raise ConfigurationError(
-                f"terms.{name}", value, "is not known", f"use {', '.join(sorted(known))}"
+                f"terms.{name}",
+                value,
+                "is not known",
+                f"use {', '.join(sorted(known))}",
             )
         terms[name] = _term(name, value)
     return terms
@@ -423,4 +424,3 @@ def _term(name: str, value: Any) -> int:
             f"give a timedelta or seconds, at least {least / 1_000_000} s",
         )
     return micro
-

@@ -143,9 +143,7 @@ class Base:
         after: dict[str, Record | None],
         errors: dict[str, JobError],
     ) -> None:
-        def all_of(
-            records: Mapping[str, Record | None], now: int
-        ) -> dict[str, Change]:
+        def all_of(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             changes: dict[str, Change] = {}
             for job_id, record in records.items():
                 errors.pop(job_id, None)
@@ -179,7 +177,7 @@ class Base:
         Raises:
             UnknownExecutorError: Nobody has it.
         """
-        found = self.registry.find(job.target if job.target else job.executor)
+        found = self.registry.find(job.target or job.executor)
         if found is not None:
             return found
         info = await self._advertised(job.executor)
@@ -258,4 +256,3 @@ async def gather_pages(
         cursor = page.cursor
         if cursor is None:
             return records
-

@@ -172,7 +172,7 @@ class Queries(Base):
         Raises:
             ConfigurationError: A limit or state that there is not.
         """
-        if not 1 <= limit <= 1000:  # noqa: PLR2004 - the bound is in the docstring
+        if not 1 <= limit <= 1000:
             raise ConfigurationError(
                 "limit", limit, "is out of range", "give 1 to 1000 and follow cursor"
             )

@@ -431,15 +431,11 @@ class Scheduling(Base):
             if after[job_id] is not None
         ]
 
-    async def _subscribers(
-        self, keyword: str, ids: Sequence[str]
-    ) -> dict[str, Record]:
+    async def _subscribers(self, keyword: str, ids: Sequence[str]) -> dict[str, Record]:
         records: dict[str, Record] = {}
         for first in range(0, len(ids), 1000):
             found = await self._opened().read(ids[first : first + 1000])
-            records.update(
-                {k: r for k, r in found.items() if _subscribed(r, keyword)}
-            )
+            records.update({k: r for k, r in found.items() if _subscribed(r, keyword)})
         return records
 
     async def _check_fire(

@@ -25,7 +25,7 @@ from aiosched.errors import (
 )
 from aiosched.jobs import Firing, Job, Run, run_of
 from aiosched.records import Record, Row
-from aiosched.rows import unpack_row
+from aiosched.rows import ELSEWHERE, unpack_row
 
 __all__ = ["DoneCallback", "Waiting"]
 
@@ -49,7 +49,7 @@ class Waiting(Queries):
         self,
         what: Firing | Job | str,
         *,
-        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - ours names the run
+        timeout: timedelta | float | None = None,
     ) -> Run:
         """Wait for a firing's final attempt, wherever it runs.
 
@@ -108,7 +108,9 @@ class Waiting(Queries):
         if record is not None and not _over(record):
             return None
         if record is not None and record.state.recent:
-            return unpack_row(record.state.recent[0])
+            row = unpack_row(record.state.recent[0])
+            if row.value != ELSEWHERE:
+                return row
         rows = await session.ledger(job_id, limit=100)
         for row in rows:
             if row.final:
@@ -119,7 +121,7 @@ class Waiting(Queries):
         self,
         what: Firing | Job | str,
         *,
-        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - as wait
+        timeout: timedelta | float | None = None,
     ) -> Any:
         """Wait for a run and return what its executor returned, from JSON.
 
@@ -142,7 +144,7 @@ class Waiting(Queries):
         kind = _ERRORS[run.outcome] if run.outcome is not None else RunError
         raise kind(run, f"run {run.run_id} {word}{reason}{said}")
 
-    async def drain(self, *, timeout: timedelta | float | None = None) -> None:  # noqa: ASYNC109
+    async def drain(self, *, timeout: timedelta | float | None = None) -> None:
         """Wait until nothing is due, waits or runs, on any peer.
 
         Raises:

@@ -17,7 +17,7 @@ from aiosched.abc import Session, shard_of
 from aiosched.clock import Clock
 from aiosched.instants import SECOND
 from aiosched.records import Row
-from aiosched.rows import unpack_row
+from aiosched.rows import ELSEWHERE, unpack_row
 
 __all__ = ["Completions", "Waiter"]
 
@@ -194,7 +194,8 @@ class Completions(Service):
         if record is not None:
             for line in record.state.recent:
                 row = unpack_row(line)
-                found[row.key] = row
+                if row.value != ELSEWHERE:
+                    found[row.key] = row
         wanted = {w.key for w in self._waiters if w.job_id == job_id and w.key}
         if record is None or wanted - found.keys():
             for row in await self.session.ledger(job_id, limit=_ROWS):

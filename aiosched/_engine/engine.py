@@ -235,10 +235,10 @@ class Engine:
             return
         await self._withdraw()
         if not force:
-            await self._runs_end(grace)
-        self._cancel_runs()
-        await self._runs_end(CANCEL_GRACE)
-        self._abandon()
+            await self.runner.ended_within(grace)
+        self.runner.cancel_all(Reason.SHUTDOWN)
+        await self.runner.ended_within(CANCEL_GRACE)
+        self.runner.abandon()
         try:
             async with asyncio.timeout(SETTLE_GRACE):
                 await self.settler.flush()
@@ -258,24 +258,6 @@ class Engine:
                     await self.membership.beat()
         except (TimeoutError, StoreUnavailableError):
             return  # they find out by the member timeout
-
-    async def _runs_end(self, seconds: float | None) -> None:
-        tasks = [live.task for live in self.runner.live if live.task is not None]
-        pending = [task for task in tasks if not task.done()]
-        if pending:
-            await asyncio.wait(pending, timeout=seconds)
-
-    def _cancel_runs(self) -> None:
-        for live in self.runner.live:
-            if not live.ended:
-                self.runner.cancel(live, Reason.SHUTDOWN)
-
-    def _abandon(self) -> None:
-        """Give up the runs that do not end, threads above all."""
-        for live in self.runner.live:
-            if not live.ended and live.task is not None:
-                self.bus.emit("uncooperative", live.job_id, fence=live.fence)
-                live.task.cancel()
 
     # -- what others ask ---------------------------------------------------
 
@@ -412,7 +394,8 @@ class Engine:
             self._pulse,
             lambda: tuple((x.shard, x.job_id, x.fence) for x in self.runner.live),
         )
-        self._lifeline = LifelineThread(lifeline, f"aiosched-lifeline-{self._member.id}")
+        name = f"aiosched-lifeline-{self._member.id}"
+        self._lifeline = LifelineThread(lifeline, name)
         self._lifeline.start()
 
 

@@ -95,7 +95,7 @@ class EventBus:
 
         return off
 
-    def emit(self, name: str, job_id: str | None = None, **data: Any) -> None:
+    def emit(self, name: str, job_id: str | None = None, /, **data: Any) -> None:
         """Tell everybody; never raises and never waits."""
         event = Event(name, self._estimate(), job_id, data)
         for queue in self._queues:
@@ -118,7 +118,9 @@ class EventBus:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _await(self, handler: Callable[..., Any], answer: Awaitable[None]) -> None:
+    async def _await(
+        self, handler: Callable[..., Any], answer: Awaitable[None]
+    ) -> None:
         try:
             await answer
         except Exception as error:

@@ -56,7 +56,8 @@ def batches(
         ids = list(jobs)
         for first in range(0, len(ids), MAX_BATCH):
             part = ids[first : first + MAX_BATCH]
-            grouped.append((shard, {job_id: frozenset(jobs[job_id]) for job_id in part}))
+            fences = {job_id: frozenset(jobs[job_id]) for job_id in part}
+            grouped.append((shard, fences))
     return grouped
 
 

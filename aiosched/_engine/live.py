@@ -69,7 +69,7 @@ class Live:
             return False
         self.reason = reason
         self.cancelled_at = now
-        self.context._cancel(reason)  # noqa: SLF001 - the runner's own door
+        self.context._cancel(reason)
         if self.on_cancel is not None:
             self.on_cancel()
         return True

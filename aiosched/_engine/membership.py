@@ -38,7 +38,9 @@ def _weight(member_id: str, key: Key) -> bytes:
 def order(members: Sequence[Member], key: Key) -> list[Member]:
     """Return the members that serve an agenda, first the one that looks first."""
     queue = key[1]
-    serving = [m for m in members if m.claims and (m.queues is None or queue in m.queues)]
+    serving = [
+        m for m in members if m.claims and (m.queues is None or queue in m.queues)
+    ]
     return sorted(serving, key=lambda m: _weight(m.id, key), reverse=True)
 
 
@@ -92,7 +94,8 @@ class Membership(Service):
         self.describe = describe
         self.hooks = hooks
         self.members: tuple[Member, ...] = ()
-        self.queues: tuple[str, ...] = ()
+        # The usual one from the start: its first job must be heard of at once.
+        self.queues: tuple[str, ...] = ("default",)
         self.epoch = ""
         self.beat_at = clock.monotonic()
         self.hold_until = 0

@@ -22,8 +22,8 @@ from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError
 from aiosched.instants import SECOND
-from aiosched.records import Ended, Start
-from aiosched.registry import Registered, describe_error, dump_result
+from aiosched.records import Apart, Ended, Start
+from aiosched.registry import Registered, describe_error, dump_result, error_names
 
 __all__ = ["UNCOOPERATIVE", "Runner"]
 
@@ -71,7 +71,7 @@ class Runner:
             self._run(live), name=f"aiosched run {live.job_id}"
         )
         live.task = task
-        live.on_cancel = task.cancel
+        live.on_cancel = functools.partial(_cancel, task)
         return live
 
     def cancel(self, live: Live, reason: Reason) -> None:
@@ -98,6 +98,28 @@ class Runner:
                 )
                 self.bus.emit("uncooperative", live.job_id, fence=live.fence)
 
+    # -- all runs ----------------------------------------------------------
+
+    async def ended_within(self, seconds: float | None) -> None:
+        """Wait until every run has ended, or for so long."""
+        tasks = [live.task for live in self.live if live.task is not None]
+        pending = [task for task in tasks if not task.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=seconds)
+
+    def cancel_all(self, reason: Reason) -> None:
+        """Ask every run to stop."""
+        for live in self.live:
+            if not live.ended:
+                self.cancel(live, reason)
+
+    def abandon(self) -> None:
+        """Give up the runs that do not end, threads above all."""
+        for live in self.live:
+            if not live.ended and live.task is not None:
+                self.bus.emit("uncooperative", live.job_id, fence=live.fence)
+                live.task.cancel()
+
     # -- one run -----------------------------------------------------------
 
     async def _run(self, live: Live) -> None:
@@ -116,7 +138,7 @@ class Runner:
             return self._unresolvable(live, "its executor is not registered here")
         try:
             call = self._bind(live, registered)
-        except AioschedError as error:
+        except Exception as error:
             return self._unresolvable(live, str(error))
         timeout = definition.spec.timeout
         timer = None
@@ -129,7 +151,7 @@ class Runner:
             value = await call
         except asyncio.CancelledError:
             return self._cancelled(live)
-        except Exception as error:  # noqa: BLE001 - whatever users' code raises
+        except Exception as error:
             return self._failed(live, error)
         finally:
             if timer is not None:
@@ -137,15 +159,14 @@ class Runner:
         if live.reason is not Reason.NONE:
             # It was asked to stop and returned what it had.
             return self._cancelled(live, dump_result(value))
-        return Ended(
-            Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate()
-        )
+        return Ended(Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate())
 
-    def _bind(
-        self, live: Live, registered: Registered
-    ) -> Coroutine[Any, Any, Any]:
+    def _bind(self, live: Live, registered: Registered) -> Coroutine[Any, Any, Any]:
         start = live.start
         arguments, payload = start.definition.arguments, start.run.firing.payload
+        if isinstance(arguments, Apart) or isinstance(payload, Apart):
+            message = "its arguments are no longer in the store"
+            raise AioschedError(message)
         args, kwargs = registered.bind(arguments, payload, live.context)
         call = functools.partial(registered.call, *args, **kwargs)
         if registered.kind == "thread":
@@ -182,12 +203,9 @@ class Runner:
             outcome = Outcome.TIMED_OUT
         elif reason is Reason.NONE:
             reason = Reason.ITSELF
-        return Ended(
-            outcome, reason, value, entered=live.entered, at=self.estimate()
-        )
+        return Ended(outcome, reason, value, entered=live.entered, at=self.estimate())
 
     def _failed(self, live: Live, error: Exception) -> Ended:
-        names = tuple(kind.__name__ for kind in type(error).__mro__[:-2])
         log.info(
             "a run of %s raised %s",
             live.job_id,
@@ -198,7 +216,7 @@ class Runner:
         return Ended(
             Outcome.FAILED,
             value=describe_error(error),
-            error=names,
+            error=error_names(error),
             at=self.estimate(),
         )
 
@@ -217,6 +235,10 @@ class Runner:
             entered=False,
             at=self.estimate(),
         )
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 async def _awaited(call: Callable[[], Any]) -> Any:

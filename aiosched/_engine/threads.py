@@ -69,7 +69,7 @@ class DaemonThreads(FutureExecutor):
             return
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - delivered to the waiter
+        except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(result)

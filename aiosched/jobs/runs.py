@@ -10,6 +10,7 @@ from aiosched.enums import Cause, Outcome, Reason, RowKind
 from aiosched.instants import moment
 from aiosched.jobs.plain import load_json
 from aiosched.records import Row
+from aiosched.rows import ELSEWHERE
 
 __all__ = [
     "REPR_KEY",
@@ -205,7 +206,7 @@ def run_of(row: Row) -> Run:
         moment(row.started) if row.started else None,
         moment(row.at),
         row.missed,
-        row.value,
+        b"" if row.value == ELSEWHERE else row.value,
     )
 
 

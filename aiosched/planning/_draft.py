@@ -16,9 +16,12 @@ from aiosched.records import (
     Start,
     State,
 )
-from aiosched.rows import pack_row
+from aiosched.rows import ELSEWHERE, pack_row
 
 __all__ = ["Draft"]
+
+_LARGEST_CARRIED = 1024
+"""Bytes of a result that a record carries along; each write rewrites them."""
 
 _SUMS = {
     RowKind.SKIPPED: "skipped",
@@ -40,10 +43,10 @@ class Draft:
         "now",
         "owner",
         "rows",
-        "sums",
         "start_seq",
         "starts",
         "state",
+        "sums",
         "touched",
     )
 
@@ -188,6 +191,8 @@ class Draft:
         keep = self.definition.spec.keep_last
         if keep:
             recent = self.state.recent[: keep - 1]
+            if len(row.value) > _LARGEST_CARRIED:
+                row = replace(row, value=ELSEWHERE)
             self.state.recent = (pack_row(row), *recent)
         self.touched = True
 

@@ -128,6 +128,12 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
     def __hash__(self) -> int:
         return hash((self.kind, self.identity()))
 
+    def __getstate__(self) -> dict[Any, Any]:
+        # Tables that were computed on the way are neither sent nor copied.
+        state = super().__getstate__()
+        own = {name: state["__dict__"][name] for name in type(self).model_fields}
+        return state | {"__dict__": own}
+
     # -- for people ---------------------------------------------------------------
 
     def next_fire_time(self, after: datetime) -> datetime | None:

@@ -131,7 +131,12 @@ class AndTrigger(_Combined, frozen=True):
         return "; and at once ".join(parts)
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
-        """Return the next meeting; ``anchor`` has no part in it."""
+        """Return the next meeting; ``anchor`` has no part in it.
+
+        Raises:
+            TriggerError: It is not pinned, and one of its parts would be past its
+                end.
+        """
         if self.needs_pin():
             pinned = [one.anchored(moment(after)) for one in self.triggers]
             return _next_meeting(pinned, after)

@@ -218,8 +218,9 @@ def _whole(parts: dict[str, float]) -> dict[str, int]:
             raise TriggerError(name, part, "is not finite", f"write {name}=10")
         if part < 0:
             raise TriggerError(name, part, "is negative", f"write {name}=10")
-        # The digits that the user wrote, not the binary fraction nearest to them.
-        total += Fraction(repr(part)) * _UNITS[name]
+        if part:
+            # The digits that the user wrote, not the binary fraction next to them.
+            total += Fraction(repr(part)) * _UNITS[name]
     given = {name: value for name, value in parts.items() if value}
     field = next(iter(given), "interval")
     value: object = given[field] if len(given) == 1 else given

@@ -177,8 +177,7 @@ class Lane:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not task.done():
-                self.at_work = task
+            self.at_work = task
             raise
 
     async def drop(self, *, nowait: bool = True) -> None:

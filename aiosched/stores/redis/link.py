@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -27,6 +27,7 @@ __all__ = ["Link", "Memo"]
 _REMEMBERED = 4_096
 _LONGEST = 4_096
 _READ_LANES = 2
+_QUICK = 1.0
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.1
 
@@ -154,19 +155,32 @@ class Link:
         Raises:
             StoreError: The store cannot be reached, or refuses.
         """
+        begun = self.clock.monotonic()
         try:
             replies = await self._ask(commands)
         except LostError:
+            if self.clock.monotonic() - begun > _QUICK:
+                raise  # it hangs rather than being closed
             replies = await self._ask(commands)
         if not lenient:
             for reply in replies:
                 if isinstance(reply, ResponseError):
-                    raise refusal(reply, self.place)
+                    raise refusal(reply, self.place) from reply
         return replies
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         async with self.reads.take() as lane:
             return await self.timed(lane, commands)
+
+    def texts(self, key: str, values: Iterable[bytes]) -> list[str]:
+        """Return the members of a key as text; garbage is reported, left out."""
+        found: list[str] = []
+        for value in values:
+            try:
+                found.append(value.decode())
+            except UnicodeDecodeError:
+                self.unreadable(key, f"has the member {value[:40]!r}, no text")
+        return found
 
     async def timed(self, lane: Lane, commands: Sequence[Command]) -> list[Any]:
         """Do an exchange, and learn the time from it if it asks for it."""

@@ -11,6 +11,7 @@ from aiosched.instants import DAY, SECOND
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.meta import renewed
+from aiosched.stores.redis.reading import numbers
 from aiosched.stores.redis.timing import instant_of
 
 __all__ = ["ADVERTISED", "advertise", "beat", "catalogue", "stale_executors"]
@@ -51,9 +52,8 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     if epoch is None:
         # The data set is gone; whoever notices first gives the new one a name.
         epoch = (await renewed(link)).encode()
-    if epoch.decode() != link.epoch:
-        link.new_data(epoch.decode())
-    known = {raw.decode() for raw in queues}
+    link.new_data(epoch.decode(errors="replace"))
+    known = set(link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
         await _entered_again(link)
         known |= link.written
@@ -72,10 +72,7 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     return Pulse(
         now,
         members,
-        {
-            shard: int(value or 0)
-            for shard, value in zip(beat.shards, values, strict=True)
-        },
+        dict(zip(beat.shards, numbers(link, beat.shards, values), strict=True)),
         link.epoch,
         tuple(sorted(known)),
     )

@@ -77,7 +77,7 @@ async def _try(link: Link, lane: Lane, wanted: Mapping[str, Any]) -> Terms | Non
 def _refuse(link: Link, replies: list[Any]) -> None:
     for reply in replies:
         if isinstance(reply, ResponseError):
-            raise refusal(reply, link.place)
+            raise refusal(reply, link.place) from reply
 
 
 def _terms(key: str, stored: Mapping[str, str]) -> Terms:

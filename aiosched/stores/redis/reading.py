@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
+from zlib import crc32
 
 from aiosched.abc import Head, Page, shard_of
 from aiosched.records import Apart, Record
@@ -13,7 +14,15 @@ from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
 
-__all__ = ["agenda", "by_keyword", "list_page", "read", "scan_shard"]
+__all__ = [
+    "agenda",
+    "by_keyword",
+    "list_page",
+    "numbers",
+    "queue_names",
+    "read",
+    "scan_shard",
+]
 
 MAX_READ = 1_000
 _KEYS = 250
@@ -202,7 +211,7 @@ async def list_page(link: Link, cursor: str | None, limit: int) -> Page:
         raise ValueError(f"a page of {limit} records shows nothing")
     limit = min(limit, MAX_READ)
     place = None if cursor is None else _place(cursor)
-    queues = sorted(one.decode() for one in (await _queues(link)))
+    queues = sorted(await queue_names(link))
     if place is None:
         if not queues:
             return Page((), None)
@@ -218,9 +227,10 @@ async def list_page(link: Link, cursor: str | None, limit: int) -> Page:
     return Page(tuple(records.values()), text)
 
 
-async def _queues(link: Link) -> list[bytes]:
+async def queue_names(link: Link) -> list[str]:
+    """Return every queue that ever had a job."""
     (members,) = await link.ask([("SMEMBERS", link.keys.queues)])
-    return list(members)
+    return link.texts(link.keys.queues, members)
 
 
 async def _scan(
@@ -255,7 +265,7 @@ async def _scan(
             link.unreadable(key, f"is no agenda: {reply}")
             continue
         scan, pairs = reply[0].decode(), reply[1]
-        names = sorted(raw.decode() for raw in pairs[::2])
+        names = sorted(link.texts(key, pairs[::2]))
         names = [name for name in names if name > one.last] if one.last else names
         room = limit - len(ids)
         ids.update(dict.fromkeys(names[:room]))
@@ -286,7 +296,7 @@ async def scan_shard(
     """Return some ids of one agenda and where to go on; ``"0"`` is the end."""
     key = link.keys.agenda(shard, queue)
     ((following, pairs),) = await link.ask([("ZSCAN", key, scan, "COUNT", _KEYS)])
-    return [raw.decode() for raw in pairs[::2]], following.decode()
+    return link.texts(key, pairs[::2]), following.decode()
 
 
 # --- agendas and keywords ------------------------------------------------------
@@ -309,34 +319,48 @@ async def agenda(
             ("ZRANGEBYSCORE", key, "-inf", "(+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
         )
     revs, *replies = await link.ask(commands, lenient=True)
-    counted = dict(zip(shards, _numbers(link, shards, revs), strict=True))
+    counted = dict(zip(shards, numbers(link, shards, revs), strict=True))
     found: list[Head] = []
     for (shard, queue), reply in zip(heads, replies, strict=True):
         if isinstance(reply, Exception):
             link.unreadable(keys.agenda(shard, queue), f"is no agenda: {reply}")
             reply = []
-        entries = tuple(
-            [
-                (raw.decode(), int(float(score)))
-                for raw, score in zip(reply[::2], reply[1::2], strict=True)
-            ]
-        )
-        complete = len(entries) <= limit
-        found.append(Head(shard, queue, entries[:limit], complete, counted[shard]))
+        entries = _entries(link, shard, queue, reply[: 2 * limit])
+        complete = len(reply) <= 2 * limit
+        found.append(Head(shard, queue, entries, complete, counted[shard]))
     return found
 
 
-def _numbers(link: Link, shards: Sequence[int], values: object) -> list[int]:
+def _entries(
+    link: Link, shard: int, queue: str, words: Sequence[bytes]
+) -> tuple[tuple[str, int], ...]:
+    """Return (id, instant) of a head; what can be nobody's job is reported."""
+    shards = link.terms.shards
+    entries: list[tuple[str, int]] = []
+    for raw, score in zip(words[::2], words[1::2], strict=True):
+        if crc32(raw) % shards != shard:
+            problem = f"has the entry {raw[:40]!r} of another shard"
+        else:
+            try:
+                entries.append((raw.decode(), int(float(score))))
+                continue
+            except ValueError:
+                problem = f"has the entry {raw[:40]!r}, no id"
+        link.unreadable(link.keys.agenda(shard, queue), problem)
+    return tuple(entries)
+
+
+def numbers(link: Link, shards: Sequence[int], values: object) -> list[int]:
     """Read change counters; one that is garbage counts as 0 and is reported."""
-    numbers: list[int] = []
+    found: list[int] = []
     rows = values if isinstance(values, list) else [None] * len(shards)
     for shard, value in zip(shards, rows, strict=True):
         try:
-            numbers.append(int(value or 0))
+            found.append(int(value or 0))
         except ValueError:
             link.unreadable(link.keys.rev(shard), "is no number")
-            numbers.append(0)
-    return numbers
+            found.append(0)
+    return found
 
 
 async def by_keyword(link: Link, keyword: str) -> list[str]:
@@ -351,4 +375,8 @@ async def by_keyword(link: Link, keyword: str) -> list[str]:
     if not names:
         return []
     replies = await link.ask([("SMEMBERS", name) for name in names])
-    return sorted(raw.decode() for reply in replies for raw in reply)
+    return sorted(
+        one
+        for name, reply in zip(names, replies, strict=True)
+        for one in link.texts(name, reply)
+    )

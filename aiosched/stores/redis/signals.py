@@ -67,11 +67,13 @@ class RedisSignalStream(SignalStream):
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._channels: dict[bytes, tuple[str, int]] = {}
-        self._confirmed: set[bytes] = set()
+        self._asked: set[bytes] = set()
+        self._unconfirmed = 0
         self._signals: deque[Signal] = deque()
         self._heard = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._owes_resync = False
+        self._resetting = False
 
     # -- the port -----------------------------------------------------------------
 
@@ -96,7 +98,7 @@ class RedisSignalStream(SignalStream):
         try:
             async with asyncio.timeout(self._link.wiring.exchange_timeout):
                 await self._adjust()
-                while self._confirmed != self._channels.keys():
+                while not self._settled():
                     await self._next_confirmation()
         except TimeoutError:
             self.reset()
@@ -115,14 +117,15 @@ class RedisSignalStream(SignalStream):
             self._heard.clear()
             if not self._closed:
                 await self._heard.wait()
+            if self._task is not None and self._task.done() and not self._closed:
+                self._task.result()  # it can only have failed
 
     def reset(self) -> None:
         """Drop the connection, for it seems to be dead; a new one is made."""
-        connection = self._connection
-        writer = getattr(connection, "_writer", None)
-        if writer is not None:
-            # The reading task sees the end and does everything else.
-            writer.transport.abort()
+        if self._connection is not None and self._task is not None:
+            # Cancelling a read makes the driver close the connection.
+            self._resetting = True
+            self._task.cancel()
 
     async def aclose(self) -> None:
         """End the subscription; safe to call twice."""
@@ -144,6 +147,7 @@ class RedisSignalStream(SignalStream):
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name="aiosched-redis-signals"
             )
+            self._task.add_done_callback(lambda _: self._heard.set())
 
     async def _run(self) -> None:
         attempt = 0
@@ -156,14 +160,20 @@ class RedisSignalStream(SignalStream):
             except FAILURES as error:
                 ours = translated(error, self._link.place)
                 self._fail(StoreUnavailableError(str(ours)))
+            except asyncio.CancelledError:
+                if self._closed or not self._resetting or self._task is None:
+                    raise
+                self._task.uncancel()
             finally:
+                self._resetting = False
                 await self._disconnect()
             attempt += 1
             await self._link.pause(attempt + 3, _LONGEST_PAUSE)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        self._confirmed = set()
+        self._asked = set()
+        self._unconfirmed = 0
         if connection is not None:
             self._owes_resync = True
             with suppress(*FAILURES):
@@ -172,20 +182,28 @@ class RedisSignalStream(SignalStream):
     async def _subscribe(self) -> None:
         if not self._channels:
             self._channels = {self._link.keys.canary.encode(): (_CANARY, -1)}
-        await self._send("SUBSCRIBE", set(self._channels))
+        await self._adjust()
+
+    def _settled(self) -> bool:
+        """Say whether the server has confirmed what is wanted, and nothing else."""
+        return not self._unconfirmed and self._asked == self._channels.keys()
 
     async def _adjust(self) -> None:
         """Ask for the channels that are missing and give up the others."""
         if self._connection is None:
             return  # the next one subscribes to all
         wanted = set(self._channels)
-        await self._send("SUBSCRIBE", wanted - self._confirmed)
-        await self._send("UNSUBSCRIBE", self._confirmed - wanted)
+        new, old = wanted - self._asked, self._asked - wanted
+        self._asked = wanted
+        # Old ones last: the server ends the mode of a connection without any.
+        await self._send("SUBSCRIBE", new)
+        await self._send("UNSUBSCRIBE", old)
 
     async def _send(self, verb: str, channels: set[bytes]) -> None:
         connection = self._connection
         if not channels or connection is None or not connection.is_connected:
             return
+        self._unconfirmed += len(channels)
         counters = self._link.counters
         counters.commands += 1
         counters.round_trips += 1
@@ -211,11 +229,12 @@ class RedisSignalStream(SignalStream):
             if known is not None:
                 self._hear(known, data)
             return
-        if kind == b"subscribe":
-            self._confirmed.add(channel)
-        elif kind == b"unsubscribe":
-            self._confirmed.discard(channel)
-        if self._owes_resync and self._confirmed >= self._channels.keys():
+        if kind not in {b"subscribe", b"unsubscribe"}:
+            raise ValueError(f"an answer of kind {kind!r}")
+        self._unconfirmed -= 1
+        if not self._settled():
+            return
+        if self._owes_resync:
             self._owes_resync = False
             self._put(_RESYNC)
         for waiter in self._waiting:

@@ -161,14 +161,10 @@ def _check_positive(field: str, value: object) -> None:
 
 async def _look_around(link: Link) -> None:
     """Learn the queues and the time, and whether the server keeps what it is given."""
-    queues, policy = await link.ask(
-        [("SMEMBERS", link.keys.queues), ("CONFIG", "GET", _POLICY)], lenient=True
-    )
-    if isinstance(queues, Exception):
-        raise StoreError(f"{link.keys.queues}: {queues}")
-    link.queues = {one.decode() for one in queues}
+    link.queues = set(await reading.queue_names(link))
     for _ in range(_SAMPLES):
         await link.ask([("TIME",)])
+    (policy,) = await link.ask([("CONFIG", "GET", _POLICY)], lenient=True)
     # Managed servers mostly refuse CONFIG; then there is nothing to be said.
     if isinstance(policy, list) and len(policy) == 2 and policy[1] != b"noeviction":
         link.tell(

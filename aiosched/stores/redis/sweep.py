@@ -15,7 +15,7 @@ from aiosched.stores.redis.codec import aparts, decode, split
 from aiosched.stores.redis.connection import Command, LostError
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import stale_executors
-from aiosched.stores.redis.reading import scan_shard
+from aiosched.stores.redis.reading import queue_names, scan_shard
 from aiosched.stores.redis.specs import UnreadableError
 
 __all__ = ["sweep"]
@@ -25,8 +25,7 @@ _ANY_SPEC = Spec("")
 
 async def sweep(link: Link) -> int:
     """Do what :meth:`aiosched.abc.Session.sweep` promises."""
-    (raw,) = await link.ask([("SMEMBERS", link.keys.queues)])
-    queues = sorted({one.decode() for one in raw} | link.queues)
+    queues = sorted({*await queue_names(link), *link.queues})
     gone = await _sweep_executors(link)
     for shard in range(link.terms.shards):
         gone += await _sweep_shard(link, shard, queues)
@@ -43,7 +42,7 @@ async def _sweep_executors(link: Link) -> int:
 
 async def _sweep_shard(link: Link, shard: int, queues: list[str]) -> int:
     (raw,) = await link.ask([("SMEMBERS", link.keys.shared(shard))])
-    names = {one.decode() for one in raw}
+    names = set(link.texts(link.keys.shared(shard), raw))
     if not names:
         return 0
     used = await _used(link, shard, queues)

@@ -58,6 +58,7 @@ async def transact(
     shard = _only_shard(ids, link.terms.shards)
     attempt = _Attempt(link, shard, list(ids), decide, claim=claim, signal=signal)
     overtaken = losses = 0
+    begun = link.clock.monotonic()
     while True:
         try:
             async with link.transactions.take() as lane:
@@ -80,7 +81,8 @@ async def transact(
                 raise unknown.cause from None
         except LostError:
             losses += 1
-            if losses > _LOSSES:
+            spent = link.clock.monotonic() - begun
+            if losses > _LOSSES or spent > link.wiring.exchange_timeout:
                 raise
             if losses > 1:
                 await link.pause(losses + 3)
@@ -144,7 +146,8 @@ class _Attempt:
         results = await self._execute(lane, batch, read, changes, token)
         self._committed(changes, batch)
         if batch.blobs:
-            found = dict(zip(batch.blobs, results[0], strict=True))
+            values = results[0] if isinstance(results[0], list) else []
+            found = dict(zip(batch.blobs, values, strict=False))
             fill_starts(link, self._shard, changes, found)
         return changes
 
@@ -180,7 +183,7 @@ class _Attempt:
         for reply in replies:
             if isinstance(reply, ResponseError):
                 await lane.drop()
-                raise refusal(reply, self._link.place)
+                raise refusal(reply, self._link.place) from reply
         return replies
 
     async def _set_aside(self, lane: Lane, raw: dict[str, bytes | None]) -> None:
@@ -280,14 +283,23 @@ class _Attempt:
             # Refused before anything was done; the first error says why.
             await lane.drop()
             reasons = [one for one in replies if isinstance(one, ResponseError)]
-            raise refusal(reasons[0], link.place)
+            raise refusal(reasons[0], link.place) from reasons[0]
         link.counters.transactions += 1
         for command, result in zip(batch.commands, results, strict=True):
             if isinstance(result, Exception):
-                key = str(command[1])
-                link.tell(key, f"{command[0]!s} failed in EXEC: {result}")
-                raise refusal(result, key)
+                self._failed(command, result)
         return list(results)
+
+    def _failed(self, command: Command, error: Exception) -> None:
+        """Report a command that failed although its transaction was executed.
+
+        Redis undoes nothing: somebody has put something else under this key.
+        A peer's own commits go on; a caller is told what was left undone.
+        """
+        key = str(command[1])
+        self._link.unreadable(key, f"{command[0]!s} failed in EXEC: {error}")
+        if command[0] in {"MSET", "ZADD"} and self._signal and not self._claim:
+            raise refusal(error, key) from error
 
     def _committed(self, changes: Mapping[str, Change], batch: Batch) -> None:
         memo = self._link.memo

@@ -103,7 +103,7 @@ async def _touched(
     if isinstance(result, ResponseError):
         reasons = [one for one in replies if isinstance(one, ResponseError)]
         await lane.drop()
-        raise refusal(reasons[0], link.place)
+        raise refusal(reasons[0], link.place) from reasons[0]
     if result is None:
         return None
     return dict(zip(sent.ids, values, strict=True))
@@ -138,7 +138,7 @@ async def _plain(link: Link, lane: Lane, commands: list[Command]) -> list[Any]:
     for reply in replies:
         if isinstance(reply, ResponseError):
             await lane.drop()
-            raise refusal(reply, link.place)
+            raise refusal(reply, link.place) from reply
     return replies
 
 

@@ -1,0 +1,1 @@
+"""The command line.  Nothing imports this room; it imports what it needs late."""

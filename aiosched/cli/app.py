@@ -1,0 +1,228 @@
+"""The ``aiosched`` command: what it understands, and who does it.
+
+Exit codes: 0 done and right, 1 it failed, 2 it was asked for something that
+cannot be done (usage, a wrong module, no server), 130 interrupted by Ctrl-C.
+Each command imports what it needs when it is asked for, so that ``--help`` and
+``--version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+__all__ = ["CannotError", "main", "parser"]
+
+INTERRUPTED = 130
+LEAST_SECONDS, MOST_SECONDS = 6, 20
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class CannotError(Exception):
+    """What was asked for cannot be done; the text says what to do instead."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the words ask for.
+
+    Args:
+        argv: The words behind the program's name; None takes the process's.
+
+    Returns:
+        The exit code.
+    """
+    words = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = words.command
+    try:
+        return command(words)
+    except CannotError as error:
+        print(f"aiosched: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the interpreter's own last flush
+        # would complain about that.
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="aiosched", description="A scheduler for asyncio, from one process to many."
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_run(commands)
+    _add_results(commands)
+    _add_texts(commands)
+    _add_peer(commands)
+    return top
+
+
+
+class _Version(argparse.Action):
+    """Prints the version; a lazy one, since finding it imports the package."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import import_module
+
+        print(f"aiosched {import_module('aiosched').__version__}")
+        parser.exit()
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        return seconds
+    message = f"{text} is not between {LEAST_SECONDS} and {MOST_SECONDS}"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number >= 1:
+        return number
+    message = f"{text} is not at least 1"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _grace(text: str) -> float:
+    seconds = float(text)
+    if 0 <= seconds < float("inf"):
+        return seconds
+    message = f"{text} is no number of seconds"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="watch scheduled work happen, and the books being balanced",
+        description="Runs jobs of every kind, then holds the ledger against what the "
+        "executors saw.  Exit code 1: a firing is missing or doubled.",
+    )
+    demo.add_argument(
+        "--redis",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="three peer processes on a real server, one of which is killed; "
+        "without a URL the demo starts a server of its own",
+    )
+    demo.add_argument(
+        "--seconds",
+        type=_seconds,
+        help=f"how long work comes in, {LEAST_SECONDS} to {MOST_SECONDS}",
+    )
+    demo.add_argument("--plain", action="store_true", help="plain lines, no live table")
+    demo.add_argument("--json", action="store_true", help="only the ledger, as JSON")
+    demo.set_defaults(command=_demo)
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a scheduler of yours until SIGINT or SIGTERM",
+        description="The first signal lets runs end, the second cuts them short; "
+        "those are handed back, to be run again.",
+    )
+    run.add_argument(
+        "target",
+        metavar="MODULE:NAME",
+        help="a Scheduler, or a function without arguments (async or not) that "
+        "returns one; modules are looked for in the current folder too",
+    )
+    run.add_argument(
+        "--grace",
+        type=_grace,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long runs may take to end after the first signal (default 30)",
+    )
+    run.add_argument("--once", action="store_true", help="end as soon as it is ready")
+    run.add_argument("--log-level", choices=LEVELS, default="info")
+    run.set_defaults(command=_run)
+
+
+def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, what in (
+        ("results", "runs of a job and what they returned, newest first"),
+        ("history", "everything the ledger says of a job, newest first"),
+    ):
+        results = commands.add_parser(name, help=what, description=what.capitalize())
+        results.add_argument("job", metavar="JOB", help="the job's id")
+        results.add_argument("--store", required=True, metavar="URL")
+        results.add_argument("--namespace", default="aiosched")
+        results.add_argument("--limit", type=_positive, default=20)
+        results.add_argument("--json", action="store_true", help="one JSON array")
+        results.set_defaults(command=_results, runs_only=name == "results")
+
+
+def _add_texts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    schema = commands.add_parser("schema", help="print a JSON schema")
+    schema.add_argument("of", choices=("job", "message", "states"))
+    schema.set_defaults(command=_schema)
+    states = commands.add_parser("states", help="how jobs and firings move")
+    states.add_argument("--dot", action="store_true", help="as a Graphviz graph")
+    states.set_defaults(command=_states)
+
+
+def _add_peer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    # Without a help text it is not listed: the demo starts it, nobody else does.
+    peer = commands.add_parser("demo-peer")
+    peer.add_argument("--store", required=True)
+    peer.add_argument("--namespace", required=True)
+    peer.add_argument("--name", required=True)
+    peer.add_argument("--witness", required=True)
+    peer.set_defaults(command=_demo_peer)
+
+
+def _demo(words: argparse.Namespace) -> int:
+    from aiosched.cli.demo import Options, run_demo
+
+    return run_demo(Options(words.redis, words.seconds, words.plain, words.json))
+
+
+def _demo_peer(words: argparse.Namespace) -> int:
+    from aiosched.cli.peer import run_peer
+
+    return run_peer(words.store, words.namespace, words.name, words.witness)
+
+
+def _run(words: argparse.Namespace) -> int:
+    from aiosched.cli.run import run_target
+
+    return run_target(
+        words.target, grace=words.grace, once=words.once, log_level=words.log_level
+    )
+
+
+def _results(words: argparse.Namespace) -> int:
+    from aiosched.cli.results import print_history
+
+    return print_history(
+        words.job,
+        words.store,
+        words.namespace,
+        limit=words.limit,
+        as_json=words.json,
+        runs_only=words.runs_only,
+    )
+
+
+def _schema(words: argparse.Namespace) -> int:
+    from aiosched.cli.schema import schema_text
+
+    print(schema_text(words.of))
+    return 0
+
+
+def _states(words: argparse.Namespace) -> int:
+    from aiosched.cli.states import as_dot, as_lines
+
+    print(as_dot() if words.dot else as_lines())
+    return 0

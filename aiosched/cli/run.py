@@ -1,0 +1,247 @@
+"""``aiosched run``: somebody's scheduler, from start to the last signal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aiosched.cli.app import CannotError
+from aiosched.scheduler import Scheduler
+
+__all__ = ["Stop", "load_target", "run_target", "serve"]
+
+_FORM = "write MODULE:NAME, such as myapp.jobs:scheduler"
+
+
+def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
+    """Run what a word like ``module:scheduler`` names until it is told to end.
+
+    Args:
+        target: Module and name.
+        grace: Seconds that runs have to end after the first signal.
+        once: End as soon as it is ready.
+        log_level: Of the logs, which go to standard error.
+
+    Returns:
+        0 after a clean end, 1 if the scheduler failed.
+
+    Raises:
+        CannotError: The target names no scheduler.
+    """
+    logging.basicConfig(
+        level=log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-8s %(name)s  %(message)s",
+    )
+    found = load_target(target)
+    try:
+        asyncio.run(_run(target, found, grace=grace, once=once))
+    except CannotError:
+        raise
+    except Exception as error:
+        logging.getLogger("aiosched").debug("failed", exc_info=error)
+        print(f"aiosched: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(target: str, found: object, *, grace: float, once: bool) -> None:
+    scheduler = await _built(target, found)
+    begun = asyncio.get_running_loop().time()
+
+    def ready() -> None:
+        took = asyncio.get_running_loop().time() - begun
+        name, space = scheduler.name, scheduler.namespace
+        print(f"ready in {took:.3f} s: {name} in {space}", flush=True)
+
+    await serve(scheduler, grace=grace, once=once, ready=ready)
+
+
+# -- finding it -------------------------------------------------------------------
+
+
+def load_target(target: str) -> object:
+    """Import what ``module:name`` names; the current folder is looked in first.
+
+    Raises:
+        CannotError: It is not there; the text says what is missing.
+    """
+    module_name, mark, path = target.partition(":")
+    if not (mark and module_name and path):
+        raise CannotError(f"{target!r} names no scheduler; {_FORM}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module = _imported(module_name)
+    found: Any = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise CannotError(_nothing_there(module, path))
+        found = getattr(found, name)
+    return found
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing == name or name.startswith(f"{missing}."):
+            raise CannotError(
+                f"there is no module {missing!r} (looked in {Path.cwd()} and in the "
+                "installed packages); run aiosched from the folder that holds it, or "
+                "correct the name"
+            ) from None
+        raise CannotError(
+            f"module {name!r} imports {missing!r}, which is not installed here; "
+            "install it into the environment that aiosched runs in"
+        ) from None
+    except ImportError as error:
+        raise CannotError(f"module {name!r} cannot be imported: {error}") from None
+    except (TypeError, ValueError):
+        raise CannotError(f"{name!r} is no module name; {_FORM}") from None
+
+
+def _nothing_there(module: ModuleType, path: str) -> str:
+    known = sorted(
+        name for name, value in vars(module).items() if isinstance(value, Scheduler)
+    )
+    instead = (
+        f"it has {', '.join(known)}"
+        if known
+        else "name a Scheduler there, or a function that returns one"
+    )
+    return f"module {module.__name__!r} has no {path!r}; {instead}"
+
+
+async def _built(target: str, found: object) -> Scheduler:
+    """Return the scheduler, calling the factory on the loop it will run on."""
+    if not isinstance(found, Scheduler) and callable(found):
+        needed = _needed(found)
+        if needed:
+            raise CannotError(
+                f"{target} wants arguments ({', '.join(needed)}); "
+                "give a function that needs none"
+            )
+        found = found()
+        if inspect.isawaitable(found):
+            found = await found
+    if isinstance(found, Scheduler):
+        return found
+    raise CannotError(
+        f"{target} is of type {type(found).__name__}, not a Scheduler; name a "
+        "Scheduler, or a function without arguments that returns one"
+    )
+
+
+def _needed(factory: Callable[..., object]) -> list[str]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in free]
+
+
+# -- running it -------------------------------------------------------------------
+
+
+class Stop:
+    """The wish to end: once is a request, twice is an order."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        self.asked = asyncio.Event()
+        self.forced = asyncio.Event()
+
+    def __call__(self) -> None:
+        """Ask; on the loop's thread."""
+        (self.forced if self.asked.is_set() else self.asked).set()
+
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM for asking."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self)
+            except NotImplementedError:  # not on this platform's loop
+                signal.signal(
+                    number, lambda *_: loop.call_soon_threadsafe(self) and None
+                )
+
+
+async def serve(
+    scheduler: Scheduler,
+    *,
+    grace: float,
+    once: bool = False,
+    ready: Callable[[], None] | None = None,
+    stop: Stop | None = None,
+) -> None:
+    """Run a scheduler until it is asked to end, or fails.
+
+    Args:
+        scheduler: Not started yet.
+        grace: Seconds that runs have to end once it was asked.
+        once: End as soon as it is ready.
+        ready: Called when it has started.
+        stop: Who asks; None: the signals of the process.
+
+    Raises:
+        Exception: What made the scheduler fail.
+    """
+    if stop is None:
+        stop = Stop()
+        stop.listen()
+    if not await _started(scheduler, stop):
+        return
+    if ready is not None:
+        ready()
+    forever = asyncio.ensure_future(scheduler.run_forever())
+    if not once:
+        await _first(forever, stop.asked)
+    if not forever.done():
+        await _end(scheduler, stop, grace)
+    await forever
+
+
+async def _started(scheduler: Scheduler, stop: Stop) -> bool:
+    start = asyncio.ensure_future(scheduler.start())
+    await _first(start, stop.asked)
+    if not start.done():
+        start.cancel()  # start() closes what it had opened
+        await asyncio.wait([start])
+    if start.cancelled():
+        return False
+    start.result()
+    return True
+
+
+async def _end(scheduler: Scheduler, stop: Stop, grace: float) -> None:
+    ending = asyncio.ensure_future(scheduler.shutdown(grace=grace))
+    await _first(ending, stop.forced)
+    if not ending.done():
+        await _force(scheduler)
+    await ending
+
+
+async def _force(scheduler: Scheduler) -> None:
+    """Cut a shutdown that drains short: what still runs is handed back."""
+    await scheduler.shutdown(force=True)
+
+
+async def _first(work: asyncio.Future[Any], event: asyncio.Event) -> None:
+    """Wait until the work is done or the event is set."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

@@ -1,0 +1,392 @@
+"""Every store in step with a dict: random programmes of real decisions.
+
+Each rule lets the store and the model decide the same, at the instant that the
+store told, and compares what was answered, the records, agendas, listings,
+keywords, ledger and change counters.  Time passes by an offset that is added
+to the store's instant, so the same machine drives a server's clock too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from aiosched import planning
+from aiosched.abc import Beat, JobStore, shard_of
+from aiosched.clock import random_id
+from aiosched.enums import OnConflict, OnLost, Outcome, Overlap, Reason
+from aiosched.errors import JobError
+from aiosched.records import (
+    Change,
+    Definition,
+    Ended,
+    Record,
+    RetryRule,
+    Row,
+    Spec,
+)
+from aiosched.stores import open_store
+from aiosched.stores.memory import MemoryJobStore
+from aiosched.testing.contract_decisions import ids_in
+from aiosched.triggers.interval import IntervalTrigger
+
+SHARDS = 2
+IDS = [*ids_in(0, 3, "größe|", SHARDS), *ids_in(1, 3, "job", SHARDS)]
+OWNERS = ["a" * 16, "b" * 16]
+QUEUES = ["default", "mail|ß"]
+WORDS = ["paid", "bezahlt|ß"]
+LEASE = 15_000_000
+LARGE = b'[["' + b"x" * 3_000 + b'"],{}]'
+
+Verb = Callable[[Mapping[str, Record | None], int], dict[str, Change]]
+Verb1 = Callable[[Record, int], Change | None]
+
+
+class DictModel:
+    """What a store is, without any of its troubles."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.at: dict[str, int] = {}
+        self.rows: list[Row] = []
+        self.queues: set[str] = set()
+
+    def found(self, ids: list[str]) -> dict[str, Record | None]:
+        return {job_id: self.records.get(job_id) for job_id in ids}
+
+    def apply(self, changes: Mapping[str, Change]) -> None:
+        for job_id, change in changes.items():
+            if change.record is None:
+                self.records.pop(job_id, None)
+            elif not change.index_only:
+                self.records[job_id] = change.record
+                self.queues.add(change.record.definition.spec.queue)
+            self.at.pop(job_id, None)
+            if change.at is not None and job_id in self.records:
+                self.at[job_id] = change.at
+            self.rows += change.rows
+
+    def agenda(self, shard: int, queue: str) -> dict[str, int]:
+        return {
+            job_id: at
+            for job_id, at in self.at.items()
+            if shard_of(job_id, SHARDS) == shard
+            and self.records[job_id].definition.spec.queue == queue
+        }
+
+    def subscribers(self, keyword: str) -> list[str]:
+        return sorted(
+            job_id
+            for job_id, record in self.records.items()
+            if record.definition.spec.keyword == keyword
+        )
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> Definition:
+    """Jobs of all three kinds, with some of each policy."""
+    kind = draw(st.sampled_from(["once", "interval", "interval", "keyword"]))
+    interval = IntervalTrigger(seconds=draw(st.sampled_from([1, 5, 60])))
+    spec = Spec(
+        "contract.work",
+        interval.rule() if kind == "interval" else None,
+        draw(st.sampled_from(WORDS)) if kind == "keyword" else None,
+        draw(st.sampled_from(QUEUES)),
+        max_runs=draw(st.sampled_from([None, None, 2])),
+        misfire_grace=draw(st.sampled_from([None, 0, 3_000_000])),
+        overlap=draw(st.sampled_from(list(Overlap))),
+        max_running=draw(st.sampled_from([1, 2])),
+        retry=draw(st.sampled_from([None, RetryRule(3, 2_000_000)])),
+        on_lost=draw(st.sampled_from(list(OnLost))),
+        keep=draw(st.sampled_from([0, 10_000_000])),
+    )
+    arguments = draw(st.sampled_from([b"", b'[[],{"n":7}]', LARGE]))
+    return Definition(draw(st.sampled_from(IDS)), spec, arguments=arguments)
+
+
+def for_each(verb: Verb1) -> Verb:
+    """Decide about every record that there is."""
+
+    def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+        decided = {i: verb(r, now) for i, r in records.items() if r is not None}
+        return {i: change for i, change in decided.items() if change is not None}
+
+    return decide
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Drives one store, through two sessions, and the model."""
+
+    def __init__(self, make: Callable[[], JobStore]) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model = DictModel()
+        self.offset = 0
+        self.claims: list[tuple[str, str, int]] = []
+        self.fires = 0
+        self.revs = dict.fromkeys(range(SHARDS), 0)
+        store, namespace = make(), f"model-{random_id()}"
+        terms = {"shards": SHARDS}
+        self.sessions = [
+            self.runner.run(store.open(namespace, terms)) for _ in range(2)
+        ]
+        self.turn = 0
+
+    def teardown(self) -> None:
+        for session in self.sessions:
+            self.runner.run(session.close())
+        self.runner.close()
+
+    # -- in step --------------------------------------------------------------------
+
+    def step(
+        self, ids: list[str], verb: Verb, *, claim: bool = False, signal: bool = True
+    ) -> dict[str, Change]:
+        """Let both decide, compare the answers, and keep the model's."""
+        told: list[int] = []
+
+        def decide(
+            records: Mapping[str, Record | None], now: int
+        ) -> Mapping[str, Change]:
+            told.append(now)
+            return verb(records, now + self.offset)
+
+        self.turn += 1
+        session = self.sessions[self.turn % 2]
+        made: dict[str, Change] = {}
+        failure = refused = None
+        try:
+            made = self.runner.run(
+                session.transact(ids, decide, claim=claim, signal=signal)
+            )
+        except JobError as error:
+            failure = str(error)
+        expected: dict[str, Change] = {}
+        try:
+            expected = verb(self.model.found(ids), told[-1] + self.offset)
+        except JobError as error:
+            refused = str(error)
+        assert failure == refused
+        assert made.keys() == expected.keys()
+        for job_id, change in expected.items():
+            other = made[job_id]
+            assert other.at == change.at
+            assert other.rows == change.rows
+            assert other.starts == change.starts
+            assert other.answer == change.answer
+        self.model.apply(expected)
+        self._count_revs(ids, expected, signal=signal)
+        for change in expected.values():
+            for start in change.starts:
+                run = start.run
+                self.claims.append((start.definition.id, run.owner, run.fence))
+        return expected
+
+    def _count_revs(
+        self, ids: list[str], changes: Mapping[str, Change], *, signal: bool
+    ) -> None:
+        shard = shard_of(ids[0], SHARDS)
+        pulse = self.runner.run(
+            self.sessions[0].beat(Beat(None, "model", tuple(range(SHARDS))))
+        )
+        for number, before in self.revs.items():
+            moved = pulse.revs[number] > before
+            assert moved is (number == shard and signal and bool(changes))
+        self.revs = dict(pulse.revs)
+        assert pulse.queues == tuple(sorted(self.model.queues))
+
+    # -- rules ----------------------------------------------------------------------
+
+    @rule(
+        definition=definitions(),
+        on_conflict=st.sampled_from(list(OnConflict)),
+        paused=st.booleans(),
+    )
+    def schedule(
+        self, *, definition: Definition, on_conflict: OnConflict, paused: bool
+    ) -> None:
+        def verb(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+            change = planning.schedule(
+                definition,
+                records[definition.id],
+                now,
+                on_conflict=on_conflict,
+                paused=paused,
+            )
+            return {} if change is None else {definition.id: change}
+
+        self.step([definition.id], verb)
+
+    @rule(
+        shard=st.integers(0, SHARDS - 1),
+        owner=st.sampled_from(OWNERS),
+        capacity=st.sampled_from([0, 1, 2, 100]),
+    )
+    def look(self, shard: int, owner: str, capacity: int) -> None:
+        """Attend a whole shard; what cannot be acted on is put right."""
+
+        def verb(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+            changes: dict[str, Change] = {}
+            room = capacity
+            for job_id, record in records.items():
+                if record is None:
+                    changes[job_id] = Change(None)
+                    continue
+                definition, state = record.definition, record.state
+                change = planning.attend(definition, state, now, room, owner, LEASE)
+                if change is None:
+                    at = planning.instant(definition, state)
+                    change = Change(record, at, index_only=True)
+                room -= len(change.starts)
+                changes[job_id] = change
+            return changes
+
+        ids = [job_id for job_id in IDS if shard_of(job_id, SHARDS) == shard]
+        self.step(ids, verb, claim=True, signal=False)
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        which=st.integers(0, 1_000),
+        outcome=st.sampled_from(
+            [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, None]
+        ),
+        stale=st.sampled_from([False, False, False, True]),
+    )
+    def settle(self, *, which: int, outcome: Outcome | None, stale: bool) -> None:
+        """End a claim, however old; or a fence that was never given out."""
+        job_id, owner, fence = self.claims[which % len(self.claims)]
+        if stale:
+            owner = OWNERS[OWNERS.index(owner) - 1]
+        if outcome is None:
+            ended = Ended(Outcome.CANCELLED, Reason.SHUTDOWN)
+        else:
+            ended = Ended(outcome, value=b'{"a":"|%"}', error=("KeyError",))
+
+        def verb(record: Record, now: int) -> Change | None:
+            return planning.settle(
+                record.definition, record.state, owner, fence, ended, now
+            )
+
+        made = self.step([job_id], for_each(verb), signal=False)
+        assert not (stale and made)
+
+    @precondition(lambda self: self.claims)
+    @rule(which=st.integers(0, 1_000))
+    def extend(self, which: int) -> None:
+        job_id, owner, fence = self.claims[-1 - which % min(len(self.claims), 5)]
+
+        def verb(record: Record, now: int) -> Change | None:
+            definition, state = record.definition, record.state
+            return planning.extend(definition, state, owner, {fence}, now, LEASE)
+
+        self.step([job_id], for_each(verb), signal=False)
+
+    @rule(
+        word=st.sampled_from(WORDS),
+        payload=st.sampled_from([b"", b'{"n":1}', LARGE]),
+        ttl=st.sampled_from([None, 5_000_000]),
+        again=st.booleans(),
+    )
+    def fire(self, *, word: str, payload: bytes, ttl: int | None, again: bool) -> None:
+        """Reach every subscriber, with a fire id of old or a new one."""
+        if not (again and self.fires):
+            self.fires += 1
+        fire_id = f"fire-{self.fires}"
+
+        def verb(record: Record, now: int) -> Change | None:
+            expires = None if ttl is None else now + ttl
+            return planning.fire(record, now, fire_id, payload, expires=expires)
+
+        for job_id in self.runner.run(self.sessions[0].by_keyword(word)):
+            self.step([job_id], for_each(verb))
+
+    @rule(
+        job_id=st.sampled_from(IDS),
+        name=st.sampled_from(["pause", "resume", "stop", "start", "remove"]),
+    )
+    def verb(self, job_id: str, name: str) -> None:
+        """Call one of the users' verbs."""
+        self.fires += 1
+        start_id = f"start-{self.fires}"
+        verbs: dict[str, Verb1] = {
+            "pause": planning.pause,
+            "resume": planning.resume,
+            "stop": planning.stop,
+            "start": lambda record, now: planning.start(record, now, start_id),
+            "remove": planning.remove,
+        }
+
+        def decide(record: Record, now: int) -> Change | None:
+            return verbs[name](planning.living(record, job_id), now)
+
+        self.step([job_id], for_each(decide))
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 15.0, 100.0]))
+    def advance(self, seconds: float) -> None:
+        self.offset += int(seconds * 1_000_000)
+
+    @rule(job_id=st.sampled_from(IDS), at=st.sampled_from([None, 1, 10**15]))
+    def misplace(self, job_id: str, at: int | None) -> None:
+        """Damage an agenda entry; only the index changes."""
+        self.step([job_id], for_each(lambda r, _: Change(r, at, index_only=True)))
+
+    # -- invariants -------------------------------------------------------------------
+
+    @invariant()
+    def is_the_same(self) -> None:
+        model, session = self.model, self.sessions[(self.turn + 1) % 2]
+        assert self.runner.run(session.read(IDS)) == model.records
+        heads = [(shard, queue) for shard in range(SHARDS) for queue in QUEUES]
+        for head in self.runner.run(session.agenda(heads)):
+            assert dict(head.entries) == model.agenda(head.shard, head.queue)
+            instants = [at for _, at in head.entries]
+            assert instants == sorted(instants)
+            assert head.complete
+            assert head.rev == self.revs[head.shard]
+        for word in WORDS:
+            found = self.runner.run(session.by_keyword(word))
+            assert list(found) == model.subscribers(word)
+        page = self.runner.run(session.list(limit=100))
+        listed = {record.definition.id: record for record in page.records}
+        if page.cursor is None:
+            assert listed == model.records
+        rows = self.runner.run(session.ledger(limit=10_000))
+        assert Counter(rows) == Counter(model.rows)
+        assert [row.at for row in rows] == sorted((r.at for r in rows), reverse=True)
+
+
+def _settings(examples: int) -> Any:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
+
+
+def test_the_memory_store_is_a_dict() -> None:
+    run_state_machine_as_test(
+        partial(StoreMachine, MemoryJobStore), settings=_settings(120)
+    )
+
+
+@pytest.mark.timeout(120)
+def test_the_redis_store_is_a_dict(redis_url: str) -> None:
+    run_state_machine_as_test(
+        partial(StoreMachine, lambda: open_store(redis_url)), settings=_settings(25)
+    )

@@ -1,0 +1,133 @@
+"""Store URLs: what is understood, and how the rest is refused."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio.connection import (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+
+from aiosched.errors import ConfigurationError
+from aiosched.stores.redis.store import RedisJobStore
+from aiosched.stores.redis.urls import parse_url
+
+
+def _core(url: str) -> dict[str, object]:
+    options = parse_url(url).options
+    return {k: v for k, v in options.items() if not k.startswith("socket_keepalive")}
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "options"),
+    [
+        ("redis://localhost", Connection, {"host": "localhost", "port": 6379}),
+        ("redis://h:7/3", Connection, {"host": "h", "port": 7, "db": 3}),
+        ("redis://h?db=3", Connection, {"host": "h", "port": 6379, "db": 3}),
+        (
+            "redis://u:p%40ss@[::1]:7",
+            Connection,
+            {"host": "::1", "port": 7, "username": "u", "password": "p@ss"},
+        ),
+        ("redis://:pw@h", Connection, {"host": "h", "port": 6379, "password": "pw"}),
+        (
+            "rediss://h/0?ssl_check_hostname=no&ssl_ca_certs=/ca.pem",
+            SSLConnection,
+            {
+                "host": "h",
+                "port": 6379,
+                "db": 0,
+                "ssl_check_hostname": False,
+                "ssl_ca_certs": "/ca.pem",
+            },
+        ),
+        (
+            "unix:///run/a%20b.sock?db=2",
+            UnixDomainSocketConnection,
+            {"path": "/run/a b.sock", "db": 2},
+        ),
+        (
+            "unix://u:p@/run/s",
+            UnixDomainSocketConnection,
+            {"path": "/run/s", "username": "u", "password": "p"},
+        ),
+    ],
+)
+def test_understood(url: str, kind: type, options: dict[str, object]) -> None:
+    assert parse_url(url).kind is kind
+    assert _core(url) == options
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "does not name"),
+        ("localhost:6379", "does not name"),
+        ("http://h", "does not name"),
+        ("redis://", "one host"),
+        ("redis://a,b", "one host"),
+        ("redis://h:99999", "cannot be read"),
+        ("redis://h:x", "cannot be read"),
+        ("redis://h/x", "no database"),
+        ("redis://h/1/2", "no database"),
+        ("redis://h/1?db=1", "database twice"),
+        ("redis://h/1?db=2", "database twice"),
+        ("redis://h?db=1&db=2", "db twice"),
+        ("redis://h?db=-1", "no database"),
+        ("redis://h?db=x", "cannot be read"),
+        ("redis://u:p@h?password=q", "password twice"),
+        ("redis://u@h", "no password"),
+        ("redis://h#1", "#"),
+        ("redis://h?ssl_ca_certs=x", "contradicts the scheme"),
+        ("redis://h?protocol=3", "unknown option protocol"),
+        ("redis://h?socket_timeout=3", "unknown option socket_timeout"),
+        ("unix://", "no socket"),
+        ("unix:///", "no socket"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("redis+sentinel://h1,h2/master", "Sentinel is not in this version"),
+        ("redis+cluster://h1,h2", "Cluster is not in this version"),
+    ],
+)
+def test_refused(url: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        RedisJobStore(url)
+    assert caught.value.field == "store"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:hunter2@h/1?db=2",
+        "redis://h?password=hunter2&db=x",
+        "redis+cluster://u:hunter2@h",
+        "redis://u:hunter2@h:port",
+        "unix://u:hunter2@run/s",
+    ],
+)
+def test_no_password_in_a_message(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RedisJobStore(url)
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__dict__)
+
+
+def test_no_password_in_a_repr() -> None:
+    store = RedisJobStore("redis://u:hunter2@h")
+    assert "hunter2" not in repr(store) + repr(store._address)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lanes": 0},
+        {"lanes": True},
+        {"exchange_timeout": 0},
+        {"socket_connect_timeout": -1},
+        {"resolve_timeout": None},
+    ],
+)
+def test_options_that_cannot_be_right(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RedisJobStore("redis://h", **options)  # type: ignore[arg-type]
+    assert caught.value.field in options
