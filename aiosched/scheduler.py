@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiosched._api.scheduling import Scheduling, scheduling
+from aiosched._api.acting import Acting
+from aiosched._api.defining import Defining, scheduling
+from aiosched._api.options import at_least_one, namespace_of, queues_of, terms_of
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine, Outside
 from aiosched._engine.events import EventBus
-from aiosched.abc import JobStore, Member, Session, Terms
+from aiosched.abc import JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.enums import OnConflict
-from aiosched.errors import ConfigurationError, SchedulerStateError
-from aiosched.instants import span
+from aiosched.errors import SchedulerStateError
 from aiosched.jobs import Job, checks
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
 from aiosched.stores import MemoryJobStore, open_store
@@ -29,12 +28,10 @@ __all__ = ["Scheduler"]
 log = logging.getLogger("aiosched")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DURATIONS = frozenset(("lease", "beat", "member_timeout", "steal_delay", "ledger_age"))
 DEFAULT_GRACE = 30.0
-LEAST_LEASE = 0.1
 
 
-class Scheduler(Scheduling, Waiting):
+class Scheduler(Defining, Acting, Waiting):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -83,16 +80,16 @@ class Scheduler(Scheduling, Waiting):
             ConfigurationError: An option that cannot be used.
         """
         self.store = MemoryJobStore() if store is None else open_store(store)
-        self.namespace = _namespace(namespace)
+        self.namespace = namespace_of(namespace)
         self.id = ids()
         self.name = self.id if name is None else checks.text_id("name", name)
         self.run_jobs = run_jobs
-        self.queues = _queues(queues)
-        self.max_concurrency = _at_least_one("max_concurrency", max_concurrency)
+        self.queues = queues_of(queues)
+        self.max_concurrency = at_least_one("max_concurrency", max_concurrency)
         self.registry = Registry()
         self._revision = revision
-        self._max_payload = _at_least_one("max_payload", max_payload)
-        self._terms = _terms(terms, lease)
+        self._max_payload = at_least_one("max_payload", max_payload)
+        self._terms = terms_of(terms, lease)
         self._clock = SystemClock() if clock is None else clock
         self._ids = ids
         self._bus = EventBus(self._estimate)
@@ -356,71 +353,3 @@ class Scheduler(Scheduling, Waiting):
         """Show the name and the state."""
         state = "closed" if self._closed else "started" if self._starting else "new"
         return f"<Scheduler {self.name} in {self.namespace}, {state}>"
-
-
-def _namespace(value: object) -> str:
-    text = checks.text_id("namespace", value)
-    if not set(text) & set("{}"):
-        return text
-    raise ConfigurationError(
-        "namespace", text, "contains a brace", "use letters, digits, - _ . :"
-    )
-
-
-def _queues(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        raise ConfigurationError(
-            "queues", value, "is a text, not a list", f'write queues=["{value}"]'
-        )
-    queues = tuple(sorted({str(checks.queue("queues", each)) for each in value}))
-    if queues:
-        return queues
-    raise ConfigurationError(
-        "queues", value, "is empty", "name a queue, or pass run_jobs=False"
-    )
-
-
-def _at_least_one(field: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            field, value, "is no positive whole number", "give 1 or more"
-        )
-    return value
-
-
-def _terms(
-    given: Mapping[str, Any] | None, lease: timedelta | float | None
-) -> dict[str, Any]:
-    terms = dict(given or {})
-    if lease is not None:
-        terms["lease"] = lease
-    known = {field.name for field in fields(Terms)}
-    for name, value in terms.items():
-        if name not in known:
-            raise ConfigurationError(
-                f"terms.{name}",
-                value,
-                "is not known",
-                f"use {', '.join(sorted(known))}",
-            )
-        terms[name] = _term(name, value)
-    return terms
-
-
-def _term(name: str, value: Any) -> int:
-    if name not in _DURATIONS:
-        return _at_least_one(f"terms.{name}", value)
-    micro = 0
-    with contextlib.suppress(TypeError, ValueError):
-        micro = span(value)
-    least = 0 if name == "steal_delay" else span(LEAST_LEASE)
-    if micro < least or isinstance(value, bool):
-        raise ConfigurationError(
-            name,
-            value,
-            "is too short",
-            f"give a timedelta or seconds, at least {least / 1_000_000} s",
-        )
-    return micro

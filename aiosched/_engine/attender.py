@@ -126,6 +126,9 @@ class Attender:
             self._tell(change)
             for start in change.starts:
                 self.runner.start(start)
+            if change.starts and self.heads.rank(due.key):
+                executor = change.starts[0].definition.spec.executor
+                self.membership.suspect(due.key, executor)
         elif due.job_id in look.held:
             self.heads.again(due, look.held[due.job_id])
         elif due.job_id in look.early:
@@ -135,14 +138,14 @@ class Attender:
         elif due.job_id in look.starved:
             self.heads.again(due, due.at)
         elif due.job_id in look.idle:
-            self._cannot(due, look.idle[due.job_id])
+            self._cannot(due, *look.idle[due.job_id])
         elif due.job_id in look.seen:
             self.heads.invalidate([due.key])  # somebody else was first
         else:
             self.heads.ignore(due.key, due.job_id, due.at)  # unreadable
 
-    def _cannot(self, due: Due, executor: str) -> None:
-        self.heads.ignore(due.key, due.job_id, due.at)
+    def _cannot(self, due: Due, executor: str, until: int | None) -> None:
+        self.heads.ignore(due.key, due.job_id, due.at, until)
         self._foreign[due.job_id] = executor
         if len(self._foreign) > _KNOWN:
             self._foreign.popitem(last=False)
@@ -174,7 +177,8 @@ class _Look:
 
     Attributes:
         seen: Ids that were there at all.
-        idle: id -> executor, of due jobs that this peer cannot act on.
+        idle: id -> executor, of due jobs that this peer cannot act on, and
+            when there may be something in them that it can do.
         early: Ids that are not due yet by the store's clock.
         starved: Ids for which the batch had no capacity left.
         held: id -> instant before which a takeover has to wait.
@@ -188,7 +192,7 @@ class _Look:
 
     def _clear(self) -> None:
         self.seen: set[str] = set()
-        self.idle: dict[str, str] = {}
+        self.idle: dict[str, tuple[str, int | None]] = {}
         self.early: set[str] = set()
         self.starved: set[str] = set()
         self.now = 0
@@ -242,5 +246,6 @@ class _Look:
         elif capable and left <= 0:
             self.starved.add(job_id)
         else:
-            self.idle[job_id] = definition.spec.executor
+            until = planning.later(definition, record.state, now)
+            self.idle[job_id] = definition.spec.executor, until
         return None

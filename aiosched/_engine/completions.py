@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aiosched._engine.service import Service
 from aiosched.abc import Session, shard_of
 from aiosched.clock import Clock
 from aiosched.instants import SECOND
-from aiosched.records import Row
+from aiosched.records import Record, Row
 from aiosched.rows import ELSEWHERE, unpack_row
 
 __all__ = ["Completions", "Waiter"]
 
 _SEEN = 10_000
-_ROWS = 200
+_ROWS = 1000
 SLACK = 5 * SECOND
 """How far back a callback looks for outcomes when it hears of a job's end."""
 
@@ -189,16 +189,27 @@ class Completions(Service):
 
     async def look(self, job_id: str) -> list[Row]:
         """Return the job's recent final outcomes, oldest first."""
-        found: dict[str, Row] = {}
         record = (await self.session.read([job_id])).get(job_id)
-        if record is not None:
-            for line in record.state.recent:
-                row = unpack_row(line)
-                if row.value != ELSEWHERE:
-                    found[row.key] = row
-        wanted = {w.key for w in self._waiters if w.job_id == job_id and w.key}
-        if record is None or wanted - found.keys():
-            for row in await self.session.ledger(job_id, limit=_ROWS):
-                if row.final:
-                    found.setdefault(row.key, row)
-        return sorted(found.values(), key=lambda row: row.at)
+        rows = [] if record is None else list(map(unpack_row, record.state.recent))
+        if record is None or not self._told(record, rows):
+            rows = list(await self.session.ledger(job_id, limit=_ROWS))
+        rows.sort(key=lambda row: row.at)
+        return [row for row in rows if row.final and row.value != ELSEWHERE]
+
+    def _told(self, record: Record, recent: Sequence[Row]) -> bool:
+        """Return whether a record's own rows hold all that is asked about it."""
+        job_id, state = record.definition.id, record.state
+        waiters = [w for w in self._waiters if w.job_id == job_id]
+        still_open = {run.firing.key for run in state.runs}
+        still_open.update(firing.key for firing in state.waiting)
+        keys = {w.key for w in waiters if w.key is not None} - still_open
+        if keys - {row.key for row in recent}:
+            return False
+        if any(row.value == ELSEWHERE for row in recent):
+            return False
+        if len(recent) < record.definition.spec.keep_last:
+            return True
+        since = [w.since for w in waiters if w.key is None]
+        if {None, job_id} & self._named():
+            since.append(self._since - SLACK)
+        return not since or (bool(recent) and recent[-1].at < min(since))

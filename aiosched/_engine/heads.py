@@ -36,8 +36,17 @@ class _Head:
     entries: dict[str, int] = field(default_factory=dict)
     horizon: int | None = None
     """Entries beyond it may be missing; None: all are here."""
-    passed: dict[str, int] = field(default_factory=dict)
-    """(id, instant) of entries that this peer cannot act on."""
+    passed: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    """id -> instant of entries that this peer cannot act on, and when there
+    may be something that it can do all the same."""
+
+    def when(self, job_id: str, at: int, steal: int) -> int | None:
+        """Return when to look at an entry; None: not as it stands."""
+        passed = self.passed.get(job_id)
+        if passed is not None and passed[0] == at:
+            return None if passed[1] is None else passed[1] + self.rank * steal
+        return at + self.rank * steal
+
     rev: int = -1
     read_at: int = 0
     stale: bool = True
@@ -119,9 +128,9 @@ class Heads:
         if not reading.complete and reading.entries:
             head.horizon = reading.entries[-1][1]
         head.passed = {
-            job_id: at
-            for job_id, at in head.passed.items()
-            if head.entries.get(job_id) == at
+            job_id: passed
+            for job_id, passed in head.passed.items()
+            if head.entries.get(job_id) == passed[0]
         }
         for job_id, at in reading.entries:
             self._push(key, head, job_id, at)
@@ -142,11 +151,19 @@ class Heads:
 
     # -- acting ------------------------------------------------------------
 
-    def ignore(self, key: Key, job_id: str, at: int) -> None:
-        """Do not look at this entry again while it stands at this instant."""
+    def ignore(self, key: Key, job_id: str, at: int, until: int | None = None) -> None:
+        """Do not look at this entry again while it stands at this instant.
+
+        Args:
+            key: The agenda.
+            job_id: Whose entry it is.
+            at: Where it stands.
+            until: When to look again nevertheless; None: never.
+        """
         head = self._heads.get(key)
         if head is not None:
-            head.passed[job_id] = at
+            head.passed[job_id] = (at, until)
+            self._push(key, head, job_id, at)
 
     def again(self, due: Due, when: int) -> None:
         """Look at an entry again, at ``when`` rather than now."""
@@ -158,8 +175,8 @@ class Heads:
         """Take out the entries whose time has come, earliest first."""
         due: dict[tuple[Key, str], Due] = {}
         while self._heap and self._heap[0][0] <= now and len(due) < limit:
-            _, job_id, key, at = heapq.heappop(self._heap)
-            if self._valid(key, job_id, at):
+            when, job_id, key, at = heapq.heappop(self._heap)
+            if self._valid(when, key, job_id, at):
                 due[key, job_id] = Due(key, job_id, at)
         return list(due.values())
 
@@ -176,7 +193,7 @@ class Heads:
         """Return when the earliest entry is to be acted on."""
         while self._heap:
             when, job_id, key, at = self._heap[0]
-            if self._valid(key, job_id, at):
+            if self._valid(when, key, job_id, at):
                 return when
             heapq.heappop(self._heap)
         return None
@@ -192,26 +209,27 @@ class Heads:
         """Return how many entries are known."""
         return sum(len(head.entries) for head in self._heads.values())
 
-    def _valid(self, key: Key, job_id: str, at: int) -> bool:
+    def _valid(self, when: int, key: Key, job_id: str, at: int) -> bool:
         head = self._heads.get(key)
-        return (
-            head is not None
-            and head.entries.get(job_id) == at
-            and head.passed.get(job_id) != at
-        )
+        if head is None or head.entries.get(job_id) != at:
+            return False
+        passed = head.passed.get(job_id)
+        if passed is None or passed[0] != at:
+            return True
+        return passed[1] is not None and when >= passed[1]
 
     def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
-        if head.passed.get(job_id) != at:
-            when = at + head.rank * self._steal
+        when = head.when(job_id, at, self._steal)
+        if when is not None:
             heapq.heappush(self._heap, (when, job_id, key, at))
         if len(self._heap) > 64 and len(self._heap) > 4 * len(self):
             self._rebuild()
 
     def _rebuild(self) -> None:
         self._heap = [
-            (at + head.rank * self._steal, job_id, key, at)
+            (when, job_id, key, at)
             for key, head in self._heads.items()
             for job_id, at in head.entries.items()
-            if head.passed.get(job_id) != at
+            if (when := head.when(job_id, at, self._steal)) is not None
         ]
         heapq.heapify(self._heap)

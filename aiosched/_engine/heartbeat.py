@@ -8,7 +8,7 @@ third of a lease and no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from aiosched import planning
 from aiosched._engine.live import Live
@@ -89,6 +89,7 @@ class Heartbeat(Service):
         self.interval = self.lease / SECOND / 3
         self.patience = 2 * self.interval + 1
         self._urgent: set[str] = set()
+        self._at_once = False
 
     def check(self, job_ids: Iterable[str]) -> None:
         """Ask the store at once about the runs of these jobs."""
@@ -98,32 +99,48 @@ class Heartbeat(Service):
             self.wake()
 
     def check_all(self) -> None:
-        """Ask the store at once about every run."""
-        self.check({live.job_id for live in self.runner.live})
+        """Extend every run's lease at once."""
+        self._at_once = True
+        self.wake()
 
     async def run(self) -> None:
         """Extend for ever."""
         due = self.clock.monotonic() + self.interval
         while True:
             left = due - self.clock.monotonic()
-            if left > 0 and not self._urgent:
+            if left > 0 and not self._urgent and not self._at_once:
                 await self.doze(left)
             if self._urgent:
                 # Taken out only when the store has answered, so that an
                 # outage in between does not lose the question.
                 urgent = frozenset(self._urgent)
-                await self.extend(
-                    [live for job_id in urgent for live in self.runner.live.of(job_id)]
-                )
+                await self._ask(sorted(urgent))
                 self._urgent -= urgent
             behind = self.clock.monotonic() - due
             if behind > self.interval:
                 self.late(behind)
-            if behind >= 0:
+            if behind >= 0 or self._at_once:
                 await self.extend(list(self.runner.live))
+                self._at_once = False
                 self.runner.report_uncooperative()
                 due = self.clock.monotonic() + self.interval
             self.alive()
+
+    async def _ask(self, job_ids: Sequence[str]) -> None:
+        """Look whether some jobs' runs are to stop, or are lost.
+
+        Without a write: an extension that is not the owner's own is signalled,
+        and a signal is what made this peer ask.
+        """
+        for first in range(0, len(job_ids), MAX_BATCH):
+            part = job_ids[first : first + MAX_BATCH]
+            asked = {job_id: self.runner.live.of(job_id) for job_id in part}
+            records = await self.session.read(part)
+            for job_id, runs in asked.items():
+                record = records.get(job_id)
+                stored = record.state.runs if record is not None else ()
+                held = {r.fence: r.cancel for r in stored if r.owner == self.owner}
+                self._answer(runs, held)
 
     async def extend(self, runs: Sequence[Live]) -> None:
         """Extend the leases of some runs.
@@ -143,22 +160,16 @@ class Heartbeat(Service):
             except StoreConflictError:
                 continue  # a third of the lease is gone; there are two more tries
             self.moved(changes, shard)
-            self._answer(fences, changes, by_fence)
+            for job_id, asked in fences.items():
+                change = changes.get(job_id)
+                held = change.answer if change is not None else {}
+                self._answer([by_fence[job_id, f] for f in sorted(asked)], held)
 
-    def _answer(
-        self,
-        fences: Mapping[str, frozenset[int]],
-        changes: Mapping[str, Change],
-        by_fence: Mapping[tuple[str, int], Live],
-    ) -> None:
-        for job_id, asked in fences.items():
-            change = changes.get(job_id)
-            held: Mapping[int, Reason] = change.answer if change is not None else {}
-            for fence in sorted(asked):
-                live = by_fence[job_id, fence]
-                if live.ended:
-                    continue  # being settled: the fence may be gone rightly
-                if fence not in held:
-                    self.lost(live)
-                elif held[fence] is not Reason.NONE:
-                    self.runner.cancel(live, held[fence])
+    def _answer(self, runs: Collection[Live], held: Mapping[int, Reason]) -> None:
+        for live in runs:
+            if live.ended:
+                continue  # being settled: the fence may be gone rightly
+            if live.fence not in held:
+                self.lost(live)
+            elif held[live.fence] is not Reason.NONE:
+                self.runner.cancel(live, held[live.fence])

@@ -100,6 +100,7 @@ class Membership(Service):
         self.beat_at = clock.monotonic()
         self.hold_until = 0
         self.unheard = 0
+        self._suspects: dict[str, int] = {}
         self._down = False
         terms = session.terms
         self.interval = terms.beat / SECOND
@@ -126,6 +127,26 @@ class Membership(Service):
         if queue not in self.queues:
             self.queues = tuple(sorted({*self.queues, queue}))
             self._assign()
+
+    def suspect(self, key: Key, executor: str) -> None:
+        """Pass over the peers that should have acted on an agenda and did not.
+
+        Until their next beat: a peer that died costs one steal delay, not one
+        for each of its entries until the member timeout.
+        """
+        me = self.describe().id
+        fresh = False
+        for member in order(self._trusted(), key):
+            if member.id == me:
+                break
+            if executor in member.executors:
+                self._suspects[member.id] = member.beat
+                fresh = True
+        if fresh:
+            self._assign()
+
+    def _trusted(self) -> list[Member]:
+        return [m for m in self.members if self._suspects.get(m.id) != m.beat]
 
     # -- the loop ----------------------------------------------------------
 
@@ -177,6 +198,9 @@ class Membership(Service):
         others = tuple(m for m in pulse.members if m.id != me.id)
         mine = replace(me, beat=pulse.now)
         self.members = tuple(sorted((*others, mine), key=lambda m: m.id))
+        self._suspects = {
+            m.id: m.beat for m in self.members if self._suspects.get(m.id) == m.beat
+        }
         self.queues = tuple(sorted({*pulse.queues, *self.queues}))
         self._assign()
         self.heads.revs(pulse.revs)
@@ -192,7 +216,7 @@ class Membership(Service):
         else:
             shards = range(self.session.terms.shards)
             keys = [(shard, queue) for queue in self.queues for shard in shards]
-            self.heads.assign(ranks_of(me.id, self.members, keys))
+            self.heads.assign(ranks_of(me.id, self._trusted(), keys))
         self.hooks.assigned()
 
     async def leave(self) -> None:

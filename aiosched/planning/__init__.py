@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from aiosched.planning.attend import attend
 from aiosched.planning.compare import differing
-from aiosched.planning.moments import due_at, instant
+from aiosched.planning.moments import due_at, instant, later
 from aiosched.planning.settle import extend, settle, settle_all
 from aiosched.planning.verbs import (
     fire,
@@ -34,6 +34,7 @@ __all__ = [
     "fire",
     "first_slot",
     "instant",
+    "later",
     "living",
     "modify",
     "pause",

@@ -23,6 +23,8 @@ __all__ = ["Draft"]
 _LARGEST_CARRIED = 1024
 """Bytes of a result that a record carries along; each write rewrites them."""
 
+_LONGEST_NOTE = 200
+
 _SUMS = {
     RowKind.SKIPPED: "skipped",
     RowKind.MISSED: "missed",
@@ -85,12 +87,50 @@ class Draft:
 
     # -- slots -------------------------------------------------------------
 
+    def next_slot(self, after: int) -> int | None:
+        """Ask the trigger for the slot behind an instant."""
+        trigger = self.definition.spec.trigger
+        try:
+            return trigger.next(after, self.definition.anchor) if trigger else None
+        except Exception as error:
+            self._broken(error)
+            return None
+
+    def reach(self, until: int) -> int | None:
+        """Return the latest slot from ``next`` to ``until`` that a look gets to."""
+        trigger, first = self.definition.spec.trigger, self.state.next
+        if trigger is None or first is None or first > until:
+            return None
+        try:
+            return trigger.reach(first, until, self.definition.anchor)
+        except Exception as error:
+            self._broken(error)
+            return None
+
+    def count(self, until: int) -> int:
+        """Count the slots from ``next`` to ``until``, which ``reach`` has named."""
+        trigger, first = self.definition.spec.trigger, self.state.next
+        if trigger is None or first is None:
+            return 0
+        try:
+            return trigger.count(first, until, self.definition.anchor)
+        except Exception as error:
+            self._broken(error)
+            return 0
+
+    def _broken(self, error: Exception) -> None:
+        # A trigger of the user's own may fail like any code of his; the job is
+        # held, with the reason beside it, and the peer goes on.
+        if self.state.status is JobState.ACTIVE:
+            self.state.status = JobState.PAUSED
+            self.state.pause_note = f"its trigger failed: {error!r}"[:_LONGEST_NOTE]
+        self.touched = True
+
     def passed(self, last: int) -> None:
         """Move on: every slot up to ``last`` is accounted for."""
-        state, definition = self.state, self.definition
-        trigger = definition.spec.trigger
+        state = self.state
         state.latest = last
-        state.next = trigger.next(last, definition.anchor) if trigger else None
+        state.next = self.next_slot(last)
         left = self.runs_left()
         if left is not None and left <= 0:
             state.next = None
@@ -104,13 +144,9 @@ class Draft:
         Returns:
             How many there were.
         """
-        state, definition = self.state, self.definition
-        trigger, first = definition.spec.trigger, state.next
-        if trigger is None or first is None or first > until:
-            return 0
-        count = trigger.count(first, until, definition.anchor)
-        last = trigger.last(until, definition.anchor)
-        if last is None or not count:
+        first, last = self.state.next, self.reach(until)
+        count = 0 if last is None else self.count(last)
+        if first is None or last is None or not count:
             return 0
         self.note_range(kind, first, last, count, reason, fence)
         self.passed(last)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from aiosched.enums import Cause, JobState, Overlap
 from aiosched.records import MAX_WAITING, Definition, State
 
-__all__ = ["due_at", "fraction", "instant"]
+__all__ = ["due_at", "fraction", "instant", "later"]
 
 
 def fraction(job_id: str, key: str, salt: str = "") -> float:
@@ -39,6 +39,15 @@ def instant(definition: Definition, state: State) -> int | None:
     if state.status is JobState.FINISHED:
         return state.ends
     return min(_candidates(definition, state), default=None)
+
+
+def later(definition: Definition, state: State, now: int) -> int | None:
+    """Return when there is something to look at beside what is due already.
+
+    For peers that cannot act on what is due; None: nothing more.
+    """
+    moments = (at for at in _candidates(definition, state) if at > now)
+    return min(moments, default=None)
 
 
 def _candidates(definition: Definition, state: State) -> Iterator[int]:

@@ -27,17 +27,14 @@ def last_due(draft: Draft, until: int) -> int | None:
     holds back those behind it.
     """
     definition, first = draft.definition, draft.state.next
-    trigger = definition.spec.trigger
-    if trigger is None or first is None or due_at(definition, first) > until:
+    if first is None or due_at(definition, first) > until:
         return None
     jitter = definition.spec.jitter
-    last = trigger.last(until - jitter, definition.anchor)
-    if last is None or last < first:
-        last = first
     if not jitter:
-        return last
+        return draft.reach(until)
+    last = draft.reach(until - jitter) or first
     while True:
-        following = trigger.next(last, definition.anchor)
+        following = draft.next_slot(last)
         if following is None or due_at(definition, following) > until:
             return last
         last = following
@@ -111,16 +108,20 @@ def _skip(draft: Draft, last: int) -> None:
 def _select(draft: Draft, last: int, places: int) -> list[Pending]:
     """Take the firings that the coalescing rule chooses among the due slots."""
     first, spec = draft.state.next, draft.definition.spec
-    trigger, anchor = spec.trigger, draft.definition.anchor
-    if first is None or trigger is None or places <= 0:
+    if first is None or places <= 0:
         return []
     if spec.coalesce is Coalesce.ALL:
         return _each(draft, last, places)
-    count = trigger.count(first, last, anchor)
+    count = draft.count(last)
+    if not count:
+        return []
     if spec.coalesce is Coalesce.LATEST:
-        before = trigger.last(last - 1, anchor)
-        if count > 1 and before is not None:
-            draft.pass_over(before, RowKind.SKIPPED, Reason.COALESCED)
+        following = draft.next_slot(last)
+        if following is not None and due_at(draft.definition, following) <= draft.now:
+            # More slots than one look gets to: the newest is yet to come.
+            draft.pass_over(last, RowKind.SKIPPED, Reason.COALESCED)
+            return []
+        draft.pass_over(last - 1, RowKind.SKIPPED, Reason.COALESCED)
         firing = draft.take_slot(last, missed=count - 1)
         draft.passed(last)
         return [firing]
@@ -149,7 +150,10 @@ def _enqueue(draft: Draft, last: int) -> None:
 
 def _replace(draft: Draft, last: int) -> None:
     """Make the newest slot follow the oldest run, which is told to stop."""
-    (firing,) = _select(draft, last, 1)
+    selected = _select(draft, last, 1)
+    if not selected:
+        return
+    (firing,) = selected
     kept: list[Pending] = []
     for other in draft.state.waiting:
         if other.cause is Cause.SLOT and not other.open:

@@ -199,8 +199,7 @@ def modify(
     if left is not None and left <= 0:
         after.next = None
     elif same and after.next is None and after.latest is not None:
-        trigger = definition.spec.trigger
-        after.next = trigger.next(after.latest, definition.anchor) if trigger else None
+        after.next = draft.next_slot(after.latest)
     draft.note(RowKind.MODIFIED)
     return draft.change()
 
@@ -241,13 +240,14 @@ def end_pause(draft: Draft) -> None:
     state.status = JobState.ACTIVE
     state.pause_note, state.pause_until = "", None
     draft.touched = True
+    left = draft.runs_left()
+    if state.next is None and state.latest is not None and left != 0:
+        state.next = draft.next_slot(state.latest)  # its trigger works again
     due = last_due(draft, draft.now)
-    trigger, anchor = draft.definition.spec.trigger, draft.definition.anchor
-    if due is None or trigger is None:
+    if due is None:
         return
-    if trigger.next(due, anchor) is None:
-        before = trigger.last(due - 1, anchor)
-        due = before if before is not None else due - 1
+    if draft.next_slot(due) is None:
+        due -= 1
     draft.pass_over(due, RowKind.PAUSED)
 
 

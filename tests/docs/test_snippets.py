@@ -26,6 +26,7 @@ from tests.docs.pages import PLACEHOLDER, Block, blocks, name, pages
 _WITH_CODE = [page for page in pages() if "```python" in page.read_text("utf-8")]
 _ON_REDIS = [p for p in _WITH_CODE if PLACEHOLDER in p.read_text("utf-8")]
 _IN_MEMORY = [p for p in _WITH_CODE if p not in _ON_REDIS]
+_SERVER = re.compile(re.escape(PLACEHOLDER) + r"(?:/0)?\b")
 _EXCUSED = 12
 
 
@@ -50,7 +51,7 @@ def _run_block(
     page: Path, block: Block, url: str, module: types.ModuleType, runner: asyncio.Runner
 ) -> None:
     # Blank lines in front make tracebacks name the line of the page.
-    source = "\n" * (block.line - 1) + block.code.replace(PLACEHOLDER, url)
+    source = "\n" * (block.line - 1) + _SERVER.sub(url, block.code)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, name(page), "exec", flags=flags, dont_inherit=True)
     printed = io.StringIO()

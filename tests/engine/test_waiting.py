@@ -226,7 +226,7 @@ async def test_a_done_callback_hears_each_outcome_once_wherever_it_ran() -> None
         await client.schedule_many(jobs)
         await asyncio.sleep(30.5)
         ran = {(one.job, one.key) for one in world.runs}
-        assert len(ran) == len(world.runs) > 60
+        assert len(ran) == len(world.runs) >= 60
         assert sorted((run.job_id, run.key) for run in heard) == sorted(ran)
         assert {(run.job_id, run.key) for run in later} == ran
         assert len(own) == len(world.of("b"))
@@ -295,7 +295,7 @@ async def test_events_tell_a_jobs_story() -> None:
         listening = asyncio.create_task(listen())
         await asyncio.sleep(0)
         await p0.schedule(Job("work", id="a", trigger=IntervalTrigger(seconds=10)))
-        await asyncio.sleep(1)
+        await asyncio.sleep(11)
         await p0.modify("a", note="x")
         await p0.pause("a")
         await p0.resume("a")

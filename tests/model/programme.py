@@ -29,7 +29,8 @@ class World:
     claims: list[tuple[str, int]] = field(default_factory=list)
     fences: set[int] = field(default_factory=set)
     started: int = 0
-    asked: set[str] = field(default_factory=set)
+    former: set[int] = field(default_factory=set)
+    """Fences of runs that belong to an earlier job with the same id."""
 
     def commit(self, change: Change | None) -> None:
         """Write a change as a store would, judging it."""
@@ -66,9 +67,10 @@ class World:
             assert counts.slots - state.former == slots, "slots are accounted for"
             if state.next is not None:
                 assert trigger.count(until + 1, state.next, anchor) == 1
-        finals = [row for row in self.rows if row.final]
+        finals = [r for r in self.rows if r.final and r.fence not in self.former]
         assert len({row.key for row in finals}) == len(finals), "one outcome a firing"
-        keys = [r.firing.key for r in state.runs] + [f.key for f in state.waiting]
+        keys = [r.firing.key for r in state.runs if r.fence not in self.former]
+        keys += [f.key for f in state.waiting]
         assert len(set(keys)) == len(keys), "a firing is open once"
         assert not set(keys) & {row.key for row in finals}, "ended is ended"
         for line in state.recent:
@@ -110,9 +112,7 @@ class World:
             return
         owner, fence = self.claims[index % len(self.claims)]
         definition, state = self.record.definition, self.record.state
-        self.commit(
-            planning.extend(definition, state, owner, {fence}, self.now, LEASE)
-        )
+        self.commit(planning.extend(definition, state, owner, {fence}, self.now, LEASE))
 
     def verb(self, name: str, key: str) -> None:
         """Call one of the users' verbs."""
@@ -134,8 +134,9 @@ class World:
         if created:
             # An id that is removed and made again is another job.
             self.rows.clear()
-        elif change is not None:
+        elif change is not None and self.record is not None:
             self.rows = [r for r in self.rows if not r.final]
+            self.former |= {run.fence for run in self.record.state.runs}
         self.commit(change)
 
     def _verb(self, name: str, key: str, record: Record) -> Change | None:

@@ -72,7 +72,8 @@ ENDS = st.builds(
     entered=st.booleans(),
 )
 VERBS = st.sampled_from(
-    "schedule fire fire fire_ttl start modify retime pause resume stop remove".split()
+    ["schedule", "fire", "fire", "fire_ttl", "start", "modify", "retime", "pause"]
+    + ["resume", "stop", "remove"]
 )
 STEPS = st.one_of(
     st.tuples(st.just("pass"), SECONDS),

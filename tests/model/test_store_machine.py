@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -211,10 +213,21 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- rules ----------------------------------------------------------------------
 
+    @initialize(
+        kinds=st.lists(definitions(), min_size=len(IDS), max_size=len(IDS)),
+    )
+    def begin(self, kinds: list[Definition]) -> None:
+        """Begin with a job for each id, so that programmes meet something."""
+        for job_id, kind in zip(IDS, kinds, strict=True):
+            definition = replace(kind, id=job_id)
+            self.schedule(
+                definition=definition, on_conflict=OnConflict.RAISE, paused=False
+            )
+
     @rule(
         definition=definitions(),
-        on_conflict=st.sampled_from(list(OnConflict)),
-        paused=st.booleans(),
+        on_conflict=st.sampled_from([OnConflict.REPLACE, *OnConflict]),
+        paused=st.sampled_from([False, False, True]),
     )
     def schedule(
         self, *, definition: Definition, on_conflict: OnConflict, paused: bool
@@ -234,14 +247,19 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         shard=st.integers(0, SHARDS - 1),
         owner=st.sampled_from(OWNERS),
-        capacity=st.sampled_from([0, 1, 2, 100]),
+        capacity=st.sampled_from([0, 2, 100, 100]),
+        seconds=st.sampled_from([0.0, 0.5, 1.0, 1.0, 5.0, 20.0]),
+        settled=st.sampled_from([0, 0, 1, 100]),
     )
-    def look(self, shard: int, owner: str, capacity: int) -> None:
-        """Attend a whole shard; what cannot be acted on is put right."""
+    def look(
+        self, *, shard: int, owner: str, capacity: int, seconds: float, settled: int
+    ) -> None:
+        """Attend a whole shard, later, and end some of what starts."""
+        self.offset += int(seconds * 1_000_000)
 
         def verb(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             changes: dict[str, Change] = {}
-            room = capacity
+            room = capacity  # counted inside one call, as it may be called again
             for job_id, record in records.items():
                 if record is None:
                     changes[job_id] = Change(None)
@@ -256,38 +274,47 @@ class StoreMachine(RuleBasedStateMachine):
             return changes
 
         ids = [job_id for job_id in IDS if shard_of(job_id, SHARDS) == shard]
-        self.step(ids, verb, claim=True, signal=False)
+        made = self.step(ids, verb, claim=True, signal=False)
+        started = [start for change in made.values() for start in change.starts]
+        for start in started[:settled]:
+            claim = (start.definition.id, start.run.owner, start.run.fence)
+            assert self._end(claim, Ended(Outcome.SUCCEEDED, value=b'"done"'))
+
+    def _end(self, claim: tuple[str, str, int], ended: Ended) -> dict[str, Change]:
+        job_id, owner, fence = claim
+
+        def verb(record: Record, now: int) -> Change | None:
+            definition, state = record.definition, record.state
+            return planning.settle(definition, state, owner, fence, ended, now)
+
+        return self.step([job_id], for_each(verb), signal=False)
 
     @precondition(lambda self: self.claims)
     @rule(
         which=st.integers(0, 1_000),
         outcome=st.sampled_from(
-            [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, None]
+            [*[Outcome.SUCCEEDED] * 3, Outcome.FAILED, Outcome.TIMED_OUT, None]
         ),
         stale=st.sampled_from([False, False, False, True]),
     )
     def settle(self, *, which: int, outcome: Outcome | None, stale: bool) -> None:
         """End a claim, however old; or a fence that was never given out."""
-        job_id, owner, fence = self.claims[which % len(self.claims)]
+        recent = self.claims if which % 5 == 0 else self.claims[-3:]
+        job_id, owner, fence = recent[which % len(recent)]
         if stale:
             owner = OWNERS[OWNERS.index(owner) - 1]
         if outcome is None:
             ended = Ended(Outcome.CANCELLED, Reason.SHUTDOWN)
         else:
             ended = Ended(outcome, value=b'{"a":"|%"}', error=("KeyError",))
-
-        def verb(record: Record, now: int) -> Change | None:
-            return planning.settle(
-                record.definition, record.state, owner, fence, ended, now
-            )
-
-        made = self.step([job_id], for_each(verb), signal=False)
+        made = self._end((job_id, owner, fence), ended)
         assert not (stale and made)
 
     @precondition(lambda self: self.claims)
     @rule(which=st.integers(0, 1_000))
     def extend(self, which: int) -> None:
-        job_id, owner, fence = self.claims[-1 - which % min(len(self.claims), 5)]
+        recent = self.claims[-3:]
+        job_id, owner, fence = recent[which % len(recent)]
 
         def verb(record: Record, now: int) -> Change | None:
             definition, state = record.definition, record.state
@@ -334,10 +361,6 @@ class StoreMachine(RuleBasedStateMachine):
             return verbs[name](planning.living(record, job_id), now)
 
         self.step([job_id], for_each(decide))
-
-    @rule(seconds=st.sampled_from([0.5, 2.0, 15.0, 100.0]))
-    def advance(self, seconds: float) -> None:
-        self.offset += int(seconds * 1_000_000)
 
     @rule(job_id=st.sampled_from(IDS), at=st.sampled_from([None, 1, 10**15]))
     def misplace(self, job_id: str, at: int | None) -> None:

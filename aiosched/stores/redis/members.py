@@ -49,10 +49,10 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     commands.append(("PUBLISH", keys.canary, beat.member_id))
     commands += _rev_commands(link, beat.shards)
     time, _, fields, queues, epoch, _, *revs = await link.ask(commands)
-    if epoch is None:
-        # The data set is gone; whoever notices first gives the new one a name.
-        epoch = (await renewed(link)).encode()
-    link.new_data(epoch.decode(errors="replace"))
+    if epoch is None or epoch.decode(errors="replace") != link.epoch:
+        # The data set is another one: without a name if nobody has noticed
+        # yet, and with terms of its own if somebody else was here first.
+        await renewed(link)
     known = set(link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
         await _entered_again(link)

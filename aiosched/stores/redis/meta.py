@@ -95,8 +95,8 @@ def _terms(key: str, stored: Mapping[str, str]) -> Terms:
         raise StoreDataError(key, str(error)) from None
 
 
-async def renewed(link: Link) -> str:
-    """Give the data set of an emptied store an identity, and return it.
+async def renewed(link: Link) -> None:
+    """Give the data set of an emptied store an identity, or learn it.
 
     The terms are those of this session, so that it need not be opened anew.
 
@@ -105,4 +105,3 @@ async def renewed(link: Link) -> str:
         StoreUnavailableError: Calling again is safe.
     """
     await agree(link, {name: getattr(link.terms, name) for name in _NAMES})
-    return link.epoch

@@ -58,7 +58,9 @@ async def test_a_creation_is_applied_once(redis_url: str, cut: str) -> None:
         await proxy.deliver()
         assert await session.read(IDS) == first
         assert await session.by_keyword("word") == sorted(IDS)
-        assert [entry[0] for entry in (await session.agenda([(1, "default")]))[0].entries]
+        assert [
+            entry[0] for entry in (await session.agenda([(1, "default")]))[0].entries
+        ]
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -141,32 +143,35 @@ async def test_an_extension_holds(redis_url: str, cut: str) -> None:
 async def test_a_settled_claim_is_no_longer_ours(redis_url: str) -> None:
     """A claim that was applied, and ended by others before it was resolved."""
     (job_id,) = ids_in(1, 1)
-    async with Proxy(redis_url) as proxy, opened(redis_url) as other:
-        async with opened(proxy.url) as session:
-            await session.transact([job_id], create(5))
-            seen: list[int] = []
+    async with (
+        Proxy(redis_url) as proxy,
+        opened(redis_url) as other,
+        opened(proxy.url) as session,
+    ):
+        await session.transact([job_id], create(5))
+        seen: list[int] = []
 
-            def once(
-                records: Mapping[str, Record | None], now: int
-            ) -> Mapping[str, Change]:
-                changes = claim("me")(records, now)
-                seen.append(len(changes))
-                return changes if len(seen) == 1 else {}
+        def once(
+            records: Mapping[str, Record | None], now: int
+        ) -> Mapping[str, Change]:
+            changes = claim("me")(records, now)
+            seen.append(len(changes))
+            return changes if len(seen) == 1 else {}
 
-            proxy.plan = ["after"]
-            real = session._link.wiring.connect
+        proxy.plan = ["after"]
+        real = session._link.wiring.connect
 
-            async def meanwhile() -> object:
-                record = (await other.read([job_id]))[job_id]
-                if record.state.runs:
-                    fence = record.state.runs[0].fence
-                    await other.transact([job_id], settle("me", fence))
-                return await real()
+        async def meanwhile() -> object:
+            record = (await other.read([job_id]))[job_id]
+            if record.state.runs:
+                fence = record.state.runs[0].fence
+                await other.transact([job_id], settle("me", fence))
+            return await real()
 
-            session._link.wiring.connect = meanwhile  # type: ignore[method-assign,assignment]
-            assert await session.transact([job_id], once, claim=True) == {}
-            rows = await session.ledger(job_id)
-            assert len(rows) == 1
+        session._link.wiring.connect = meanwhile  # type: ignore[method-assign,assignment]
+        assert await session.transact([job_id], once, claim=True) == {}
+        rows = await session.ledger(job_id)
+        assert len(rows) == 1
 
 
 async def test_cut_again_and_again(redis_url: str) -> None:

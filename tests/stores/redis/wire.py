@@ -46,11 +46,11 @@ class Spy:
 
         class SpiedConnection(Connection):
             async def send_packed_command(
-                self, command: Any, check_health: bool = True
+                self, command: Any, *rest: Any, **options: Any
             ) -> None:
                 raw = command if isinstance(command, bytes) else b"".join(command)
                 spy.packets.append(list(parse(raw)))
-                await super().send_packed_command(command, check_health)
+                await super().send_packed_command(command, *rest, **options)
 
         return SpiedConnection(**options)
 

@@ -1,227 +1,29 @@
-"""The verbs that write: schedule, modify, pause, start, stop, remove, fire."""
+"""The verbs that act on jobs: pause, resume, start, stop, remove, fire."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from aiosched import planning
-from aiosched._api.base import Base, DecideOne, job_id_of, refuse_silent
-from aiosched.enums import Cause, JobState, OnConflict
+from aiosched._api.base import Base, DecideOne, job_id_of
+from aiosched.enums import Cause, JobState
 from aiosched.errors import (
     ConfigurationError,
-    JobChangedError,
     JobNotFoundError,
-    SchedulerStateError,
     TooManyWaitingError,
 )
 from aiosched.instants import micros, moment, span
 from aiosched.jobs import Firing, Job, checks
-from aiosched.jobs.conversions import job_of
-from aiosched.records import MAX_WAITING, Change, Definition, Record
+from aiosched.records import MAX_WAITING, Change, Record
 from aiosched.registry import check_payload, dump_payload
-from aiosched.triggers.base import Trigger
 
-__all__ = ["Scheduling", "scheduling"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["Acting"]
 
 
-class Scheduling(Base):
-    """What changes jobs.  Called on any peer, it takes effect on all."""
-
-    _declared: dict[str, Job]
-
-    # -- defining ----------------------------------------------------------
-
-    async def schedule(
-        self,
-        job: Job,
-        *,
-        on_conflict: str = "raise",
-        again: bool = False,
-        allow_unknown: bool = False,
-    ) -> Job:
-        """Store a job, so that it runs when its trigger or keyword says.
-
-        The same id with the same definition is a no-op that keeps the due
-        slot, so registering at every boot is safe.  A finished job that is
-        scheduled again with the same definition does not run again.
-
-        Args:
-            job: What to run, when.
-            on_conflict: What to do if the id has another definition: ``raise``,
-                ``replace`` (as :meth:`modify`) or ``keep`` the stored one.
-            again: Run a finished job once more.
-            allow_unknown: Accept an executor that no peer has advertised.
-
-        Returns:
-            The job as it is stored, with version, state and next fire time.
-
-        Raises:
-            InvalidInputError: Something about it cannot be stored; nothing was.
-            JobExistsError: Its id has another definition.
-            StoreUnavailableError: The store did not answer; calling again is
-                safe if the job's id was not drawn anew.
-        """
-        rule = _conflict(on_conflict)
-        definition = await self._definition(job, allow_unknown=allow_unknown)
-        decide = scheduling(definition, rule, paused=job.paused, again=again)
-        record = await self._decide(job.id, decide)
-        if record is not None:
-            self._bus.emit("job_scheduled", job.id)
-        return self._snapshot(record, job.id)
-
-    async def schedule_many(
-        self,
-        jobs: Iterable[Job],
-        *,
-        on_conflict: str = "raise",
-        again: bool = False,
-        allow_unknown: bool = False,
-    ) -> list[Job]:
-        """Store many jobs, in transactions of up to a hundred.
-
-        All of them are checked before the first is written.  Calling again
-        after an error is safe: what is stored already is left as it is.
-
-        Returns:
-            The jobs as they are stored, in the order given.
-
-        Raises:
-            InvalidInputError: One cannot be stored; nothing was written.
-            JobExistsError: An id has another definition; the others are stored.
-        """
-        rule = _conflict(on_conflict)
-        given = list(jobs)
-        definitions = {
-            job.id: await self._definition(job, allow_unknown=allow_unknown)
-            for job in given
-        }
-        paused = {job.id for job in given if job.paused}
-        if len(definitions) < len(given):
-            ids = [job.id for job in given]
-            twice = next(job_id for job_id in ids if ids.count(job_id) > 1)
-            raise ConfigurationError(
-                "jobs", twice, "this id occurs twice", "give each job an id of its own"
-            )
-
-        def decide(job_id: str) -> DecideOne:
-            return scheduling(
-                definitions[job_id], rule, paused=job_id in paused, again=again
-            )
-
-        records, errors = await self._decide_many(definitions, decide)
-        for job_id in definitions.keys() - errors.keys():
-            self._bus.emit("job_scheduled", job_id)
-        if errors:
-            raise next(iter(errors.values()))
-        return [self._snapshot(records[job.id], job.id) for job in given]
-
-    def declare(self, job: Job) -> Job:
-        """Name a job that belongs to the code: it is scheduled at each start.
-
-        With ``on_conflict="replace"``, never from a higher ``revision`` to a
-        lower; restored if the store loses its data.
-
-        Raises:
-            SchedulerStateError: The scheduler has been started already.
-            ConfigurationError: Another job was declared with the id, or the id
-                was drawn, so that each start would make one more.
-        """
-        if self._session is not None or self._closed:
-            message = (
-                "jobs are declared before the start; await scheduler.schedule(job)"
-            )
-            raise SchedulerStateError(message)
-        if job.drawn:
-            raise ConfigurationError(
-                "id",
-                job.id,
-                "was drawn anew, so each start would add another job",
-                'give the job an id: Job(..., id="nightly-report")',
-            )
-        if self._declared.setdefault(job.id, job) != job:
-            raise ConfigurationError(
-                "id", job.id, "is declared twice", "give each job an id of its own"
-            )
-        return job
-
-    def job(
-        self, trigger: Trigger | None = None, **options: Any
-    ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-        """Register a function and declare a job for it, in one decorator.
-
-        Args:
-            trigger: When it runs; None with ``keyword=``.
-            **options: Those of :class:`Job`; ``id`` is the function's name
-                unless it is given.
-
-        Returns:
-            A decorator that returns the function as it was.
-        """
-
-        def decorate(function: Callable[P, T]) -> Callable[P, T]:
-            registered = self.registry.register(function)
-            values = {"id": registered.name, **options}
-            self.declare(Job(function, trigger=trigger, **values))
-            return function
-
-        return decorate
-
-    async def modify(
-        self,
-        job: Job | str,
-        *,
-        if_version: int | None = None,
-        allow_unknown: bool = False,
-        **changes: Any,
-    ) -> Job:
-        """Change fields of a stored job.
-
-        A trigger that is not changed keeps its due slot; live runs end under
-        the definition with which they began.
-
-        Args:
-            job: An id, with ``changes``; or a ``Job``, whose whole definition
-                is then taken (and ``changes`` on top).
-            if_version: Only if the stored version is this one.
-            allow_unknown: Accept an executor that no peer has advertised.
-            **changes: Fields of :class:`Job` and their new values.
-
-        Raises:
-            JobNotFoundError: There is no such job (any more).
-            JobChangedError: It is at another version.
-            InvalidInputError: The result cannot be stored; nothing was.
-        """
-        job_id = job_id_of(job)
-        for _ in range(_TRIES):
-            stored = await self._stored(job_id)
-            base = job if isinstance(job, Job) else job_of(stored, now=0)
-            wanted = base.with_changes(**changes) if changes else base
-            definition = await self._definition(wanted, allow_unknown=allow_unknown)
-            spec = replace(definition.spec, declared=stored.definition.spec.declared)
-            definition = replace(definition, spec=spec)
-            version = if_version
-            if version is None and not isinstance(job, Job):
-                # The changes were laid over what was read: it must still hold.
-                version = stored.state.version
-            try:
-                record = await self._decide(job_id, _modifying(definition, version))
-            except JobChangedError:
-                if if_version is not None or isinstance(job, Job):
-                    raise
-                continue
-            self._bus.emit("job_modified", job_id)
-            return self._snapshot(record, job_id)
-        raise JobChangedError(job_id, stored.state.version, stored.state.version + 1)
-
-    async def _stored(self, job_id: str) -> Record:
-        records = await self._opened().read([job_id])
-        return planning.living(records.get(job_id), job_id)
+class Acting(Base):
+    """What holds, runs and ends jobs.  Called on any peer, it takes effect on all."""
 
     # -- holding and going on ----------------------------------------------
 
@@ -472,9 +274,6 @@ class Scheduling(Base):
         return self._opened().estimate() + _positive_span(field, value)
 
 
-_TRIES = 16
-
-
 def _positive_span(field: str, value: timedelta | float) -> int:
     if isinstance(value, bool) or not isinstance(value, timedelta | int | float):
         raise ConfigurationError(
@@ -488,46 +287,8 @@ def _positive_span(field: str, value: timedelta | float) -> int:
     return micro
 
 
-def _conflict(word: str) -> OnConflict:
-    try:
-        return OnConflict(word)
-    except ValueError:
-        raise ConfigurationError(
-            "on_conflict", word, "is not known", 'use "raise", "replace" or "keep"'
-        ) from None
-
-
 def _subscribed(record: Record, keyword: str) -> bool:
     return record.definition.spec.keyword == keyword and record.state.status in (
         JobState.ACTIVE,
         JobState.PAUSED,
     )
-
-
-def scheduling(
-    definition: Definition, rule: OnConflict, *, paused: bool, again: bool
-) -> DecideOne:
-    """Build the decision that schedules one definition."""
-
-    def decide(record: Record | None, now: int) -> Change | None:
-        change = planning.schedule(
-            definition, record, now, on_conflict=rule, paused=paused, again=again
-        )
-        if change is not None:
-            refuse_silent(definition, now)
-        return change
-
-    return decide
-
-
-def _modifying(definition: Definition, version: int | None) -> DecideOne:
-    def decide(record: Record | None, now: int) -> Change | None:
-        found = planning.living(record, definition.id)
-        change = planning.modify(definition, found, now, if_version=version)
-        if change is not None and "trigger" in planning.differing(
-            found.definition, definition
-        ):
-            refuse_silent(definition, now)
-        return change
-
-    return decide

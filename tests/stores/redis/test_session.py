@@ -1,0 +1,463 @@
+"""Garbage, lost data, the sweep, peers and signals, white-box."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from aiosched.abc import Beat, ExecutorInfo, Member, Signal, SignalStream
+from aiosched.enums import RowKind
+from aiosched.errors import ConfigurationError, StoreDataError, StoreUnavailableError
+from aiosched.instants import DAY
+from aiosched.records import Change, Definition, Record, Row, Spec
+from aiosched.stores.redis.keys import Keys
+from aiosched.stores.redis.store import RedisJobStore, RedisSession
+from aiosched.testing.contract_decisions import (
+    create,
+    erase,
+    ids_in,
+    rewritten,
+    touch,
+)
+from tests import servers
+from tests.stores.redis.wire import Proxy, Spy, opened
+
+KEYS = Keys("t", 4)
+IDS = ids_in(1, 3)
+LONG = "n" * 60
+Records = Mapping[str, Record | None]
+
+
+def command(url: str, *words: str) -> Any:
+    parts = urlsplit(url)
+    return servers.command((parts.hostname or "", parts.port or 0), *words)
+
+
+class Said(list[tuple[str, str]]):
+    """What was reported."""
+
+    def __call__(self, key: str, problem: str) -> None:
+        self.append((key, problem))
+
+    @property
+    def keys(self) -> set[str]:
+        return {key for key, _ in self}
+
+
+# --- garbage-stays ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "garbage", ["garbage", "2|5\n=x\n", "1|5\n=AAAAAAAAAAAAAAAA\n"]
+)
+async def test_a_record_that_cannot_be_read(redis_url: str, garbage: str) -> None:
+    said = Said()
+    key = KEYS.job(1, IDS[0])
+    async with opened(redis_url, report=said) as one:
+        await one.transact(IDS, create(5, note=LONG))
+        command(redis_url, "SET", key, garbage)
+        seen: list[list[str]] = []
+
+        def look(records: Records, now: int) -> Mapping[str, Change]:
+            seen.append(list(records))
+            return touch(6)(records, now)
+
+        assert list(await one.transact(IDS, look)) == IDS[1:]
+        assert seen == [IDS[1:]]
+        assert list(await one.read(IDS)) == IDS[1:]
+        page = await one.list()
+        assert {record.definition.id for record in page.records} == set(IDS[1:])
+        assert await one.transact(IDS[:1], create(5)) == {}
+        assert await one.transact(IDS[:1], erase()) == {}
+        assert said.keys == {key}
+        assert one.counters.unreadable == len(said) == 5
+        assert await one.sweep() == 0  # who knows what it uses
+        assert command(redis_url, "GET", key) == garbage
+        assert len((await one.agenda([(1, "default")]))[0].entries) == 3
+
+
+async def test_a_spec_that_is_gone(redis_url: str) -> None:
+    said = Said()
+    async with opened(redis_url) as one:
+        await one.transact(IDS, create(5, note=LONG))
+    async with opened(redis_url, report=said) as one:
+        (name,) = command(redis_url, "SMEMBERS", KEYS.shared(1))
+        command(redis_url, "DEL", f"{{t:1}}:{name}")
+        assert await one.transact(IDS, touch(6)) == {}
+        assert await one.read(IDS) == {}
+        assert said.keys == {KEYS.job(1, job_id) for job_id in IDS}
+        # A job that is modified brings its spec along.
+        command(redis_url, "SET", f"{{t:1}}:{name}", '{"e":"other"}')
+        assert await one.read(IDS) == {}
+        assert "does not match" in said[-1][1]
+
+
+async def test_arguments_that_are_gone(redis_url: str) -> None:
+    said = Said()
+
+    def large(records: Records, now: int) -> Mapping[str, Change]:
+        changes = dict(create(5)(records, now))
+        for job_id, change in changes.items():
+            record = change.record
+            assert record is not None
+            definition = Definition(job_id, record.definition.spec, None, b"1" * 2_000)
+            change.record = Record(definition, record.state)
+        return changes
+
+    async with opened(redis_url, report=said) as one:
+        await one.transact(IDS, large)
+        assert (await one.read(IDS))[IDS[0]].definition.arguments == b"1" * 2_000
+        names = [
+            n for n in command(redis_url, "SMEMBERS", KEYS.shared(1)) if n[0] == "b"
+        ]
+        assert len(names) == 3
+        command(
+            redis_url, "DEL", *[f"{{t:1}}:{name}" for name in names if IDS[0] in name]
+        )
+        assert set(await one.read(IDS)) == set(IDS[1:])
+        assert len(said) == 1
+        # Deleting the jobs deletes what they kept apart.
+        await one.transact(IDS, erase())
+        left = command(redis_url, "KEYS", "{t:1}:[bjk]:*")
+        assert left == []
+
+
+async def test_garbage_among_members(redis_url: str) -> None:
+    said = Said()
+    async with opened(redis_url, report=said) as one:
+        await one.transact(IDS, create(5, keyword="k"))
+        command(redis_url, "HSET", KEYS.members, "x", "garbage")
+        command(redis_url, "HSET", KEYS.executors, "x", "garbage")
+        command(redis_url, "SADD", KEYS.keyword_shards("k"), "99", "x")
+        command(redis_url, "ZADD", KEYS.agenda(1, "default"), "1", ids_in(2, 1)[0])
+        pulse = await one.beat(Beat(None, "me", (0, 1)))
+        assert pulse.members == ()
+        assert await one.catalogue() == {}
+        assert await one.by_keyword("k") == sorted(IDS)
+        (head,) = await one.agenda([(1, "default")])
+        assert {job_id for job_id, _ in head.entries} == set(IDS)
+        where = {KEYS.agenda(1, "default"), f"{KEYS.members} x", f"{KEYS.executors} x"}
+        assert said.keys == where
+        assert command(redis_url, "HGET", KEYS.members, "x") == "garbage"
+
+
+async def test_garbage_in_the_ledger(redis_url: str) -> None:
+    said = Said()
+
+    def rows(records: Records, now: int) -> Mapping[str, Change]:
+        return {
+            job_id: Change(
+                rewritten(record, now),
+                rows=(Row(job_id, RowKind.SUCCEEDED, now, value=b'{\n"a": 1}'),),
+            )
+            for job_id, record in records.items()
+            if record is not None
+        }
+
+    async with opened(redis_url, report=said) as one:
+        await one.transact(IDS, create(5))
+        await one.transact(IDS, rows)
+        command(redis_url, "XADD", KEYS.ledger(1), "*", "r", "garbage\nmore")
+        command(redis_url, "XADD", KEYS.ledger(1), "*", "what", "ever")
+        command(redis_url, "SET", KEYS.ledger(2), "garbage")
+        found = await one.ledger()
+        assert sorted(row.job_id for row in found) == IDS
+        assert {row.value for row in found} == {b'{ "a": 1}'}
+        assert said.keys == {KEYS.ledger(1), KEYS.ledger(2)}
+        said.clear()
+        assert len(await one.ledger(IDS[0])) == 1
+        assert said == []  # only hits are decoded
+
+
+async def test_garbage_terms(redis_url: str) -> None:
+    command(redis_url, "HSET", KEYS.meta, "shards", "many")
+    with pytest.raises(StoreDataError):
+        await RedisJobStore(redis_url).open("t", {})
+    command(redis_url, "HSET", KEYS.meta, "shards", "4", "schema", "2")
+    with pytest.raises(ConfigurationError, match="later version"):
+        await RedisJobStore(redis_url).open("t", {})
+
+
+# --- loss-is-seen, too-many-never-few -----------------------------------------------
+
+
+async def test_data_loss_is_a_new_epoch(redis_url: str) -> None:
+    async with opened(redis_url) as one, opened(redis_url) as two:
+        await one.transact(IDS, create(5, queue="q", keyword="k"))
+        first = await one.beat(Beat(None, "me"))
+        assert (await two.beat(Beat(None, "me"))).epoch == first.epoch
+        command(redis_url, "FLUSHALL")
+        # Written by one that believes its queue and keyword to be known.
+        await one.transact(IDS, create(5, queue="q", keyword="k"))
+        second = await two.beat(Beat(None, "me"))
+        assert second.epoch != first.epoch
+        third = await one.beat(Beat(None, "me"))
+        assert third.epoch == second.epoch
+        assert third.queues == ("q",)
+        assert await two.by_keyword("k") == sorted(IDS)
+        assert len((await two.list()).records) == 3
+
+
+async def test_other_terms_after_data_loss_are_refused(redis_url: str) -> None:
+    async with opened(redis_url) as one:
+        command(redis_url, "FLUSHALL")
+        async with opened(redis_url, shards=8):
+            with pytest.raises(ConfigurationError, match="shards"):
+                await one.beat(Beat(None, "me"))
+
+
+# --- the sweep (spec-present) ---------------------------------------------------------
+
+
+def noted(note: str) -> Callable[[Records, int], Mapping[str, Change]]:
+    def decide(records: Records, now: int) -> Mapping[str, Change]:
+        return {
+            job_id: Change(
+                Record(
+                    Definition(job_id, Spec("contract.work", note=note)),
+                    rewritten(record, now).state,
+                ),
+                now,
+            )
+            for job_id, record in records.items()
+            if record is not None
+        }
+
+    return decide
+
+
+async def test_the_sweep_deletes_what_nobody_uses(redis_url: str) -> None:
+    async with opened(redis_url) as one:
+        await one.transact(IDS, create(5, note=LONG))
+        await one.transact(IDS[:2], noted(LONG + "2"))
+        assert await one.sweep() == 0
+        await one.transact(IDS[2:], noted(LONG + "2"))
+        command(redis_url, "SET", "{t:1}:b:0000:gone", "left over by hand")
+        command(redis_url, "SADD", KEYS.shared(1), "b:0000:gone")
+        assert await one.sweep() == 2
+        assert await one.sweep() == 0
+        assert len(command(redis_url, "KEYS", "{t:1}:[xb]:*")) == 1
+    async with opened(redis_url) as fresh:
+        stored = await fresh.read(IDS)
+        assert {r.definition.spec.note for r in stored.values()} == {LONG + "2"}
+
+
+async def test_the_sweep_loses_against_a_creation(redis_url: str) -> None:
+    """A job that takes up a spec between the scan and the deletion."""
+    spy = Spy()
+    async with (
+        opened(redis_url, connection_factory=spy) as one,
+        opened(redis_url) as two,
+    ):
+        await two.transact(IDS, create(5, note=LONG))
+        await two.transact(IDS, noted(LONG + "2"))
+        scanned = 0
+        real = one._link.ask
+
+        async def ask(commands: Any, **options: Any) -> list[Any]:
+            nonlocal scanned
+            replies = await real(commands, **options)
+            if commands[0][0] == "MGET":
+                scanned += 1
+                if scanned == 2:  # the scan under WATCH has passed
+                    await two.transact(IDS, noted(LONG))
+            return replies
+
+        one._link.ask = ask  # type: ignore[method-assign]
+        assert await one.sweep() == 0
+        assert scanned >= 2
+        assert one.counters.aborts == 1
+    async with opened(redis_url) as fresh:
+        assert len(await fresh.read(IDS)) == 3
+
+
+async def test_the_sweep_caps_the_ledger(redis_url: str) -> None:
+    said = Said()
+    store = RedisJobStore(redis_url)
+    one = await store.open("t", {"shards": 4, "ledger_cap": 100}, report=said)
+    try:
+        for _ in range(300):
+            command(redis_url, "XADD", KEYS.ledger(1), "*", "t", "x")
+        await one.sweep()
+        assert said.keys == {KEYS.ledger(1)}
+        assert command(redis_url, "XLEN", KEYS.ledger(1)) < 250
+    finally:
+        await one.close()
+
+
+async def test_old_executors_are_swept(redis_url: str) -> None:
+    async with opened(redis_url) as one:
+        old = await one.now() - 8 * DAY
+        await one.advertise([ExecutorInfo("new", ())])
+        command(redis_url, "HSET", KEYS.executors, "old", f'[{old},[],"q"]')
+        assert set(await one.catalogue()) == {"new"}
+        assert await one.sweep() == 1
+        assert command(redis_url, "HKEYS", KEYS.executors) == ["new"]
+
+
+# --- peers ------------------------------------------------------------------------
+
+
+async def test_a_beat_is_one_round_trip(redis_url: str) -> None:
+    async with opened(redis_url) as one:
+        member = Member("me", "name", None, ("a",), True)
+        await one.beat(Beat(member, "me", (0, 1, 2, 3)))
+        counters = one.counters
+        before = counters.commands, counters.round_trips
+        await one.beat(Beat(member, "me", (0, 1, 2, 3)))
+        assert counters.round_trips - before[1] == 1
+        assert counters.commands - before[0] <= 8
+
+
+async def test_a_beat_after_a_long_sleep_is_given_again(redis_url: str) -> None:
+    async with opened(redis_url) as one, opened(redis_url) as two:
+        member = Member("me", "name", None, (), True)
+        keeper = one._link.time
+        keeper._offset -= 3_600
+        keeper._samples = [(trip, off - 3_600, at) for trip, off, at in keeper._samples]
+        await one.beat(Beat(member, "me"))
+        assert [m.id for m in (await two.beat(Beat(None, "you"))).members] == ["me"]
+
+
+async def test_the_long_dead_are_forgotten(redis_url: str) -> None:
+    async with opened(redis_url) as one:
+        old = await one.now() - DAY
+        entry = f'[{old},"n",null,[],true,0,0,""]'
+        command(redis_url, "HSET", KEYS.members, "dead", entry)
+        assert (await one.beat(Beat(None, "me"))).members == ()
+        assert command(redis_url, "HLEN", KEYS.members) == 0
+
+
+# --- signals ----------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listening(session: RedisSession, *shards: int) -> AsyncIterator[SignalStream]:
+    stream = session.signals()
+    try:
+        await stream.watch(frozenset(shards), frozenset(shards))
+        yield stream
+    finally:
+        await stream.aclose()
+
+
+async def following(stream: SignalStream, kind: str) -> Signal:
+    async with asyncio.timeout(10):
+        async for signal in stream:
+            if signal.kind == kind:
+                return signal
+    raise AssertionError(f"the stream ended without {kind}")
+
+
+@pytest.mark.parametrize("how", ["killed", "reset"])
+async def test_each_gap_ends_with_a_resync(redis_url: str, how: str) -> None:
+    async with opened(redis_url) as one, listening(one, 1) as stream:
+        for _ in range(3):
+            if how == "killed":
+                command(redis_url, "CLIENT", "KILL", "TYPE", "pubsub")
+            else:
+                stream.reset()  # type: ignore[attr-defined]
+            await following(stream, "resync")
+            # From here on nothing is lost.
+            await one.transact(IDS, create(5))
+            heard = await following(stream, "changed")
+            assert {entry[0] for entry in heard.entries} == set(IDS)
+            await one.transact(IDS, erase())
+            await following(stream, "changed")
+
+
+async def test_a_half_open_link_is_told_by_the_canary(redis_url: str) -> None:
+    async with opened(redis_url) as one, listening(one, 1) as stream:
+        await one.beat(Beat(None, "me"))
+        assert (await following(stream, "canary")).ids == ("me",)
+
+
+async def test_garbage_on_a_channel(redis_url: str) -> None:
+    said = Said()
+    async with opened(redis_url, report=said) as one, listening(one, 1) as stream:
+        for channel in (KEYS.changed(1), KEYS.done(1)):
+            for text in ("", "garbage", "a|b|c|d", "a|b|1"):
+                command(redis_url, "PUBLISH", channel, text)
+        await one.beat(Beat(None, "me"))
+        assert (await following(stream, "canary")).ids == ("me",)
+        # On the channel of completions everything but nothing is an id.
+        assert len(said) == 5
+        assert said.keys == {KEYS.changed(1), KEYS.done(1)}
+
+
+async def test_too_many_signals_become_one_resync(redis_url: str) -> None:
+    async with opened(redis_url) as one, listening(one, 1) as stream:
+        for _ in range(1_500):
+            command(redis_url, "PUBLISH", KEYS.done(1), "x")
+        await one.beat(Beat(None, "me"))
+        heard = []
+        async with asyncio.timeout(10):
+            async for signal in stream:
+                heard.append(signal.kind)
+                if signal.kind == "canary":
+                    break
+        assert heard[0] == "resync"
+        assert len(heard) <= 1_002
+
+
+async def test_watching_a_store_that_is_gone(launch: Any) -> None:
+    server = launch()
+    async with opened(server.url) as one:
+        stream = one.signals()
+        server.kill()
+        with pytest.raises(StoreUnavailableError):
+            await stream.watch(frozenset({1}), frozenset())
+        server.start()
+        while True:
+            try:
+                await stream.watch(frozenset({1}), frozenset())
+                break
+            except StoreUnavailableError:
+                continue
+        await one.transact(IDS, create(5))
+        assert await following(stream, "changed")
+        await stream.aclose()
+        await stream.aclose()
+
+
+async def test_a_changed_mind_is_followed(redis_url: str) -> None:
+    """Watching is cut short, and something else is watched: only that counts."""
+    async with opened(redis_url) as one:
+        stream = one.signals()
+        await stream.watch(frozenset({0}), frozenset())
+        for steps in range(4):
+            task = asyncio.create_task(stream.watch(frozenset({2, 3}), frozenset({1})))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await stream.watch(frozenset({1}), frozenset())
+            names = command(redis_url, "PUBSUB", "CHANNELS", "{t*")
+            assert set(names) == {KEYS.canary, KEYS.changed(1)}
+        await stream.aclose()
+
+
+async def test_nothing_published_where_nothing_was_committed(redis_url: str) -> None:
+    """heard-iff-committed: the EXEC that never arrived is not heard."""
+    async with (
+        Proxy(redis_url) as proxy,
+        opened(proxy.url) as one,
+        opened(redis_url) as two,
+        listening(two, 1) as stream,
+    ):
+        proxy.plan = ["late"]
+        await one.transact(IDS, create(5))
+        await proxy.deliver()
+        await two.beat(Beat(None, "me"))
+        heard = []
+        async with asyncio.timeout(10):
+            async for signal in stream:
+                heard.append(signal.kind)
+                if signal.kind == "canary":
+                    break
+        assert heard == ["changed", "canary"]
