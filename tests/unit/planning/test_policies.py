@@ -1,0 +1,466 @@
+"""Misfire, coalescing, overlap, retry, loss, pause: one table or story each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from aiosched import planning
+from aiosched.enums import Coalesce, JobState, OnLost, Outcome, Overlap, Reason, RowKind
+from aiosched.errors import AlreadyRunningError, TooManyWaitingError
+from aiosched.instants import SECOND, moment
+from aiosched.records import (
+    MAX_WAITING,
+    Change,
+    Definition,
+    Ended,
+    Record,
+    RetryRule,
+    Spec,
+)
+from aiosched.triggers.base import Trigger
+from aiosched.triggers.date import DateTrigger
+from aiosched.triggers.interval import IntervalTrigger
+
+T0 = 1_700_000_000 * SECOND
+LEASE = 15 * SECOND
+EVERY_10 = IntervalTrigger(seconds=10).rule()
+ONCE = DateTrigger(moment(0)).rule()
+OK = Ended(Outcome.SUCCEEDED)
+FAILED = Ended(Outcome.FAILED, error=("ValueError", "Exception"))
+SHUTDOWN = Ended(Outcome.CANCELLED, Reason.SHUTDOWN)
+
+
+class Story:
+    """One job, told second by second; times are seconds after T0."""
+
+    def __init__(self, trigger: Trigger | None = EVERY_10, **options: Any) -> None:
+        spec = Spec("work", trigger, **options)
+        anchor = None if trigger is None else T0
+        change = planning.schedule(Definition("job", spec, anchor), None, T0)
+        assert change is not None
+        self.record = change.record
+        self.rows = list(change.rows)
+        self.fences: list[int] = []
+
+    @property
+    def state(self) -> Any:
+        assert self.record is not None
+        return self.record.state
+
+    def take(self, change: Change | None) -> list[int]:
+        """Commit a change and return the slots or keys that it starts."""
+        if change is None:
+            return []
+        self.record = change.record
+        self.rows.extend(change.rows)
+        self.fences.extend(start.run.fence for start in change.starts)
+        return [(s.run.firing.slot - T0) // SECOND for s in change.starts]
+
+    def attend(self, at: float, capacity: int = 10) -> list[int]:
+        record, now = self.record, T0 + int(at * SECOND)
+        assert record is not None
+        return self.take(
+            planning.attend(
+                record.definition, record.state, now, capacity, "me", LEASE
+            )
+        )
+
+    def settle(self, at: float, ended: Ended = OK, fence: int = -1) -> None:
+        record = self.record
+        assert record is not None
+        change = planning.settle(
+            record.definition,
+            record.state,
+            "me",
+            self.fences[fence],
+            ended,
+            T0 + int(at * SECOND),
+        )
+        assert change is not None
+        self.take(change)
+
+    def extend(self, at: float) -> None:
+        assert self.record is not None
+        definition, state = self.record.definition, self.record.state
+        now = T0 + int(at * SECOND)
+        self.take(planning.extend(definition, state, "me", self.fences, now, LEASE))
+
+    def due(self) -> float | None:
+        assert self.record is not None
+        at = planning.instant(self.record.definition, self.record.state)
+        return None if at is None else (at - T0) / SECOND
+
+    def passed(self) -> list[tuple[str, int, int, int, str]]:
+        """Return (kind, first, last, count, reason) of the ranges passed over."""
+        kinds = (RowKind.SKIPPED, RowKind.MISSED, RowKind.PAUSED)
+        return [
+            (
+                row.kind.value,
+                (row.slot - T0) // SECOND,
+                (row.until - T0) // SECOND,
+                row.count,
+                row.reason.value,
+            )
+            for row in self.rows
+            if row.kind in kinds
+        ]
+
+    def finals(self) -> list[str]:
+        return [row.kind.value for row in self.rows if row.final]
+
+
+@pytest.mark.parametrize(
+    ("coalesce", "grace", "started", "passed", "missed"),
+    [
+        ("latest", None, [100], [("skipped", 0, 90, 10, "coalesced")], 10),
+        ("latest", 3, [], [("missed", 0, 100, 11, "grace")], 0),
+        (
+            "latest",
+            25,
+            [100],
+            [("missed", 0, 70, 8, "grace"), ("skipped", 80, 90, 2, "coalesced")],
+            2,
+        ),
+        (
+            "earliest",
+            25,
+            [80],
+            [("missed", 0, 70, 8, "grace"), ("skipped", 90, 100, 2, "coalesced")],
+            2,
+        ),
+        (
+            "earliest",
+            None,
+            [50],
+            [("missed", 0, 40, 5, "grace"), ("skipped", 60, 100, 5, "coalesced")],
+            5,
+        ),
+        (
+            "all",
+            25,
+            [80],
+            [("missed", 0, 70, 8, "grace"), ("skipped", 90, 100, 2, "overlap")],
+            0,
+        ),
+    ],
+)
+def test_after_ten_slots_of_absence(
+    coalesce: str,
+    grace: int | None,
+    started: list[int],
+    passed: list[tuple[Any, ...]],
+    missed: int,
+) -> None:
+    """What a look at 105 s makes of the slots 0, 10 … 100."""
+    story = Story(
+        coalesce=Coalesce(coalesce),
+        misfire_grace=None if grace is None else grace * SECOND,
+    )
+    assert story.attend(105) == started
+    assert story.passed() == passed
+    if started:
+        assert story.state.runs[0].firing.missed == missed
+    assert story.state.next == T0 + 110 * SECOND
+
+
+def test_the_only_slot_of_a_date_never_lapses_by_default() -> None:
+    assert Story(ONCE).attend(1_000_000) == [0]
+
+
+def test_the_only_slot_of_a_date_lapses_by_a_grace_of_the_users_own() -> None:
+    story = Story(ONCE, misfire_grace=SECOND)
+    assert story.attend(2) == []
+    assert story.record is None
+    assert story.passed() == [("missed", 0, 0, 1, "grace")]
+
+
+def test_all_with_allow_runs_each_due_slot_up_to_the_limit() -> None:
+    story = Story(
+        coalesce=Coalesce.ALL, overlap=Overlap.ALLOW, max_running=3, misfire_grace=None
+    )
+    assert story.attend(55) == [0, 10, 20]
+    assert story.attend(56) == []
+    story.settle(57)
+    assert story.due() == 30
+    assert story.attend(57) == [30]
+
+
+def test_skip_is_not_woken_at_its_limit_and_settle_counts_the_slots() -> None:
+    story = Story()
+    assert story.attend(0) == [0]
+    assert story.due() == LEASE / SECOND
+    story.settle(35)
+    assert story.passed() == [("skipped", 10, 30, 3, "overlap")]
+    assert story.rows[-2].fence == story.fences[0]
+    assert story.attend(40) == [40]
+
+
+def test_slots_after_the_executors_end_were_only_delayed_by_settling() -> None:
+    story = Story()
+    story.attend(0)
+    story.settle(20, replace(OK, at=T0 + 9 * SECOND))
+    assert story.passed() == []
+    assert story.attend(20) == [20]
+
+
+def test_queue_keeps_each_slot_and_runs_them_in_turn() -> None:
+    story = Story(overlap=Overlap.QUEUE)
+    assert story.attend(0) == [0]
+    assert story.due() == 10
+    for at in (10, 20, 30):
+        story.extend(at)
+        assert story.attend(at) == []
+    waiting = [(f.slot - T0) // SECOND for f in story.state.waiting]
+    assert waiting == [10, 20, 30]
+    story.settle(31)
+    assert story.attend(31) == [10]
+    assert story.passed() == []
+
+
+def test_queue_is_first_in_first_out_and_bounded() -> None:
+    story = Story(overlap=Overlap.QUEUE, coalesce=Coalesce.ALL, misfire_grace=10**12)
+    story.attend(0)
+    record = story.record
+    assert record is not None
+    lasting = replace(record.state.runs[0], until=T0 + 10**12)
+    story.record = Record(record.definition, replace(record.state, runs=(lasting,)))
+    story.attend(2_000)
+    assert len(story.state.waiting) == MAX_WAITING
+    assert story.due() == 10**6
+    story.settle(2_001)
+    assert story.attend(2_001) == [10]
+
+
+def test_cancel_previous_tells_the_oldest_to_stop_and_follows_it() -> None:
+    story = Story(overlap=Overlap.CANCEL_PREVIOUS)
+    story.attend(0)
+    assert story.attend(10) == []
+    assert story.state.runs[0].cancel is Reason.REPLACED
+    assert story.attend(11) == []
+    story.settle(12, Ended(Outcome.CANCELLED))
+    assert story.finals() == ["cancelled"]
+    assert story.rows[-1].reason is Reason.REPLACED
+    assert story.attend(12) == [10]
+
+
+def test_retries_back_off_and_then_fail_for_good() -> None:
+    story = Story(ONCE, retry=RetryRule(3, 2 * SECOND, factor=3.0))
+    story.attend(0)
+    story.settle(1, FAILED)
+    assert story.due() == 3
+    assert story.attend(3) == [0]
+    story.settle(4, FAILED)
+    assert story.due() == 10
+    assert story.attend(9.9) == []
+    story.attend(10)
+    story.settle(11, FAILED)
+    assert story.record is None
+    assert [(r.attempt, r.final) for r in story.rows if r.kind is RowKind.FAILED] == [
+        (1, False),
+        (2, False),
+        (3, True),
+    ]
+
+
+def test_backoff_is_capped_and_varied_alike_on_every_peer() -> None:
+    rule = RetryRule(9, SECOND, factor=10.0, cap=5 * SECOND, jitter=0.5)
+    instants = set()
+    for _ in range(2):
+        story = Story(ONCE, retry=rule)
+        story.attend(0)
+        story.settle(1, FAILED)
+        story.attend(2)
+        story.settle(3, FAILED)
+        instants.add(story.due())
+    (at,) = instants
+    assert at is not None
+    assert 3 + 2.5 <= at <= 8
+
+
+@pytest.mark.parametrize(
+    ("errors", "again"), [((), True), (("ValueError",), True), (("KeyError",), False)]
+)
+def test_only_the_errors_that_are_listed_are_retried(
+    errors: tuple[str, ...], *, again: bool
+) -> None:
+    story = Story(ONCE, retry=RetryRule(2, SECOND, errors=errors))
+    story.attend(0)
+    story.settle(1, FAILED)
+    assert (story.record is not None) is again
+
+
+def test_a_lost_run_goes_first_and_does_not_use_up_a_retry() -> None:
+    story = Story(ONCE, retry=RetryRule(2, 0), max_lost=2)
+    story.attend(0)
+    assert story.attend(14.9) == []
+    assert story.attend(15) == [0]
+    assert story.state.runs[0].firing.attempt == 2
+    story.settle(16, FAILED)
+    assert story.attend(16) == [0]
+    assert story.state.runs[0].firing.attempt == 3
+    story.settle(17, FAILED)
+    assert story.finals() == ["failed"]
+
+
+def test_a_job_that_kills_its_peers_is_given_up() -> None:
+    story = Story(ONCE, max_lost=2)
+    for turn in range(3):
+        assert story.attend(15 * turn) == [0]
+    assert story.attend(45) == []
+    assert story.finals() == ["lost"]
+    assert story.record is None
+
+
+def test_on_lost_record_never_runs_twice() -> None:
+    story = Story(ONCE, on_lost=OnLost.RECORD)
+    story.attend(0)
+    assert story.attend(15) == []
+    assert story.finals() == ["lost"]
+
+
+def test_slots_during_a_lost_run_are_skipped_in_its_name() -> None:
+    story = Story()
+    story.attend(0)
+    assert story.attend(15) == [0]
+    assert story.passed() == [("skipped", 10, 10, 1, "overlap")]
+    (row,) = [r for r in story.rows if r.kind is RowKind.SKIPPED]
+    assert row.fence == story.fences[0]
+
+
+def test_shutdown_hands_back_without_using_up_an_attempt() -> None:
+    story = Story(ONCE)
+    story.attend(0)
+    story.settle(1, SHUTDOWN)
+    assert story.finals() == []
+    assert story.attend(1) == [0]
+    assert story.state.runs[0].firing.attempt == 1
+    assert story.fences[1] > story.fences[0]
+
+
+@pytest.mark.parametrize(("entered", "final"), [(True, ["cancelled"]), (False, [])])
+def test_shutdown_of_work_that_must_not_run_twice(
+    final: list[str], *, entered: bool
+) -> None:
+    story = Story(ONCE, on_lost=OnLost.RECORD)
+    story.attend(0)
+    story.settle(1, replace(SHUTDOWN, entered=entered))
+    assert story.finals() == final
+
+
+def test_a_pause_counts_its_slots_and_makes_nothing_up() -> None:
+    story = Story()
+    story.attend(0)
+    story.settle(1)
+    assert story.record is not None
+    story.take(planning.pause(story.record, T0 + 5 * SECOND, note="holiday"))
+    assert story.due() is None
+    assert story.attend(30) == []
+    story.take(planning.resume(story.record, T0 + 45 * SECOND))
+    assert story.passed() == [("paused", 10, 40, 4, "")]
+    assert story.due() == 50
+
+
+def test_a_pause_ends_by_itself() -> None:
+    story = Story()
+    assert story.record is not None
+    until = T0 + 25 * SECOND
+    story.take(planning.pause(story.record, T0 - 1, until=until))
+    assert story.due() == 25
+    story.attend(25)
+    assert story.state.status is JobState.ACTIVE
+    assert story.passed() == [("paused", 0, 20, 3, "")]
+
+
+def test_a_one_time_job_that_was_paused_over_its_instant_runs_later() -> None:
+    story = Story(ONCE)
+    assert story.record is not None
+    story.take(planning.pause(story.record, T0 - 1))
+    story.take(planning.resume(story.record, T0 + 99 * SECOND))
+    assert story.attend(99) == [0]
+
+
+def test_a_manual_start_runs_in_a_pause_and_leaves_the_grid_alone() -> None:
+    story = Story()
+    assert story.record is not None
+    story.take(planning.pause(story.record, T0))
+    story.take(planning.start(story.record, T0 + 3 * SECOND, "by-hand"))
+    assert story.due() == 3
+    assert story.attend(3) == [3]
+    assert story.state.next == T0
+
+
+def test_a_second_start_is_refused_under_skip_before_anyone_looked() -> None:
+    story = Story()
+    assert story.record is not None
+    story.take(planning.start(story.record, T0 - 5, "one"))
+    with pytest.raises(AlreadyRunningError):
+        planning.start(story.record, T0 - 4, "two")
+
+
+def test_fires_wait_are_bounded_and_expire() -> None:
+    story = Story(None, keyword="word")
+    for number in range(MAX_WAITING):
+        assert story.record is not None
+        key, expires = str(number), T0 + 60 * SECOND
+        story.take(planning.fire(story.record, T0, key, b"1", expires=expires))
+    assert story.record is not None
+    with pytest.raises(TooManyWaitingError):
+        planning.fire(story.record, T0, "one-too-many")
+    assert planning.fire(story.record, T0, "7") is None
+    assert story.attend(1, capacity=0) == []
+    story.attend(1)
+    story.attend(60)
+    assert story.finals().count("expired") == MAX_WAITING - 1
+
+
+def test_max_runs_counts_slots_not_fires() -> None:
+    story = Story(keyword="word", max_runs=2)
+    assert story.record is not None
+    story.take(planning.fire(story.record, T0 - SECOND, "a"))
+    story.attend(-1)
+    story.settle(-0.5)
+    for at in (0, 10):
+        assert story.attend(at) == [at]
+        story.settle(at + 1)
+    assert story.state.next is None
+    assert story.due() is None
+
+
+def test_a_finished_job_leaves_when_its_retention_ends() -> None:
+    story = Story(ONCE, keep=60 * SECOND)
+    story.attend(0)
+    story.settle(1)
+    assert story.state.status is JobState.FINISHED
+    assert story.due() == 61
+    assert story.attend(60) == []
+    assert story.record is not None
+    story.attend(61)
+    assert story.record is None
+
+
+class _Broken(Trigger, frozen=True):
+    """A trigger of a user's own that works for two seconds."""
+
+    kind: Literal["broken-in-tests"] = "broken-in-tests"
+
+    def next_fire_time(self, after: datetime) -> datetime | None:
+        """Fail when asked what comes after the second slot."""
+        second = timedelta(seconds=1)
+        if after >= moment(T0) + 2 * second:
+            message = "no more"
+            raise RuntimeError(message)
+        return after.replace(microsecond=0) + second
+
+
+def test_a_users_trigger_that_fails_holds_its_job_and_says_why() -> None:
+    story = Story(_Broken())
+    assert story.attend(1) == [1]
+    story.settle(1.1)
+    assert story.attend(2) == []
+    assert story.state.status is JobState.PAUSED
+    assert "no more" in story.state.pause_note
+    assert story.due() is None
