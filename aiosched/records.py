@@ -121,6 +121,8 @@ class Spec:
     note: str = ""
     meta: str = ""
     declared: int | None = None
+    unpinned: Trigger | None = None
+    """The trigger as it was given, where pinning has made another of it."""
 
 
 NO_ARGUMENTS = b""

@@ -13,8 +13,9 @@ from aiosched._api.acting import Acting
 from aiosched._api.defining import Defining, scheduling
 from aiosched._api.options import at_least_one, namespace_of, queues_of, terms_of
 from aiosched._api.waiting import Waiting
-from aiosched._engine.engine import Engine, Outside
+from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
+from aiosched._engine.outside import Outside
 from aiosched.abc import JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.enums import OnConflict
@@ -168,6 +169,9 @@ class Scheduler(Defining, Acting, Waiting):
     async def _introduce(self, registered: Registered) -> None:
         """Set up an executor that was registered after the start."""
         if registered in self._set_up:
+            return
+        if not self.run_jobs:
+            self._set_up.append(registered)
             return
         try:
             await registered.setup()

@@ -98,24 +98,25 @@ class Attender:
 
     # -- attending ---------------------------------------------------------
 
-    async def attend(self, batch: Sequence[Due]) -> None:
-        """Look at due entries of one shard."""
+    async def attend(self, batch: Sequence[Due]) -> bool:
+        """Look at due entries of one shard; return whether the store answered."""
         look = _Look(self, batch)
-        rank = self.heads.rank(batch[0].key)
+        owned = all(self.heads.rank(due.key) == 0 for due in batch)
         try:
             changes = await self.session.transact(
                 [due.job_id for due in batch],
                 look.decide,
                 claim=True,
-                signal=rank != 0,
+                signal=not owned,
             )
-        except (StoreUnavailableError, StoreConflictError):
+        except (StoreUnavailableError, StoreConflictError) as error:
             # Nothing is known to be written; what may have been comes back
             # by itself when its lease ends.
             self.heads.invalidate({due.key for due in batch})
-            return
+            return isinstance(error, StoreConflictError)
         for due in batch:
             self._after(due, look, changes.get(due.job_id))
+        return True
 
     def _after(self, due: Due, look: _Look, change: Change | None) -> None:
         if change is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aiosched._engine.attender import Attender
@@ -22,6 +22,7 @@ from aiosched._engine.lifeline import Lifeline, LifelineThread, Pulsebeat
 from aiosched._engine.listener import Listener
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Hooks, Membership
+from aiosched._engine.outside import Outside
 from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service, supervise
 from aiosched._engine.settler import Settler
@@ -33,29 +34,10 @@ from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.records import Change
-from aiosched.registry import Registered
 
 __all__ = ["Engine"]
 
 log = logging.getLogger("aiosched")
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What the engine is given from outside, beside session and clock.
-
-    Attributes:
-        resolve: Executor by name; None: not registered here.
-        executors: Names that are registered here, sorted.
-        restored: Awaited when the store's data set has become another one.
-        connect: Opens a further session from another thread; None: the store
-            cannot be reached from other threads.
-    """
-
-    resolve: Callable[[str], Registered | None]
-    executors: Callable[[], tuple[str, ...]]
-    restored: Callable[[], Awaitable[None]]
-    connect: Callable[[], Awaitable[Session]] | None
 
 
 class Engine:
@@ -82,6 +64,8 @@ class Engine:
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._restoring = False
+        self._away = False
+        self._spawned: set[asyncio.Task[None]] = set()
         self._pulse = Pulsebeat()
         self._lifeline: LifelineThread | None = None
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
@@ -147,6 +131,7 @@ class Engine:
             lost_data=self._lost_data,
             deaf=lambda: self.listener.deaf(),
             back=self._back,
+            beaten=self._beaten,
         )
 
     # -- life --------------------------------------------------------------
@@ -170,16 +155,14 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                tasks = [
-                    group.create_task(
+                for service in self.services():
+                    self.spawn(
                         supervise(service, self._outage),
                         name=f"aiosched {service.name}",
                     )
-                    for service in self.services()
-                ]
                 ready.set()
                 await self._stopping.wait()
-                for task in tasks:
+                for task in self._spawned:
                     task.cancel()
         except BaseExceptionGroup as errors:
             self._fail(errors)
@@ -198,9 +181,10 @@ class Engine:
             exc_info=failure,
             extra={"action": "service_failed"},
         )
-        for live in self.runner.live:
-            if live.task is not None:
-                live.task.cancel()
+        # Handed back, and said so, because it owns nothing any more.
+        self.attender.accepting = False
+        self.heads.assign({})
+        self.runner.cancel_all(Reason.SHUTDOWN)
 
     def services(self) -> tuple[Service, ...]:
         """Return every service of this peer."""
@@ -213,9 +197,16 @@ class Engine:
         self, coro: Coroutine[Any, Any, None], *, name: str
     ) -> asyncio.Task[None]:
         """Run a coroutine as part of the engine."""
-        if self._group is None:
-            return asyncio.get_running_loop().create_task(coro, name=name)
-        return self._group.create_task(coro, name=name)
+        host = self._group or asyncio.get_running_loop()
+        task = host.create_task(coro, name=name)
+        self._spawned.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._spawned.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._group = None  # it is about to end, and takes no more tasks
 
     async def ended(self) -> None:
         """Wait until the engine has ended.
@@ -234,6 +225,8 @@ class Engine:
         if self._host is None:
             return
         await self._withdraw()
+        if self.timer.claiming:
+            await asyncio.wait(self.timer.claiming, timeout=SETTLE_GRACE)
         if not force:
             await self.runner.ended_within(grace)
         self.runner.cancel_all(Reason.SHUTDOWN)
@@ -255,7 +248,7 @@ class Engine:
         try:
             if self.failure is None and self._claims:
                 async with asyncio.timeout(SETTLE_GRACE):
-                    await self.membership.beat()
+                    await self.membership.withdraw()
         except (TimeoutError, StoreUnavailableError):
             return  # they find out by the member timeout
 
@@ -356,12 +349,18 @@ class Engine:
         self.timer.wake()
 
     def _outage(self, service: Service, error: StoreUnavailableError) -> None:
-        down = [s for s in self.services() if not s.healthy]
-        if len(down) == 1:
+        if not self._away:
+            self._away = True
             log.warning("the store is away: %s", error, extra={"action": "store_down"})
             self.bus.emit("store_down", service=service.name, error=str(error))
         # Whatever was missed meanwhile is found by reading everything again.
         self.heads.invalidate()
+
+    def _beaten(self) -> None:
+        if self._away and all(service.healthy for service in self.services()):
+            self._away = False
+            log.warning("the store is back", extra={"action": "store_up"})
+            self.bus.emit("store_up")
 
     def _lost_data(self, epoch: str) -> None:
         log.critical(

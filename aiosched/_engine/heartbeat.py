@@ -120,6 +120,7 @@ class Heartbeat(Service):
             if behind > self.interval:
                 self.late(behind)
             if behind >= 0 or self._at_once:
+                self._at_once = True  # and so again if the store does not answer
                 await self.extend(list(self.runner.live))
                 self._at_once = False
                 self.runner.report_uncooperative()

@@ -19,6 +19,7 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched.abc import Session, Signal, SignalStream
 from aiosched.clock import Clock
+from aiosched.errors import StoreUnavailableError
 
 __all__ = ["Listener"]
 
@@ -78,12 +79,18 @@ class Listener(Service):
 
     async def run(self) -> None:
         """Listen for ever."""
-        async with self._subscription() as stream, asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read(stream), name="aiosched signals")
-            try:
-                await self._aim(stream)
-            finally:
-                reading.cancel()
+        try:
+            async with self._subscription() as stream, asyncio.TaskGroup() as group:
+                reading = group.create_task(
+                    self._read(stream), name="aiosched signals"
+                )
+                try:
+                    await self._aim(stream)
+                finally:
+                    reading.cancel()
+        except* StoreUnavailableError as errors:
+            away = errors.exceptions[0]
+        raise away
 
     @asynccontextmanager
     async def _subscription(self) -> AsyncIterator[SignalStream]:

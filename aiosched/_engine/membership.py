@@ -71,6 +71,7 @@ class Hooks:
     lost_data: Callable[[str], None]
     deaf: Callable[[], None]
     back: Callable[[], None]
+    beaten: Callable[[], None]
 
 
 class Membership(Service):
@@ -118,9 +119,11 @@ class Membership(Service):
         return self._down or self.clock.monotonic() - self.beat_at > self.deadline
 
     def heard(self, member_id: str) -> None:
-        """Note a canary: the subscription is alive."""
+        """Note a canary: the subscription is alive, or somebody came or goes."""
         if member_id == self.describe().id:
             self.unheard = 0
+        elif all(member.id != member_id for member in self.members):
+            self.wake()
 
     def learn_queue(self, queue: str) -> None:
         """Look after a queue before the next beat tells of it."""
@@ -177,6 +180,7 @@ class Membership(Service):
         self.beat_at = sent
         self.alive()
         self._take(pulse, member)
+        self.hooks.beaten()
 
     def _return(self, sent: float, pulse: Pulse) -> None:
         """Hold back takeovers for a beat, so that live holders extend first."""
@@ -197,6 +201,11 @@ class Membership(Service):
         self.epoch = pulse.epoch
         others = tuple(m for m in pulse.members if m.id != me.id)
         mine = replace(me, beat=pulse.now)
+        claiming = {m.id for m in self.members if m.claims}
+        if claiming != {m.id for m in (*others, mine) if m.claims}:
+            # Owners tell nobody what they commit, and while peers come and go
+            # two may think that they own an agenda.
+            self.heads.invalidate()
         self.members = tuple(sorted((*others, mine), key=lambda m: m.id))
         self._suspects = {
             m.id: m.beat for m in self.members if self._suspects.get(m.id) == m.beat
@@ -218,6 +227,12 @@ class Membership(Service):
             keys = [(shard, queue) for queue in self.queues for shard in shards]
             self.heads.assign(ranks_of(me.id, self._trusted(), keys))
         self.hooks.assigned()
+
+    async def withdraw(self) -> None:
+        """Tell the others at once that this peer claims nothing any more."""
+        await self.beat()
+        # A name that nobody knows makes whoever hears it beat.
+        await self.session.beat(Beat(None, f"-{self.describe().id}"))
 
     async def leave(self) -> None:
         """Tell the others that this peer goes."""

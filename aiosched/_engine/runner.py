@@ -72,6 +72,7 @@ class Runner:
         )
         live.task = task
         live.on_cancel = functools.partial(_cancel, task)
+        task.add_done_callback(functools.partial(self._never_begun, live))
         return live
 
     def cancel(self, live: Live, reason: Reason) -> None:
@@ -151,7 +152,9 @@ class Runner:
             value = await call
         except asyncio.CancelledError:
             return self._cancelled(live)
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # SystemExit, too, is no way out
             return self._failed(live, error)
         finally:
             if timer is not None:
@@ -196,6 +199,12 @@ class Runner:
 
     # -- how it ended ------------------------------------------------------
 
+    def _never_begun(self, live: Live, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never enters its body.
+        if task.cancelled() and not live.ended:
+            live.ended = True
+            self.settle(live, self._cancelled(live))
+
     def _cancelled(self, live: Live, value: bytes = b"") -> Ended:
         reason = live.reason
         outcome = Outcome.CANCELLED
@@ -205,7 +214,7 @@ class Runner:
             reason = Reason.ITSELF
         return Ended(outcome, reason, value, entered=live.entered, at=self.estimate())
 
-    def _failed(self, live: Live, error: Exception) -> Ended:
+    def _failed(self, live: Live, error: BaseException) -> Ended:
         log.info(
             "a run of %s raised %s",
             live.job_id,

@@ -21,6 +21,9 @@ from aiosched.instants import SECOND
 __all__ = ["Timer"]
 
 LONGEST_SLEEP = 30.0
+RETRY = 0.5
+"""Seconds for which a shard is left alone when the store did not answer."""
+
 SHORTEST_SLEEP = 0.001
 """uvloop rounds timers down to whole milliseconds: shorter ones would spin."""
 
@@ -49,6 +52,8 @@ class Timer(Service):
         self.spawn = spawn
         self.patience = LONGEST_SLEEP + 5
         self._busy: set[int] = set()
+        self._parked: dict[int, list[Due]] = {}
+        self.claiming: set[asyncio.Task[None]] = set()
         self.wake_ups = 0
 
     async def run(self) -> None:
@@ -92,9 +97,8 @@ class Timer(Service):
         shards: dict[int, list[Due]] = {}
         for due in self.heads.pop_due(now, free):
             if due.key[0] in self._busy:
-                # Comes back with what the shard's task finds, or at once
-                # after it: its end wakes the timer.
-                self.heads.again(due, now)
+                # Comes back when the shard's task ends, which wakes the timer.
+                self._parked.setdefault(due.key[0], []).append(due)
             elif self.attender.mine(due):
                 continue
             elif not self.heads.confirmed(due):
@@ -109,12 +113,18 @@ class Timer(Service):
             for due in rest:
                 self.heads.again(due, now)
             self.attender.reserve(len(batch))
-            self.spawn(self._attend(shard, batch), name=f"aiosched attend {shard}")
+            name = f"aiosched attend {shard}"
+            task = self.spawn(self._attend(shard, batch), name=name)
+            self.claiming.add(task)
+            task.add_done_callback(self.claiming.discard)
 
     async def _attend(self, shard: int, batch: Sequence[Due]) -> None:
         try:
-            await self.attender.attend(batch)
+            if not await self.attender.attend(batch):
+                await self.clock.sleep(RETRY)
         finally:
             self._busy.discard(shard)
             self.attender.release(len(batch))
+            for due in self._parked.pop(shard, ()):
+                self.heads.again(due, self.session.estimate())
             self.wake()

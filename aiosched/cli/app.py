@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="aiosched", description="A scheduler for asyncio, from one process to many."
+        prog="aiosched",
+        description="A scheduler for asyncio, from one process to many.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -61,7 +62,6 @@ def parser() -> argparse.ArgumentParser:
     _add_texts(commands)
     _add_peer(commands)
     return top
-
 
 
 class _Version(argparse.Action):

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiosched.cli.app import CannotError
-from aiosched.cli.demo import CLUSTER_WINDOW, Options, Show, checked
-from aiosched.cli.plan import LONG, WebServer, register_executors
+from aiosched.cli.demo import WINDOW, Options, Show, checked
+from aiosched.cli.plan import LONG_JOB, WebServer, register_executors
 from aiosched.cli.progress import PeerRow, Progress
 from aiosched.cli.report import Report
 from aiosched.cli.screen import Screen
@@ -28,11 +29,11 @@ from aiosched.stores import masked
 __all__ = ["Fleet", "on_redis"]
 
 PEERS = 3
-TERMS = {"lease": 2.0, "beat": 0.5, "member_timeout": 2.0, "shards": 8}
+TERMS = {"lease": 2.0, "beat": 0.5, "member_timeout": 2.0}
 """Short, so that the recovery can be watched."""
 
 JOIN = 20.0
-KILL_AFTER, REPLACE_AFTER = 0.3, 0.45
+KILL_AFTER, REPLACE_AFTER = 0.3, 0.4
 """When, as shares of the window."""
 
 FRESH = 0.4
@@ -58,7 +59,7 @@ def on_redis(options: Options, screen: Screen, web: WebServer) -> Report:
 def _on(
     url: str, store: str, options: Options, screen: Screen, web: WebServer
 ) -> Report:
-    progress = Progress(store, options.seconds or CLUSTER_WINDOW)
+    progress = Progress(store, options.seconds or WINDOW)
     namespace = f"aiosched-demo-{random_id()}"
     with tempfile.TemporaryDirectory(prefix="aiosched-demo-") as folder:
         fleet = Fleet(url, namespace, Path(folder), progress)
@@ -79,6 +80,8 @@ async def _perform(fleet: Fleet, screen: Screen, web: WebServer) -> Report:
             register_executors(client, Witness("demo"))
             for _ in range(PEERS):
                 fleet.launch()
+            names = ", ".join(fleet.progress.peers)
+            screen.note(0.0, f"starting {names} on {fleet.progress.store}")
             await fleet.joined(client)
             show = Show(client, screen, fleet.progress, web)
             await show.perform(lambda: _disturb(fleet, client, show))
@@ -94,7 +97,7 @@ async def _disturb(fleet: Fleet, client: Scheduler, show: Show) -> None:
     window = show.progress.window
     await show.until(KILL_AFTER * window)
     for _ in range(LOOKS):
-        victim, runs = await _busiest(fleet, client, show)
+        victim, runs = await _busiest(client, show)
         if victim is not None:
             break
         await fleet.clock.sleep(POLL)
@@ -109,24 +112,23 @@ async def _disturb(fleet: Fleet, client: Scheduler, show: Show) -> None:
     show.note(f"{row.name} joined")
 
 
-async def _busiest(
-    fleet: Fleet, client: Scheduler, show: Show
-) -> tuple[PeerRow | None, list[str]]:
-    """Return the live peer with most runs that have just begun."""
+async def _busiest(client: Scheduler, show: Show) -> tuple[PeerRow | None, list[str]]:
+    """Return the live peer with most runs that have just begun, and all its runs."""
     origin = show.progress.origin
     begun = 0 if origin is None else micros(origin)
     now = begun + round(show.elapsed * SECOND)
-    young: dict[str, list[str]] = {}
+    runs: dict[str, list[str]] = {}
+    young: Counter[str] = Counter()
     for run in await client.running():
-        if run.job_id.startswith("long") and (
-            now - micros(run.started_at) <= FRESH * SECOND
-        ):
-            young.setdefault(run.peer, []).append(run.job_id)
-    rows = [row for row in show.progress.peers.values() if row.id in young]
+        runs.setdefault(run.peer, []).append(run.job_id)
+        age = now - micros(run.started_at)
+        if run.job_id.startswith(LONG_JOB) and age <= FRESH * SECOND:
+            young[run.peer] += 1
+    rows = [row for row in show.progress.peers.values() if young[row.id]]
     if not rows:
         return None, []
-    best = max(rows, key=lambda row: len(young[row.id]))
-    return best, sorted(set(young[best.id]))
+    best = max(rows, key=lambda row: young[row.id])
+    return best, sorted(runs[best.id])
 
 
 async def _tidy(fleet: Fleet) -> None:

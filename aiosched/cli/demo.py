@@ -27,9 +27,9 @@ from aiosched.clock import SystemClock
 from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
 
-__all__ = ["Options", "Show", "checked", "run_demo"]
+__all__ = ["WINDOW", "Options", "Show", "checked", "run_demo"]
 
-WINDOW, CLUSTER_WINDOW = 10.0, 12.0
+WINDOW = 10.0
 REFRESH = 0.25
 REST = 15.0
 LEDGER_ROWS = 10_000
@@ -141,6 +141,7 @@ class Show:
         """Schedule everything, on the time of the store."""
         window = self.progress.window
         first = first_job()
+        self._add_row(first)
         stored = await self.scheduler.schedule(first.job)
         self._begun = self._clock.monotonic()
         origin = stored.created_at
@@ -150,18 +151,21 @@ class Show:
         self.progress.origin = origin
         peers = len(self.progress.peers) or 1
         rest = planned_jobs(origin, window, self._web.port, peers)
+        for planned in rest:
+            self._add_row(planned)
         jobs = await self.scheduler.schedule_many(each.job for each in rest)
         for planned, job in zip([first, *rest], [stored, *jobs], strict=True):
             self._stored[job.id] = (planned, job)
-            row = JobRow(job.id, planned.kind, asked=job.keyword is not None)
-            self.progress.jobs[job.id] = row
+
+    def _add_row(self, planned: Planned) -> None:
+        job = planned.job
+        row = JobRow(job.id, planned.kind, asked=job.keyword is not None)
+        self.progress.jobs[job.id] = row
 
     async def _fire(self) -> None:
         for order in orders(self.progress.window):
             await self.until(order.after)
-            await self.scheduler.fire_job(
-                KEYWORD, order.payload, fire_id=order.fire_id
-            )
+            await self.scheduler.fire_job(KEYWORD, order.payload, fire_id=order.fire_id)
 
     async def _watch(self) -> None:
         while True:

@@ -23,6 +23,14 @@ __all__ = ["LiveScreen"]
 _PEER_STYLES = {"live": "green", "killed": "bold red", "starting": "yellow"}
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
 _BAR = 24
+_WIDE = 100
+"""Columns of a terminal from which on there is room to spare."""
+
+_LEGEND = Text(
+    "slots = fired + skipped + missed + excluded + paused, and as the trigger counts\n"
+    "fired + asked = outcomes + open, and as many starts (+ further attempts)\n",
+    _DIM,
+)
 
 
 class LiveScreen(Screen):
@@ -49,7 +57,7 @@ class LiveScreen(Screen):
 
     def show(self, progress: Progress) -> None:
         """Draw it anew."""
-        self._live.update(_picture(progress), refresh=True)
+        self._live.update(_picture(progress, self.console.width), refresh=True)
 
     def note(self, elapsed: float, text: str) -> None:
         """Leave it to the next picture, and keep it above the picture for good."""
@@ -57,7 +65,8 @@ class LiveScreen(Screen):
 
     def report(self, report: Report) -> None:
         """Print the ledger, the summary and the verdict."""
-        self.console.print(_ledger(report))
+        title = Text(f"ledger on {report.progress.store}", "bold")
+        self.console.print(title, _ledger(report, self.console.width), _LEGEND)
         for line in report.summary():
             word, _, rest = line.partition(" ")
             self.console.print(Text.assemble((word, "cyan"), " ", rest))
@@ -73,11 +82,16 @@ def _note(elapsed: float, text: str) -> Text:
 # -- while it goes on -------------------------------------------------------------
 
 
-def _picture(progress: Progress) -> RenderableType:
-    parts: list[RenderableType] = [_headline(progress), _jobs(progress)]
+def _picture(progress: Progress, width: int) -> RenderableType:
+    parts: list[RenderableType] = [_headline(progress), Text(), _jobs(progress, width)]
     if progress.peers:
-        parts.append(_peers(progress))
+        parts += [Text(), _peers(progress)]
     return Group(*parts)
+
+
+def _table(width: int) -> Table:
+    gap = 1 if width >= _WIDE else 0
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
 
 
 def _headline(progress: Progress) -> Text:
@@ -94,8 +108,8 @@ def _headline(progress: Progress) -> Text:
     )
 
 
-def _jobs(progress: Progress) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _jobs(progress: Progress, width: int) -> Table:
+    table = _table(width)
     table.add_column("job", style="bold", no_wrap=True)
     table.add_column("kind", style=_DIM, no_wrap=True)
     for name in ("next", "runs", "fired", "skip"):
@@ -157,22 +171,12 @@ def _peer(row: PeerRow) -> tuple[Text, Text, str, str]:
 # -- at the end -------------------------------------------------------------------
 
 
-def _ledger(report: Report) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"ledger on {report.progress.store}",
-        title_justify="left",
-        title_style="bold",
-        caption="slots = fired + skipped + missed + excluded + paused, and as many as "
-        "the trigger counts;  fired + asked = outcomes + open",
-        caption_justify="left",
-    )
-    table.add_column("job", style="bold", no_wrap=True)
+def _ledger(report: Report, width: int) -> Table:
+    table = _table(width)
+    table.add_column("  job", no_wrap=True)
     names = ("slots", "fired", "skip", "miss", "excl", "paus", "asked", "outc", "open")
     for name in (*names, "starts", "p50", "p99 ms"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
     for book in report.books:
         table.add_row(*_book(book))
     return table
@@ -193,10 +197,12 @@ def _book(book: Balance) -> list[RenderableType]:
     )
     again = f"{book.starts - book.again}+{book.again}" if book.again else book.starts
     return [
-        book.expected.job_id,
+        Text.assemble(
+            ("✗ ", _BAD) if book.problems else ("✓ ", _GOOD),
+            (book.expected.job_id, "bold"),
+        ),
         *(Text(str(n), "" if n else _DIM) for n in numbers),
         Text(str(again), "yellow" if book.again else ""),
         milliseconds(percentile(book.lateness, 0.5)),
         milliseconds(percentile(book.lateness, 0.99)),
-        Text("✗", _BAD) if book.problems else Text("✓", _GOOD),
     ]

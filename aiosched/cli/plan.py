@@ -24,6 +24,7 @@ from aiosched.triggers import CronTrigger, DateTrigger, IntervalTrigger
 __all__ = [
     "FIRST_JOB",
     "KEYWORD",
+    "LONG_JOB",
     "WEB_JOB",
     "Order",
     "Planned",
@@ -37,6 +38,7 @@ __all__ = [
 FIRST_JOB = "hello"
 WEB_JOB = "fetch"
 KEYWORD = "order-paid"
+LONG_JOB = "long"
 LONG = 1.0
 _LEAD = timedelta(seconds=1)
 
@@ -185,7 +187,9 @@ def orders(window: float) -> list[Order]:
     ]
 
 
-def planned_jobs(origin: datetime, window: float, port: int, peers: int) -> list[Planned]:
+def planned_jobs(
+    origin: datetime, window: float, port: int, peers: int
+) -> list[Planned]:
     """Return all jobs but the first; their slots lie within the window.
 
     Args:
@@ -250,7 +254,7 @@ def _subscribers() -> list[Planned]:
     kind = f"keyword {KEYWORD}"
     return [
         Planned(Job("send_receipt", id=name, keyword=KEYWORD), kind)
-        for name in ("receipt", "bookkeeping")
+        for name in ("receipt", "books")
     ]
 
 
@@ -270,6 +274,7 @@ def _busy_jobs(start: datetime, end: datetime, peers: int) -> list[Planned]:
     for n in range(peers if peers > 1 else 0):
         own = start + timedelta(seconds=0.25 * n)
         trigger = IntervalTrigger(milliseconds=750, start=own, end=end)
-        job = Job("work", (LONG,), id=f"long-{n + 1}", trigger=trigger, overlap="allow")
+        name = f"{LONG_JOB}-{n + 1}"
+        job = Job("work", (LONG,), id=name, trigger=trigger, overlap="allow")
         jobs.append(Planned(job, f"every 0.75 s, takes {LONG:g}"))
     return jobs

@@ -127,7 +127,7 @@ def milliseconds(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     value = seconds * 1000
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _sums(book: Balance) -> str:

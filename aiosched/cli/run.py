@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from aiosched.cli.app import CannotError
@@ -173,9 +173,15 @@ class Stop:
             try:
                 loop.add_signal_handler(number, self)
             except NotImplementedError:  # not on this platform's loop
-                signal.signal(
-                    number, lambda *_: loop.call_soon_threadsafe(self) and None
-                )
+                signal.signal(number, self._from_outside(loop))
+
+    def _from_outside(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> Callable[[int, FrameType | None], None]:
+        def handler(_: int, __: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self)
+
+        return handler
 
 
 async def serve(
@@ -235,6 +241,10 @@ async def _end(scheduler: Scheduler, stop: Stop, grace: float) -> None:
 
 async def _force(scheduler: Scheduler) -> None:
     """Cut a shutdown that drains short: what still runs is handed back."""
+    # A second shutdown() waits for the first, so the runs are cancelled here.
+    engine = scheduler._engine
+    if engine is not None:
+        engine._cancel_runs()
     await scheduler.shutdown(force=True)
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "to_spec",
 ]
 
-_UNCOMPARED = frozenset(("declared",))
+_UNCOMPARED = frozenset(("declared", "unpinned"))
 
 
 def to_spec(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import fields
 
-from aiosched.instants import moment
 from aiosched.records import Apart, Blob, Definition, Spec
 
 __all__ = ["differing", "digest", "same_blob"]
 
-_UNCOMPARED = ("trigger", "declared")
+_UNCOMPARED = ("trigger", "declared", "unpinned")
 
 
 def digest(data: bytes) -> str:
@@ -56,7 +55,4 @@ def _same_trigger(stored: Definition, given: Definition) -> bool:
         return False
     if given.anchor is not None:
         return old == new and stored.anchor == given.anchor
-    if old == new:
-        return True
-    # A kind that is pinned inside its rule: pin the given one alike.
-    return new.anchored(moment(0)) != new and old == new
+    return new in (old, stored.spec.unpinned)

@@ -78,10 +78,13 @@ def pin(definition: Definition, now: int) -> Definition:
     if definition.anchor is not None:
         return definition
     pinned = spec.trigger.anchored(moment(now))
+    anchor = pinned.own_instant()
+    inside = anchor is None and pinned != spec.trigger
+    unpinned = spec.trigger if inside else None
     return replace(
         definition,
-        spec=replace(spec, trigger=pinned.rule()),
-        anchor=pinned.own_instant(),
+        spec=replace(spec, trigger=pinned.rule(), unpinned=unpinned),
+        anchor=anchor,
     )
 
 
@@ -181,7 +184,9 @@ def modify(
     same = not {"trigger"} & set(differing(old, definition))
     if same:
         anchor = old.anchor
-        spec = replace(definition.spec, trigger=old.spec.trigger)
+        spec = replace(
+            definition.spec, trigger=old.spec.trigger, unpinned=old.spec.unpinned
+        )
         definition = replace(definition, spec=spec, anchor=anchor)
     else:
         due = last_due(draft, now)

@@ -51,6 +51,7 @@ _SHORT = {
     "note": "i",
     "meta": "m",
     "declared": "d",
+    "unpinned": "u",
 }
 _LONG = {short: name for name, short in _SHORT.items()}
 _DEFAULTS = {
@@ -58,6 +59,7 @@ _DEFAULTS = {
 }
 _PACK: dict[str, Callable[[Any], Any]] = {
     "trigger": lambda trigger: trigger.to_data(),
+    "unpinned": lambda trigger: trigger.to_data(),
     "coalesce": lambda word: word.code,
     "overlap": lambda word: word.code,
     "on_lost": lambda word: word.code,
@@ -81,6 +83,7 @@ def _retry(data: list[Any]) -> RetryRule:
 
 _UNPACK: dict[str, Callable[[Any], Any]] = {
     "trigger": trigger_from_data,
+    "unpinned": trigger_from_data,
     "coalesce": Coalesce.from_code,
     "overlap": Overlap.from_code,
     "on_lost": OnLost.from_code,

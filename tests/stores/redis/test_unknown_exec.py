@@ -174,6 +174,51 @@ async def test_a_settled_claim_is_no_longer_ours(redis_url: str) -> None:
         assert len(rows) == 1
 
 
+async def test_of_two_claims_the_lost_one_is_left_out(redis_url: str) -> None:
+    pair = ids_in(1, 2)
+    async with (
+        Proxy(redis_url) as proxy,
+        opened(redis_url) as other,
+        opened(proxy.url) as session,
+    ):
+        await session.transact(pair, create(5))
+        proxy.plan = ["after"]
+        real = session._link.wiring.connect
+
+        async def meanwhile() -> object:
+            run = (await other.read(pair))[pair[0]].state.runs[0]
+            await other.transact(pair[:1], settle("me", run.fence))
+            return await real()
+
+        session._link.wiring.connect = meanwhile  # type: ignore[method-assign,assignment]
+        changes = await session.transact(pair, claim("me"), claim=True)
+        assert list(changes) == pair[1:]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_what_was_given_up_never_happens(redis_url: str, there: bool) -> None:  # noqa: FBT001
+    """Nothing is written the second time, and the first comes too late."""
+    async with Proxy(redis_url) as proxy, opened(proxy.url) as session:
+        if there:
+            await session.transact(IDS, create(5))
+        calls: list[int] = []
+
+        def once(
+            records: Mapping[str, Record | None], now: int
+        ) -> Mapping[str, Change]:
+            calls.append(now)
+            if len(calls) > 1:
+                return {}
+            return (touch(7) if there else create(5))(records, now)
+
+        before = await session.read(IDS)
+        proxy.plan = ["late"]
+        assert await session.transact(IDS, once) == {}
+        await proxy.deliver()
+        assert len(calls) == 2
+        assert await session.read(IDS) == before
+
+
 async def test_cut_again_and_again(redis_url: str) -> None:
     """Also the resolving may be cut."""
     async with Proxy(redis_url) as proxy, opened(proxy.url) as session:

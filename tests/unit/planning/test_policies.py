@@ -21,6 +21,7 @@ from aiosched.records import (
     RetryRule,
     Spec,
 )
+from aiosched.triggers import CalendarIntervalTrigger, CronTrigger, every
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.date import DateTrigger
 from aiosched.triggers.interval import IntervalTrigger
@@ -440,6 +441,27 @@ def test_a_finished_job_leaves_when_its_retention_ends() -> None:
     assert story.record is not None
     story.attend(61)
     assert story.record is None
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        IntervalTrigger(seconds=10),
+        CalendarIntervalTrigger(months=1, at="09:00"),
+        IntervalTrigger(seconds=10) | CronTrigger("0 9 * * *"),
+        every(3).days.at("10:00"),
+        every().month,
+        every(5).to(10).seconds,
+    ],
+    ids=lambda trigger: trigger.kind,
+)
+def test_registering_an_unpinned_trigger_again_keeps_its_due_slot(
+    trigger: Trigger,
+) -> None:
+    definition = Definition("job", Spec("work", trigger.rule()), trigger.own_instant())
+    change = planning.schedule(definition, None, T0)
+    assert change is not None
+    assert planning.schedule(definition, change.record, T0 + 3 * SECOND) is None
 
 
 class _Broken(Trigger, frozen=True):

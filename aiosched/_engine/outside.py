@@ -1,0 +1,29 @@
+"""What the engine asks of those who build it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiosched.abc import Session
+from aiosched.registry import Registered
+
+__all__ = ["Outside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the engine is given from outside, beside session and clock.
+
+    Attributes:
+        resolve: Executor by name; None: not registered here.
+        executors: Names that are registered here, sorted.
+        restored: Awaited when the store's data set has become another one.
+        connect: Opens a further session from another thread; None: the store
+            cannot be reached from other threads.
+    """
+
+    resolve: Callable[[str], Registered | None]
+    executors: Callable[[], tuple[str, ...]]
+    restored: Callable[[], Awaitable[None]]
+    connect: Callable[[], Awaitable[Session]] | None

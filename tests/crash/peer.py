@@ -1,0 +1,137 @@
+"""One peer as a process: ``python -m tests.crash.peer '{...}'``.
+
+It writes down what it does, line by line, in a file of its own, which survives
+every kind of death.  ``build`` gives the same scheduler to ``aiosched run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from redis.asyncio.client import Redis
+
+from aiosched import Context, DateTrigger, IntervalTrigger, Job, Scheduler
+from aiosched._engine import lifeline
+
+CONFIG = "AIOSCHED_CRASH_PEER"
+FLOOR = "floor"
+
+
+class Witness:
+    """An append-only file; each line is one write, so none is ever torn."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def __call__(self, kind: str, *words: Any) -> None:
+        line = json.dumps([kind, time.monotonic(), *words]) + "\n"
+        os.write(self._file, line.encode())
+
+
+def build(config: dict[str, Any] | None = None) -> Scheduler:
+    """Return the scheduler that a configuration describes."""
+    if config is None:
+        config = json.loads(os.environ[CONFIG])
+    write = Witness(config["witness"])
+    lifeline.BOUND = config.get("bound", lifeline.BOUND)
+    scheduler = Scheduler(
+        config["url"], namespace=config["namespace"], **config.get("options", {})
+    )
+    if config.get("executors", True):
+        _register(scheduler, write)
+    _declare(scheduler, config.get("declare", 0), config.get("due", 0.0))
+    scheduler.on("lapsed", lambda event: write("back", event.data["seconds"]))
+    scheduler.on("fenced", lambda event: write("fenced", event.job_id))
+    write("born", scheduler.id)
+    return scheduler
+
+
+def _register(scheduler: Scheduler, write: Witness) -> None:
+    def told(kind: str, context: Context) -> None:
+        key = context.run_id.split("/")[1]
+        write(kind, context.job_id, key, context.attempt, context.fence)
+
+    @scheduler.executor
+    async def tick(context: Context, secs: float = 0.0) -> None:
+        told("start", context)
+        try:
+            if secs:
+                await asyncio.sleep(secs)
+        except asyncio.CancelledError:
+            told("cancelled", context)
+            raise
+        told("end", context)
+
+    @scheduler.executor
+    async def block(context: Context, secs: float) -> None:
+        told("start", context)
+        time.sleep(secs)  # noqa: ASYNC251 - what users do, and must survive
+        told("end", context)
+
+    @scheduler.executor
+    async def note(context: Context, number: int) -> None:
+        write("note", number)
+
+    @scheduler.executor
+    async def nothing() -> None:
+        return
+
+
+def _declare(scheduler: Scheduler, number: int, due: float) -> None:
+    from datetime import UTC, datetime
+
+    far = datetime(2100, 1, 1, tzinfo=UTC)
+    for index in range(number):
+        trigger = IntervalTrigger(hours=1, start=far)
+        scheduler.declare(Job("nothing", trigger=trigger, id=f"declared-{index}"))
+    if number:
+        once = DateTrigger(datetime.fromtimestamp(due, UTC))
+        scheduler.declare(Job("tick", trigger=once, id="once"))
+
+
+async def _floor(url: str, channel: str, write: Witness) -> None:
+    """Hear raw messages: what the wire and the waking of a process cost alone."""
+    client = Redis.from_url(url)
+    async with client, client.pubsub() as subscription:
+        await subscription.subscribe(channel)
+        async for message in subscription.listen():
+            if message["type"] == "message":
+                write("floor", int(message["data"]))
+            else:
+                write("listening")
+
+
+async def main(config: dict[str, Any]) -> None:
+    """Be a peer until SIGTERM."""
+    scheduler = build(config)
+    write = Witness(config["witness"])
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    floor = None
+    if config.get("floor"):
+        floor = asyncio.create_task(
+            _floor(config["url"], f"{config['namespace']}-{FLOOR}", write)
+        )
+    async with scheduler:
+        write("up")
+        while not ended.is_set():
+            failed = asyncio.ensure_future(scheduler._running_engine().ended())
+            waits = asyncio.ensure_future(ended.wait())
+            await asyncio.wait([failed, waits], return_when=asyncio.FIRST_COMPLETED)
+            failed.cancel()
+            waits.cancel()
+            if not ended.is_set():
+                break  # leaving the block raises what ended it
+    if floor is not None:
+        floor.cancel()
+    write("down")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

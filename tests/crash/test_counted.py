@@ -1,0 +1,131 @@
+"""What is counted: commands of an idle peer, memory, commands of a busy one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiosched import DateTrigger, Job, Scheduler
+from tests.crash.kit import Fleet, Peer
+from tests.servers import Server
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(400)]
+
+IDLE = 15.0
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def far_jobs(number: int) -> list[Job]:
+    return [
+        Job("nothing", trigger=DateTrigger(FAR + timedelta(seconds=n)), id=f"far-{n}")
+        for n in range(number)
+    ]
+
+
+async def load(fleet: Fleet, number: int) -> None:
+    jobs = far_jobs(number)
+    async with fleet.client() as client:
+        for first in range(0, number, 5_000):
+            await client.schedule_many(
+                jobs[first : first + 5_000], allow_unknown=True
+            )
+
+
+def commands(server: Server) -> int:
+    """Return how many commands were processed, without those that asked."""
+    text = str(server.command("INFO", "stats"))
+    (found,) = (x for x in text.splitlines() if x.startswith("total_commands_proc"))
+    return int(found.partition(":")[2])
+
+
+async def test_an_idle_peer_sends_two_commands_a_second_at_most(
+    launch: Any, tmp_path: Path
+) -> None:
+    server = launch()
+    with Fleet(server.url, tmp_path) as fleet:
+        await load(fleet, 1_000)
+        fleet.spawn()
+        await fleet.up()
+        await asyncio.sleep(3.0)  # its first reading is no idling
+        before = commands(server)
+        await asyncio.sleep(IDLE)
+        # The second question counts itself or the first, never both.
+        sent = commands(server) - before - 1
+        assert fleet.peers[0].alive
+    assert sent > 0, "it does not even beat"
+    assert sent <= 2 * IDLE, f"{sent} commands in {IDLE} s"
+
+
+def resident(peer: Peer) -> int:
+    """Return the memory of a process, in kilobytes."""
+    said = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(peer.process.pid)],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return int(said.stdout)
+
+
+async def test_memory_does_not_grow_with_far_jobs(
+    launch: Any, tmp_path: Path, long_run: bool
+) -> None:
+    many = 100_000 if long_run else 30_000
+    url = launch().url
+    sizes = {}
+    for number in (many // 10, many):
+        with Fleet(url, tmp_path, namespace=f"of-{number}") as fleet:
+            await load(fleet, number)
+            peer = fleet.spawn()
+            await fleet.up()
+            await asyncio.sleep(3.0)
+            sizes[number] = resident(peer)
+            assert peer.alive
+        gc.collect()
+    few = min(sizes)
+    assert sizes[many] - sizes[few] < 4_000, sizes
+    assert os.cpu_count() is not None
+
+
+async def test_commands_and_trips_of_a_job_at_batch_a_hundred(launch: Any) -> None:
+    number = 4_000
+    scheduler = Scheduler(
+        launch().url, namespace="batch", terms={"shards": 4}, max_concurrency=1_000
+    )
+    done = 0
+
+    @scheduler.executor
+    async def work() -> None:
+        nonlocal done
+        done += 1
+
+    async with scheduler:
+        assert scheduler._session is not None
+        due = datetime.now(UTC) + timedelta(seconds=6)
+        jobs = [Job("work", trigger=DateTrigger(due), keep=0) for _ in range(number)]
+        await scheduler.schedule_many(jobs)
+        assert datetime.now(UTC) < due - timedelta(seconds=1), "loading took too long"
+        assert done == 0
+        counters = scheduler._session.counters
+        await asyncio.sleep((due - datetime.now(UTC)).total_seconds() - 0.5)
+        before = counters.commands, counters.round_trips, counters.aborts
+        await wait_until(lambda: done == number, "all jobs", timeout=60)
+        await wait_until(
+            lambda: not scheduler.health().running, "all outcomes", timeout=30
+        )
+        sent = counters.commands - before[0], counters.round_trips - before[1]
+        aborts = counters.aborts - before[2]
+        assert await scheduler.get_jobs() == []
+    print(f"per job: {sent[0] / number:.3f} commands, {sent[1] / number:.4f} trips")
+    assert aborts == 0
+    assert sent[0] / number <= 0.2, sent
+    assert sent[1] / number <= 0.05, sent
