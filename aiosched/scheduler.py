@@ -18,7 +18,7 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.outside import Outside
 from aiosched.abc import JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
-from aiosched.enums import OnConflict
+from aiosched.enums import OnConflict, Reason
 from aiosched.errors import SchedulerStateError
 from aiosched.jobs import Job, checks
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
@@ -273,7 +273,9 @@ class Scheduler(Defining, Acting, Waiting):
     async def shutdown(
         self, *, force: bool = False, grace: timedelta | float | None = DEFAULT_GRACE
     ) -> None:
-        """Stop claiming, let runs end, close the store; safe to call twice.
+        """Stop claiming, let runs end, close the store.
+
+        Safe to call twice; a second call with ``force`` hurries the first.
 
         Args:
             force: Cancel runs at once.  A run that is cut short is handed
@@ -283,6 +285,8 @@ class Scheduler(Defining, Acting, Waiting):
                 None: as long as they take.
         """
         if self._closed:
+            if force and self._engine is not None:
+                self._engine.runner.cancel_all(Reason.SHUTDOWN)
             await self._ended.wait()
             return
         self._closed = True

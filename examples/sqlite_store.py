@@ -83,8 +83,7 @@ class SQLiteJobStore(abc.JobStore):
                 held = [abc.Terms(**json.loads(text)) for text in stored]
                 session.terms = agreed_terms(held[0] if held else None, terms)
                 if not held:
-                    text = json.dumps(asdict(session.terms))
-                    session.put("terms", random_id(), text)
+                    session.put("terms", random_id(), json.dumps(asdict(session.terms)))
         except BaseException:
             await session.close()
             raise
@@ -92,9 +91,10 @@ class SQLiteJobStore(abc.JobStore):
 
 
 class _Session(abc.Session):
+    closed = False
+
     def __init__(self, store: SQLiteJobStore, namespace: str) -> None:
-        self.store, self.namespace, self.closed = store, namespace, False
-        self.counters = abc.Counters()
+        self.store, self.namespace, self.counters = store, namespace, abc.Counters()
         self.db = sqlite3.connect(store.path, isolation_level=None, timeout=30)
         self.db.executescript(TABLES)
 
@@ -139,7 +139,7 @@ class _Session(abc.Session):
                 after = self.texts(ids)
                 moved = {i for i in ids if after.get(i) != before.get(i)}
                 if not moved:
-                    self.commit(shards.pop(), seen, changes, now, tell=signal)
+                    self.commit(shards.pop(), seen, changes, now, signal)
                     return changes
             self.counters.aborts += 1
             ids = [i for i in ids if not (claim and i in moved)]
@@ -147,9 +147,7 @@ class _Session(abc.Session):
                 return {}
         raise StoreConflictError("a transaction", ATTEMPTS)
 
-    def commit(
-        self, shard: int, seen: Any, changes: Any, now: int, *, tell: bool
-    ) -> None:
+    def commit(self, shard: int, seen: Any, changes: Any, now: int, tell: Any) -> None:
         entries, final = [], {}
         for i, change in changes.items():
             new = seen[i] if change.index_only else change.record

@@ -14,6 +14,7 @@ from aiosched.errors import (
     ConfigurationError,
     JobError,
     SchedulerStateError,
+    StoreDataError,
     TriggerError,
     UnknownExecutorError,
 )
@@ -102,16 +103,24 @@ class Base:
 
         Returns:
             The record as it is now; None if it is (now) gone.
+
+        Raises:
+            StoreDataError: There is something, but it cannot be read.
         """
         session = self._opened()
-        found: list[Record | None] = [None]
+        found: list[Record | None] = []
 
         def one(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
-            found[0] = records.get(job_id)
-            change = decide(found[0], now)
+            found.clear()
+            if job_id not in records:
+                return {}
+            found.append(records[job_id])
+            change = decide(records[job_id], now)
             return {} if change is None else {job_id: change}
 
         changes = await session.transact([job_id], one)
+        if not found:
+            raise StoreDataError(job_id, "its record is garbage or of a later version")
         self._committed(changes)
         change = changes.get(job_id)
         return found[0] if change is None else change.record

@@ -168,9 +168,9 @@ class Completions(Service):
         interval = self.session.terms.beat / SECOND
         while True:
             if not self._asked and not self._all:
-                waiting = bool(self._waiters)
-                if not await self.doze(interval if waiting else 3600.0) and waiting:
-                    self._asked.update(w.job_id for w in self._waiters)
+                waiting = bool(self._waiters or self._listeners)
+                if not await self.doze(interval if waiting else 3600.0):
+                    self._all = waiting
             everything, asked = self._all, set(self._asked)
             if everything:
                 asked.update(w.job_id for w in self._waiters)

@@ -235,17 +235,8 @@ async def _end(scheduler: Scheduler, stop: Stop, grace: float) -> None:
     ending = asyncio.ensure_future(scheduler.shutdown(grace=grace))
     await _first(ending, stop.forced)
     if not ending.done():
-        await _force(scheduler)
+        await scheduler.shutdown(force=True)
     await ending
-
-
-async def _force(scheduler: Scheduler) -> None:
-    """Cut a shutdown that drains short: what still runs is handed back."""
-    # A second shutdown() waits for the first, so the runs are cancelled here.
-    engine = scheduler._engine
-    if engine is not None:
-        engine._cancel_runs()
-    await scheduler.shutdown(force=True)
 
 
 async def _first(work: asyncio.Future[Any], event: asyncio.Event) -> None:

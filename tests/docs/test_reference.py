@@ -1,0 +1,182 @@
+"""The reference pages say what the code says, and name tests that exist."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from aiosched import Job, RedisJobStore, Retry, Scheduler, enums, errors
+from aiosched._engine.events import EVENTS
+from aiosched.abc import Terms
+from aiosched.context import Context
+from aiosched.jobs.snapshots import SNAPSHOT_FIELDS
+from tests.docs.pages import DOCS, ROOT, name, pages, table
+
+
+def _text(path: str) -> str:
+    return (DOCS / path).read_text(encoding="utf-8")
+
+
+def _options(call: object) -> set[str]:
+    return set(inspect.signature(call).parameters) - {"self"}  # type: ignore[arg-type]
+
+
+# --- reference -----------------------------------------------------------------
+
+
+def test_job_parameters() -> None:
+    assert list(table(_text("reference/job-parameters.md"))) >= list(Job.model_fields)
+    parameters = table(_text("reference/job-parameters.md"), "Job parameters")
+    assert list(parameters) == list(Job.model_fields)
+
+
+def test_job_parameters_have_their_defaults() -> None:
+    parameters = table(_text("reference/job-parameters.md"), "Job parameters")
+    job = Job("work", id="given")
+    for field, (_, default, _) in parameters.items():
+        value = getattr(job, field)
+        if default.startswith("`"):
+            word = default.strip("`")
+            said = {"()": (), "{}": {}, "False": False, '""': ""}.get(word, word)
+            assert value == said, field
+        elif default == "none":
+            assert value is None, field
+        elif default[0].isdigit() and isinstance(value, int):
+            assert value == int(default.split(";")[0]), field
+
+
+def test_snapshot_properties() -> None:
+    text = _text("reference/job-parameters.md").split("## What a store adds")[1]
+    said = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.M))))
+    assert said == {*SNAPSHOT_FIELDS, "recent"}
+
+
+def test_events() -> None:
+    assert set(table(_text("reference/events.md"))) == EVENTS
+
+
+def test_the_data_of_events() -> None:
+    emitted: dict[str, set[str]] = {}
+    for path in (ROOT / "aiosched").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".emit"):
+                event = ast.literal_eval(node.args[0])
+                keys = {keyword.arg or "**" for keyword in node.keywords}
+                emitted.setdefault(event, set()).update(keys)
+    rows = table(_text("reference/events.md"))
+    for event, keys in emitted.items():
+        said = set(re.findall(r"`(\w+)`", rows[event][-1]))
+        assert said == keys, event
+
+
+def test_errors() -> None:
+    rows = table(_text("reference/errors.md"))
+    assert list(rows) == [
+        word for word in re.findall(r"\w+Error", errors.__doc__ or "") if word in rows
+    ][: len(rows)]
+    assert set(rows) == set(errors.__all__)
+    for word, (parents, *_) in rows.items():
+        bases = [base.__name__ for base in getattr(errors, word).__bases__]
+        assert re.findall(r"`(\w+)`", parents) == bases, word
+
+
+def test_states_and_other_words() -> None:
+    text = _text("reference/states.md")
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == sorted(
+        enums.__all__, key=text.index
+    )
+    for word in enums.__all__:
+        values = [member.value for member in getattr(enums, word)]
+        assert list(table(text, word)) == values, word
+
+
+def test_options_of_a_scheduler() -> None:
+    rows = table(_text("reference/scheduler.md"), "Options")
+    assert set(rows) == _options(Scheduler.__init__)
+
+
+def test_verbs_of_a_scheduler() -> None:
+    rows = table(_text("reference/scheduler.md"), "Verbs")
+    verbs = {
+        word: verb
+        for word, verb in inspect.getmembers(Scheduler, inspect.isfunction)
+        if not word.startswith("_")
+    }
+    assert set(rows) == set(verbs)
+    for word, (meaning,) in rows.items():
+        assert meaning.startswith("°") is not inspect.iscoroutinefunction(verbs[word])
+
+
+# --- tables of the guides --------------------------------------------------------
+
+
+def test_options_of_the_redis_store() -> None:
+    text = _text("howto/create-a-store.md").split("build the store yourself")[1]
+    cells = "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
+    said = set(re.findall(r"`(\w+)`", cells))
+    assert said == _options(RedisJobStore.__init__) - {"url"}
+
+
+def test_fields_of_a_retry() -> None:
+    rows = table(_text("howto/retries-and-timeouts.md"))
+    assert list(rows) == list(Retry.model_fields)
+
+
+def test_terms() -> None:
+    rows = table(_text("howto/run-several-peers.md"))
+    assert set(rows) == set(Terms.__slots__)
+    terms = Terms()
+    for term, (default, _) in rows.items():
+        number = float(default.split()[0].replace(",", ""))
+        unit = {"s": 1_000_000, "days": 86_400_000_000}.get(default.split()[-1], 1)
+        assert getattr(terms, term) == number * unit, term
+
+
+def test_attributes_of_a_context() -> None:
+    text = _text("howto/write-an-executor.md").split("## The context")[1]
+    cells = "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
+    real = {word for word in vars(Context) if not word.startswith("_")}
+    assert set(re.findall(r"`(\w+)`", cells)) == real
+
+
+# --- names of tests ----------------------------------------------------------------
+
+_NAMED = re.compile(r"`(?P<path>(?:tests|aiosched)/[\w/.-]+?\.py)(?:::(?P<id>[\w:]+))?`")
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_what_a_page_names_exists(page: Path) -> None:
+    for found in _NAMED.finditer(page.read_text(encoding="utf-8")):
+        path = ROOT / found["path"]
+        assert path.is_file(), f"{name(page)} names {found['path']}"
+        if found["id"] is None:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        known = {
+            node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        for part in found["id"].split("::"):
+            assert part in known, f"{name(page)} names {part} in {found['path']}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_headings_that_a_page_links_to_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\(([^)#\s:]*)#([\w-]+)\)", text):
+        target = (page.parent / path) if path else page
+        headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+        assert anchor in slugs, f"{name(page)} links to {path}#{anchor}"
+
+
+def test_each_page_can_be_found_from_the_index() -> None:
+    index = DOCS / "index.md"
+    links = re.findall(r"\]\(([\w./-]+\.md)", index.read_text("utf-8"))
+    linked = {(index.parent / link).resolve() for link in links}
+    assert set(pages()) - {index} <= linked
