@@ -251,7 +251,7 @@ class _Stream(abc.SignalStream):
     async def watch(self, changed: frozenset[int], done: frozenset[int]) -> None:
         self.wanted = {"changed": changed, "done": done, "canary": {-1}}
         if self.last < 0:
-            [[last]] = self.session.sql("SELECT max(n) FROM log WHERE ifnull(?, 1)")
+            [[last]] = self.session.sql("SELECT max(n) FROM log WHERE ns=?")
             self.last, self.polled = last or 0, self.session.store.now()
 
     async def __aiter__(self) -> AsyncIterator[abc.Signal]:

@@ -8,8 +8,8 @@ cannot act on, so that nobody spins over it.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
@@ -27,9 +27,6 @@ __all__ = ["Attender"]
 log = logging.getLogger("aiosched")
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
-_KNOWN = 10_000
-PATIENCE = 60 * SECOND
-"""How long a due firing may lie without a capable peer before an alarm."""
 
 
 class Attender:
@@ -57,7 +54,6 @@ class Attender:
         self.accepting = True
         self._reserved = 0
         self._leases: dict[str, int] = {}
-        self._foreign: OrderedDict[str, str] = OrderedDict()
 
     # -- capacity ----------------------------------------------------------
 
@@ -98,6 +94,12 @@ class Attender:
 
     # -- attending ---------------------------------------------------------
 
+    def _learn(self, due: Due, executor: str) -> None:
+        """Take this job's turns among the peers that can run it."""
+        if self.membership.mixed:
+            turn = self.membership.turn(due.key, executor)
+            self.heads.set_turn(due.key, due.job_id, turn)
+
     async def attend(self, batch: Sequence[Due]) -> bool:
         """Look at due entries of one shard; return whether the store answered."""
         look = _Look(self, batch)
@@ -116,15 +118,46 @@ class Attender:
             return isinstance(error, StoreConflictError)
         for due in batch:
             self._after(due, look, changes.get(due.job_id))
+        if owned:
+            await self._tell_holders(changes)
         return True
+
+    async def _tell_holders(self, changes: Mapping[str, Change]) -> None:
+        """Let other peers hear that their runs are to stop.
+
+        An owner's commits are silent, so the entry is written once more.
+        """
+        ids = [job_id for job_id, c in changes.items() if self._stops_others(c)]
+        if not ids:
+            return
+
+        def again(records: Mapping[str, Record | None], _: int) -> dict[str, Change]:
+            return {
+                job_id: Change(
+                    r, planning.instant(r.definition, r.state), index_only=True
+                )
+                for job_id, r in records.items()
+                if r is not None
+            }
+
+        with suppress(StoreUnavailableError, StoreConflictError):
+            # They hear of it at their next extension all the same.
+            await self.session.transact(ids, again)
+
+    def _stops_others(self, change: Change) -> bool:
+        runs = change.record.state.runs if change.record is not None else ()
+        return any(run.cancel and run.owner != self.owner for run in runs)
 
     def _after(self, due: Due, look: _Look, change: Change | None) -> None:
         if change is not None:
             self.moved(due.job_id, change)
+            if change.record is not None:
+                self._learn(due, change.record.definition.spec.executor)
             self.heads.update(due.key, due.job_id, change.at)
             if change.at == due.at:
                 self.heads.again(due, due.at)
             self._tell(change)
+            self._stop(change)
             for start in change.starts:
                 self.runner.start(start)
             if change.starts and self.heads.rank(due.key):
@@ -147,9 +180,7 @@ class Attender:
 
     def _cannot(self, due: Due, executor: str, until: int | None) -> None:
         self.heads.ignore(due.key, due.job_id, due.at, until)
-        self._foreign[due.job_id] = executor
-        if len(self._foreign) > _KNOWN:
-            self._foreign.popitem(last=False)
+        self._learn(due, executor)
         if not any(executor in m.executors for m in self.membership.members):
             log.warning(
                 "no peer can run %s: the executor %s is not registered anywhere",
@@ -158,6 +189,15 @@ class Attender:
                 extra={"action": "unclaimable", "job_id": due.job_id},
             )
             self.bus.emit("unclaimable", due.job_id, executor=executor)
+
+    def _stop(self, change: Change) -> None:
+        """Stop own runs that a decision of this peer's has cancelled."""
+        if change.record is None:
+            return
+        mine = {r.fence: r.cancel for r in change.record.state.runs if r.cancel}
+        for live in self.runner.live.of(change.record.definition.id) if mine else ():
+            if live.fence in mine:
+                self.runner.cancel(live, mine[live.fence])
 
     def _tell(self, change: Change) -> None:
         for row in change.rows:

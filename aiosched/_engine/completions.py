@@ -68,7 +68,7 @@ class Completions(Service):
         self._waiters: set[Waiter] = set()
         self._listeners: dict[int, tuple[str | None, int, Listener]] = {}
         self._next = 0
-        self._since = session.estimate()
+        self._swept = session.estimate()
         self._asked: set[str] = set()
         self._all = False
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -174,18 +174,30 @@ class Completions(Service):
             everything, asked = self._all, set(self._asked)
             if everything:
                 asked.update(w.job_id for w in self._waiters)
-                asked.update(j for j in self._named() if j is not None)
+                await self._sweep()
             for job_id in sorted(asked):
                 self.deliver(await self.look(job_id))
-            if everything and None in self._named():
-                since = self._since - SLACK
-                self.deliver(
-                    reversed(await self.session.ledger(since=since, limit=_ROWS))
-                )
-            self._since = self.session.estimate()
             self._asked -= asked
             self._all = self._all and not everything
             self.alive()
+
+    async def _sweep(self) -> None:
+        """Hand on what listeners may not have heard of, from the ledger."""
+        began, since = self.session.estimate(), self._swept - SLACK
+        names = self._named()
+        for job_id in [None] if None in names else sorted(map(str, names)):
+            rows: list[Row] = []
+            until: int | None = None
+            while True:
+                page = await self.session.ledger(
+                    job_id, since=since, until=until, limit=_ROWS
+                )
+                rows += page
+                if len(page) < _ROWS or page[-1].at == until:
+                    break
+                until = page[-1].at
+            self.deliver(reversed(rows))
+        self._swept = began
 
     async def look(self, job_id: str) -> list[Row]:
         """Return the job's recent final outcomes, oldest first."""
@@ -210,6 +222,7 @@ class Completions(Service):
         if len(recent) < record.definition.spec.keep_last:
             return True
         since = [w.since for w in waiters if w.key is None]
-        if {None, job_id} & self._named():
-            since.append(self._since - SLACK)
+        heard = bool(recent) and (job_id, recent[-1].key) in self._seen
+        if {None, job_id} & self._named() and not heard:
+            since.append(self._swept - SLACK)
         return not since or (bool(recent) and recent[-1].at < min(since))

@@ -40,16 +40,16 @@ class _Head:
     """id -> instant of entries that this peer cannot act on, and when there
     may be something that it can do all the same."""
 
-    def when(self, job_id: str, at: int, steal: int) -> int | None:
-        """Return when to look at an entry; None: not as it stands."""
-        passed = self.passed.get(job_id)
-        if passed is not None and passed[0] == at:
-            return None if passed[1] is None else passed[1] + self.rank * steal
-        return at + self.rank * steal
-
     rev: int = -1
     read_at: int = 0
     stale: bool = True
+
+    def when(self, job_id: str, at: int, delay: int) -> int | None:
+        """Return when to look at an entry; None: not as it stands."""
+        passed = self.passed.get(job_id)
+        if passed is not None and passed[0] == at:
+            return None if passed[1] is None else passed[1] + delay
+        return at + delay
 
 
 class Heads:
@@ -59,6 +59,7 @@ class Heads:
         self._steal = steal_delay
         self._heads: dict[Key, _Head] = {}
         self._heap: list[tuple[int, str, Key, int]] = []
+        self._turns: dict[str, int] = {}
 
     # -- which agendas -----------------------------------------------------
 
@@ -89,6 +90,28 @@ class Heads:
     def ranks(self) -> dict[Key, int]:
         """Return every agenda that is looked after, with its rank."""
         return {key: head.rank for key, head in self._heads.items()}
+
+    def set_turn(self, key: Key, job_id: str, turn: int) -> None:
+        """Note that this peer comes at another place for one job than by rank."""
+        head = self._heads.get(key)
+        if head is None or self._turn(head, job_id) == turn:
+            return
+        self._turns[job_id] = turn
+        at = head.entries.get(job_id)
+        if at is not None:
+            self._push(key, head, job_id, at)
+
+    def forget_turns(self) -> None:
+        """Go by rank for every job."""
+        if self._turns:
+            self._turns.clear()
+            self._rebuild()
+
+    def _turn(self, head: _Head, job_id: str) -> int:
+        return self._turns.get(job_id, head.rank)
+
+    def _delay(self, head: _Head, job_id: str) -> int:
+        return self._turn(head, job_id) * self._steal
 
     # -- reading -----------------------------------------------------------
 
@@ -140,6 +163,8 @@ class Heads:
         head = self._heads.get(key)
         if head is None:
             return
+        if at is None:
+            self._turns.pop(job_id, None)
         if at is None or (head.horizon is not None and at > head.horizon):
             if head.entries.pop(job_id, None) is not None and not head.entries:
                 # All that was read has gone; what lies beyond is unknown.
@@ -187,7 +212,8 @@ class Heads:
         acts on what seems overdue.
         """
         head = self._heads[due.key]
-        return not head.rank or head.read_at >= due.at + head.rank * self._steal
+        delay = self._delay(head, due.job_id)
+        return not delay or head.read_at >= due.at + delay
 
     def next_instant(self) -> int | None:
         """Return when the earliest entry is to be acted on."""
@@ -219,7 +245,7 @@ class Heads:
         return passed[1] is not None and when >= passed[1]
 
     def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
-        when = head.when(job_id, at, self._steal)
+        when = head.when(job_id, at, self._delay(head, job_id))
         if when is not None:
             heapq.heappush(self._heap, (when, job_id, key, at))
         if len(self._heap) > 64 and len(self._heap) > 4 * len(self):
@@ -230,6 +256,6 @@ class Heads:
             (when, job_id, key, at)
             for key, head in self._heads.items()
             for job_id, at in head.entries.items()
-            if (when := head.when(job_id, at, self._steal)) is not None
+            if (when := head.when(job_id, at, self._delay(head, job_id))) is not None
         ]
         heapq.heapify(self._heap)

@@ -73,30 +73,35 @@ class Lifeline:
         try:
             while True:
                 await self.clock.sleep(interval / 2)
-                silent = self.clock.monotonic() - self.pulse.seen
-                if silent < interval * 1.2:
+                now = self.clock.monotonic()
+                if now - self.pulse.seen < interval * 1.2:
                     self.pulse.stood_in = None
                     continue
-                if silent > BOUND * self.lease / SECOND:
+                try:
+                    runs = self.snapshot()
+                except RuntimeError:
+                    continue  # the loop has just changed them, so it lives
+                if not runs:
+                    # The heartbeat of an idle peer has nothing to say: the
+                    # bound begins with the first run that needs a stand-in.
+                    self.pulse.stood_in = None
                     continue
                 if self.pulse.stood_in is None:
-                    self.pulse.stood_in = self.clock.monotonic()
-                await self._extend()
+                    self.pulse.stood_in = now
+                if now - self.pulse.stood_in <= BOUND * self.lease / SECOND:
+                    await self._extend(runs)
         finally:
             if self._session is not None:
                 await self._session.close()
 
-    async def _extend(self) -> None:
+    async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         try:
-            runs = self.snapshot()
-            if not runs:
-                return
             if self._session is None:
                 self._session = await self.connect()
             for _, fences in batches(runs):
                 decide = extension(self.owner, fences, self.lease)
                 await self._session.transact(list(fences), decide)
-        except (StoreError, RuntimeError) as error:
+        except StoreError as error:
             # Tried again at the next turn, and the heartbeat may be back.
             log.warning("the lifeline could not extend: %s", error)
 

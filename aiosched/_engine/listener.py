@@ -81,9 +81,7 @@ class Listener(Service):
         """Listen for ever."""
         try:
             async with self._subscription() as stream, asyncio.TaskGroup() as group:
-                reading = group.create_task(
-                    self._read(stream), name="aiosched signals"
-                )
+                reading = group.create_task(self._read(stream), name="aiosched signals")
                 try:
                     await self._aim(stream)
                 finally:

@@ -102,6 +102,8 @@ class Membership(Service):
         self.hold_until = 0
         self.unheard = 0
         self._suspects: dict[str, int] = {}
+        self._able: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        self.mixed = False
         self._down = False
         terms = session.terms
         self.interval = terms.beat / SECOND
@@ -147,6 +149,19 @@ class Membership(Service):
                 fresh = True
         if fresh:
             self._assign()
+
+    def turn(self, key: Key, executor: str) -> int:
+        """Return this peer's place among those that can run an executor.
+
+        One that cannot comes after all that can, for what anybody may do:
+        runs that were lost, fires that have expired, alarms.
+        """
+        able = [m for m in order(self._trusted(), key) if executor in m.executors]
+        me = self.describe().id
+        for place, member in enumerate(able):
+            if member.id == me:
+                return place
+        return len(able)
 
     def _trusted(self) -> list[Member]:
         return [m for m in self.members if self._suspects.get(m.id) != m.beat]
@@ -220,12 +235,18 @@ class Membership(Service):
 
     def _assign(self) -> None:
         me = self.describe()
+        trusted = self._trusted()
+        able = tuple((m.id, m.executors) for m in trusted if m.claims)
+        if able != self._able:
+            self._able = able
+            self.mixed = _differ(trusted)
+            self.heads.forget_turns()
         if not me.claims:
             self.heads.assign({})
         else:
             shards = range(self.session.terms.shards)
             keys = [(shard, queue) for queue in self.queues for shard in shards]
-            self.heads.assign(ranks_of(me.id, self._trusted(), keys))
+            self.heads.assign(ranks_of(me.id, trusted, keys))
         self.hooks.assigned()
 
     async def withdraw(self) -> None:

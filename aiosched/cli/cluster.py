@@ -186,12 +186,10 @@ class Fleet:
         path = self._folder / f"{name}.jsonl"
         words = [sys.executable, "-m", "aiosched", "demo-peer", "--store", self.url]
         words += ["--namespace", self.namespace, "--name", name, "--witness", str(path)]
-        popen = subprocess.Popen(  # noqa: S603 - these are our own words
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / f"{name}.log").open("wb"),
-        )
+        with (self._folder / f"{name}.log").open("wb") as log:
+            popen = subprocess.Popen(  # noqa: S603 - these are our own words
+                words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+            )
         row = PeerRow(name, popen.pid)
         self.progress.peers[name] = row
         self._processes.append(_Process(row, popen, path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ def run_demo(options: Options) -> int:
     Raises:
         CannotError: No server, or one that cannot be used.
     """
+    # As Ctrl-C, so that nothing of ours is left behind: a server, peers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     silent = options.json
     screen = open_screen(sys.stdout, plain=options.plain, silent=silent)
     with screen, WebServer() as web:

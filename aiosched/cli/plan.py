@@ -129,7 +129,7 @@ class WebServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Stay silent: the demo's screen is not a log."""
 
         self.served = 0
@@ -199,55 +199,40 @@ def planned_jobs(
         peers: How many share the store; with several there is work that takes
             long, so that there is something to be killed in.
     """
-    end = origin + timedelta(seconds=window)
-    middle = origin + timedelta(seconds=window / 2)
     start = origin + _LEAD
-    half = timedelta(seconds=0.5)
-    ticks = int((window - 1) * 2)
-    jobs = [
+    end = origin + timedelta(seconds=window)
+    return [
+        *_dated_jobs(origin, window),
+        *_repeating_jobs(start, end, port),
+        *_busy_jobs(start, end, peers),
+        *_subscribers(),
+    ]
+
+
+def _dated_jobs(origin: datetime, window: float) -> list[Planned]:
+    middle = DateTrigger(origin + timedelta(seconds=window / 2))
+    early = DateTrigger(origin + 2 * _LEAD)
+    again = Retry(3, delay=0.5)
+    return [
+        Planned(Job("greet", ("noon",), id="reminder", trigger=middle), "once, at"),
+        Planned(Job("flaky", id="flaky", trigger=early, retry=again), "once, retry"),
+    ]
+
+
+def _repeating_jobs(start: datetime, end: datetime, port: int) -> list[Planned]:
+    ticks = int((end - start).total_seconds() * 2)
+    often = IntervalTrigger(milliseconds=500, start=start)
+    even = CronTrigger("*/2 * * * * *", seconds="first", start=start, end=end)
+    between = start + timedelta(seconds=0.5)
+    calls = IntervalTrigger(seconds=1, start=between, end=end)
+    return [
         Planned(
-            Job("greet", ("noon",), id="reminder", trigger=DateTrigger(middle)),
-            "once, at",
-        ),
-        Planned(
-            Job(
-                "flaky",
-                id="flaky",
-                trigger=DateTrigger(origin + 2 * _LEAD),
-                retry=Retry(3, delay=half),
-            ),
-            "once, retry",
-        ),
-        Planned(
-            Job(
-                "tick",
-                id="tick",
-                trigger=IntervalTrigger(milliseconds=500, start=start),
-                max_runs=ticks,
-            ),
+            Job("tick", id="tick", trigger=often, max_runs=ticks),
             f"every 0.5 s, {ticks}x",
         ),
-        Planned(
-            Job(
-                "tick",
-                id="clock",
-                trigger=CronTrigger(
-                    "*/2 * * * * *", seconds="first", start=start, end=end
-                ),
-            ),
-            "cron */2 * * * * *",
-        ),
-        Planned(
-            Job(
-                "fetch",
-                (port,),
-                id=WEB_JOB,
-                trigger=IntervalTrigger(seconds=1, start=start + half, end=end),
-            ),
-            "every 1 s, HTTP",
-        ),
+        Planned(Job("tick", id="clock", trigger=even), "cron */2 * * * * *"),
+        Planned(Job("fetch", (port,), id=WEB_JOB, trigger=calls), "every 1 s, HTTP"),
     ]
-    return [*jobs, *_busy_jobs(start, end, peers), *_subscribers()]
 
 
 def _subscribers() -> list[Planned]:
@@ -260,17 +245,9 @@ def _subscribers() -> list[Planned]:
 
 def _busy_jobs(start: datetime, end: datetime, peers: int) -> list[Planned]:
     """Jobs that take longer than their interval, or long enough to be killed in."""
-    jobs = [
-        Planned(
-            Job(
-                "work",
-                (0.7,),
-                id="refresh",
-                trigger=IntervalTrigger(milliseconds=500, start=start, end=end),
-            ),
-            "every 0.5 s, takes 0.7",
-        )
-    ]
+    often = IntervalTrigger(milliseconds=500, start=start, end=end)
+    refresh = Job("work", (0.7,), id="refresh", trigger=often)
+    jobs = [Planned(refresh, "every 0.5 s, takes 0.7")]
     for n in range(peers if peers > 1 else 0):
         own = start + timedelta(seconds=0.25 * n)
         trigger = IntervalTrigger(milliseconds=750, start=own, end=end)

@@ -76,24 +76,9 @@ ODD_IDS = (
 MEGABYTE = b'"' + b"x" * (1 << 20) + b'"'
 
 
-def full_record(job_id: str, now: int) -> Record:
-    """Return a record with something in every field."""
-    waiting = Pending(
-        "fire|1\n%",
-        Cause.KEYWORD,
-        now - 5,
-        now + 3 * SECOND,
-        attempt=2,
-        lost=1,
-        missed=7,
-        expires=now + DAY,
-        payload='{"größe": "|\\n%"}'.encode(),
-        open=True,
-    )
-    live = Pending(str(now - SECOND), Cause.SLOT, now - SECOND, now, attempt=1)
-    run = LiveRun(now + 1, random_id(), now + DAY, now, live, Reason.USER)
-    other = LiveRun(now + 2, random_id(), now + DAY, now - 1, firing("m", now))
-    spec = Spec(
+def full_spec() -> Spec:
+    """Return a spec with something in every field."""
+    return Spec(
         "contract.Würfel|%\n",
         IntervalTrigger(seconds=5),
         keyword="bestellung|ß",
@@ -115,7 +100,28 @@ def full_record(job_id: str, now: int) -> Record:
         meta='{"owner": "|\\u00e9"}',
         declared=0,
     )
-    definition = Definition(job_id, spec, now - DAY, '[["|\\n"],{"ä":1}]'.encode())
+
+
+def full_record(job_id: str, now: int) -> Record:
+    """Return a record with something in every field."""
+    waiting = Pending(
+        "fire|1\n%",
+        Cause.KEYWORD,
+        now - 5,
+        now + 3 * SECOND,
+        attempt=2,
+        lost=1,
+        missed=7,
+        expires=now + DAY,
+        payload='{"größe": "|\\n%"}'.encode(),
+        open=True,
+    )
+    live = Pending(str(now - SECOND), Cause.SLOT, now - SECOND, now, attempt=1)
+    run = LiveRun(now + 1, random_id(), now + DAY, now, live, Reason.USER)
+    other = LiveRun(now + 2, random_id(), now + DAY, now - 1, firing("m", now))
+    definition = Definition(
+        job_id, full_spec(), now - DAY, '[["|\\n"],{"ä":1}]'.encode()
+    )
     state = State(
         seq=now + 7,
         created=now - 1,

@@ -57,9 +57,7 @@ def run_entry(
     )
     kind = RowKind(outcome.value)
     counted = 1 if cause is Cause.SLOT else 0
-    return LedgerEntry(
-        "job", kind, started, at, at, counted, Reason.NONE, peer, 7, run
-    )
+    return LedgerEntry("job", kind, started, at, at, counted, Reason.NONE, peer, 7, run)
 
 
 def seen(key: str, attempt: int = 1, peer: str = "p1") -> Sighting:
@@ -126,9 +124,7 @@ def test_a_run_lost_before_its_executor_was_entered_is_sound() -> None:
 
 def test_a_retry_after_a_failure_is_sound() -> None:
     books = Books()
-    books.rows[5] = run_entry(
-        slot_key(5), slot(5), outcome=Outcome.FAILED, final=False
-    )
+    books.rows[5] = run_entry(slot_key(5), slot(5), outcome=Outcome.FAILED, final=False)
     assert books.balance().problems == []
 
 
@@ -230,7 +226,10 @@ def foreign_slot(books: Books) -> None:
             id="skipped slot ran",
         ),
         pytest.param(
-            nobody_killed, Fault.DOUBLED, "its peer lives", id="second start, peer lives"
+            nobody_killed,
+            Fault.DOUBLED,
+            "its peer lives",
+            id="second start, peer lives",
         ),
         pytest.param(
             again_after_success, Fault.DOUBLED, "did not fail", id="again after success"

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from tests.cli.commands import aiosched
 from tests.servers import command
 
@@ -49,6 +51,7 @@ def test_the_embedded_demo_adds_up() -> None:
     assert done.stdout.rstrip().endswith("none is missing, none doubled.")
 
 
+@pytest.mark.crash
 def test_the_demo_on_a_server_of_its_own_survives_a_kill() -> None:
     done = aiosched("demo", "--redis", "--seconds", "8", "--json", timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,6 +68,7 @@ def test_the_demo_on_a_server_of_its_own_survives_a_kill() -> None:
     assert report["lateness_ms"]["count"] > 0
 
 
+@pytest.mark.crash
 def test_the_demo_leaves_nothing_on_somebodys_server(redis_url: str) -> None:
     done = aiosched(
         "demo", "--redis", redis_url, "--seconds", "6", "--plain", timeout=90

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import Running, aiosched, environment
 
-APPLICATION = '''
+APPLICATION = """
 import asyncio
 from aiosched import Job, MemoryJobStore, Scheduler
 
@@ -70,7 +70,7 @@ broken = Scheduler(Broken(), terms={"beat": 0.1})
 
 def quarrelsome():
     raise ZeroDivisionError("no scheduler today")
-'''
+"""
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_wrong_target_is_refused(folder: Path, target: str, said: str) -> None
     assert "Traceback" not in done.stderr
 
 
-RESULTS = '''
+RESULTS = """
 import asyncio, sys
 from aiosched import Context, Job, Retry, Scheduler
 
@@ -177,7 +177,7 @@ async def main(url):
         await scheduler.result("sum", timeout=10)
 
 asyncio.run(main(sys.argv[1]))
-'''
+"""
 
 
 def test_results_and_history_are_read_from_the_store(

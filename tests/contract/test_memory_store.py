@@ -8,14 +8,18 @@ import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from aiosched.abc import Beat, Session
 from aiosched.enums import RowKind
 from aiosched.errors import ConfigurationError
 from aiosched.instants import DAY, SECOND
 from aiosched.records import Change, Counts, Definition, Record, Row, Spec, State
+from aiosched.stores import ordered
 from aiosched.stores.memory import MemoryJobStore
+from aiosched.stores.ordered import OrderedEntries
 from aiosched.testing import run_virtual
 from aiosched.testing.contract_decisions import create, ids_in, rewritten, touch
 from aiosched.triggers.interval import IntervalTrigger
@@ -333,3 +337,25 @@ async def test_wrong_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="shows nothing"):
         await session.list(limit=0)
     assert await session.ledger(limit=0) == ()
+
+
+# -- agendas ------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=400))
+def test_ordered_entries_are_a_sorted_set(steps: list[tuple[bool, int]]) -> None:
+    entries, expected = OrderedEntries(), set[tuple[int, str]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordered, "_HALF", 2)
+        for number, (adding, at) in enumerate(steps):
+            if adding or not expected:
+                entries.add((at, str(number)))
+                expected.add((at, str(number)))
+            else:
+                gone = sorted(expected)[at % len(expected)]
+                entries.remove(gone)
+                expected.remove(gone)
+            for limit in (0, 1, 3, 1_000):
+                first, complete = entries.first(limit)
+                assert first == sorted(expected)[:limit]
+                assert complete is (len(expected) <= limit)

@@ -17,6 +17,7 @@ from typing import Any
 
 from aiosched import Job, LedgerEntry, Scheduler
 from aiosched.enums import RowKind
+from tests.crash.peer import CONFIG
 from tests.servers import Server
 from tests.waiting import wait_until
 
@@ -123,10 +124,12 @@ class Fleet:
     namespace: str = "crash"
     options: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    """Of the command line, for modules that are none of the tests'."""
     peers: list[Peer] = field(default_factory=list)
 
-    def spawn(self, *, words: list[str] | None = None, **config: Any) -> Peer:
-        """Start one more peer; it is up when it says so."""
+    def spawn(self, module: str = "tests.crash.peer", **config: Any) -> Peer:
+        """Start one more process; it is up when it says so."""
         number = len(self.peers)
         path = self.folder / f"{self.namespace}-{number}.witness"
         full = {
@@ -138,8 +141,9 @@ class Fleet:
             **config,
         }
         text = json.dumps(full)
-        command = [sys.executable, "-m", *(words or ["tests.crash.peer", text])]
-        peer = Peer(path, command, {"AIOSCHED_CRASH_PEER": text})
+        words = [text] if module.startswith("tests.") else self.words
+        command = [sys.executable, "-m", module, *words]
+        peer = Peer(path, command, {CONFIG: text})
         self.peers.append(peer)
         return peer
 

@@ -116,7 +116,8 @@ async def test_a_loop_blocked_for_three_leases(launch: Any, tmp_path: Path) -> N
             await told(client, JOBS + len(beside) + 1, timeout=60)
             story = await Story.read(client, fleet)
         assert all(peer.alive for peer in fleet.peers)
-    assert (run.outcome, run.attempt) == (Outcome.SUCCEEDED, 1)
+    told_by = [(peer.id, peer.log()[-1500:]) for peer in fleet.peers]
+    assert (run.outcome, run.attempt) == (Outcome.SUCCEEDED, 1), told_by
     assert story.lost() == {}
     ((holder, begun),) = story.starts[run.job_id, run.key]
     assert holder.id == run.peer

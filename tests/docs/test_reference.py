@@ -29,7 +29,6 @@ def _options(call: object) -> set[str]:
 
 
 def test_job_parameters() -> None:
-    assert list(table(_text("reference/job-parameters.md"))) >= list(Job.model_fields)
     parameters = table(_text("reference/job-parameters.md"), "Job parameters")
     assert list(parameters) == list(Job.model_fields)
 
@@ -75,9 +74,8 @@ def test_the_data_of_events() -> None:
 
 def test_errors() -> None:
     rows = table(_text("reference/errors.md"))
-    assert list(rows) == [
-        word for word in re.findall(r"\w+Error", errors.__doc__ or "") if word in rows
-    ][: len(rows)]
+    drawn = re.findall(r"^[ │├└─]*(\w+Error)", errors.__doc__ or "", re.MULTILINE)
+    assert list(rows) == drawn
     assert set(rows) == set(errors.__all__)
     for word, (parents, *_) in rows.items():
         bases = [base.__name__ for base in getattr(errors, word).__bases__]

@@ -69,6 +69,10 @@ class World:
                 assert trigger.count(until + 1, state.next, anchor) == 1
         finals = [r for r in self.rows if r.final and r.fence not in self.former]
         assert len({row.key for row in finals}) == len(finals), "one outcome a firing"
+        tried = len(state.runs) + sum(firing.open for firing in state.waiting)
+        if not self.former:
+            most = record.definition.spec.max_running
+            assert tried <= most, "max_running bounds what is open"
         keys = [r.firing.key for r in state.runs if r.fence not in self.former]
         keys += [f.key for f in state.waiting]
         assert len(set(keys)) == len(keys), "a firing is open once"

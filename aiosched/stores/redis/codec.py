@@ -36,6 +36,7 @@ _FIRING_FIELDS = 10
 _ACTIVE = JobState.ACTIVE
 _SLOT = Cause.SLOT
 _EMPTY = "~"
+_NONE = "-"
 _ESCAPES = (
     ("%", "%25"),
     ("|", "%7C"),
@@ -111,11 +112,11 @@ def encode(record: Record, spec_line: str, apart: dict[str, bytes | None]) -> by
         (
             _SCHEMA,
             str(seq),
+            _past(following, created),
+            "" if anchor == following else _past(anchor, created) or _NONE,
             str(seq - created) if seq != created else "",
             str(state.version) if state.version != 1 else "",
             status.code if status is not _ACTIVE else "",
-            _past(following, created),
-            "=" if anchor == following is not None else _past(anchor, created),
             ";".join([_run(run, seq, created, inline, apart) for run in runs])
             if runs
             else "",
@@ -239,7 +240,7 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
     texts = parts.head.decode().split("|")
     if len(texts) < _FIELDS:
         texts.extend([""] * (_FIELDS - len(texts)))
-    (_, seq_text, age, version, status, following, anchor, runs, waiting) = texts[:9]
+    (_, seq_text, following, anchor, age, version, status, runs, waiting) = texts[:9]
     counts, latest, since, former, recents, ends, until, note, where = texts[9:]
     seq = int(seq_text)
     created = seq - int(age) if age else seq
@@ -278,7 +279,7 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         _unquote(note),
         recent,
     )
-    own = next_ if anchor == "=" else int(anchor) + created if anchor else None
+    own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created
     arguments = source.blob(where) if where else source.rest()
     return Record(Definition(job_id, spec, own, arguments), state)
 

@@ -222,7 +222,7 @@ class RedisSignalStream(SignalStream):
                     where = bytes(message[1] or b"").decode(errors="replace")
                 self._link.unreadable(where, f"no signal: {error}")
 
-    def _take(self, message: list[Any]) -> None:
+    def _take(self, message: Any) -> None:
         kind, channel, data = message
         if kind == b"message":
             known = self._channels.get(channel)

@@ -23,7 +23,7 @@ __all__ = ["SpecCache", "UnreadableError", "decode_spec", "encode_spec", "spec_n
 INLINE = 40
 """Longest spec, in bytes, that stands in the record itself."""
 _REMEMBERED = 2_048
-_HASH_BYTES = 12
+_HASH_BYTES = 9
 
 
 class UnreadableError(Exception):

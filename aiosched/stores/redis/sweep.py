@@ -13,6 +13,7 @@ from aiosched.abc import MAX_BATCH
 from aiosched.records import Spec
 from aiosched.stores.redis.codec import aparts, decode, split
 from aiosched.stores.redis.connection import Command, LostError
+from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import stale_executors
 from aiosched.stores.redis.reading import queue_names, scan_shard
@@ -95,7 +96,9 @@ async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -
         watch: list[Command] = [("UNWATCH",)] if lane.watching else []
         watch.append(("WATCH", *[f"{tag}:{name}" for name in names]))
         lane.watching = True
-        await lane.exchange(watch)
+        for reply in await lane.exchange(watch):
+            if isinstance(reply, ResponseError):
+                raise refusal(reply, link.place) from reply
         used = await _used(link, shard, queues)
         unused = [] if used is None else [one for one in names if one not in used]
         if not unused:

@@ -137,9 +137,11 @@ class _Attempt:
         if not changes.keys() <= read.records.keys():
             raise ValueError("decide answered for an id that it was not given")
         link = self._link
-        composer = compose(link, self._shard, read.records, changes)
+        composer = compose(
+            link, self._shard, read.records, changes, signal=self._signal
+        )
         token = link.token()
-        batch = composer.batch(token, read.now, claim=self._claim, signal=self._signal)
+        batch = composer.batch(token, read.now, claim=self._claim)
         if batch.prelude:
             await self._acknowledged(lane, batch.prelude)
             composer.indexed()
@@ -165,8 +167,7 @@ class _Attempt:
             commands.append(("EXISTS", *keys))
         lane.watching = True
         replies = await self._acknowledged(lane, commands)
-        if verb:
-            there = replies.pop()
+        there = replies.pop() if verb else None
         raw: dict[str, bytes | None] = dict(zip(ids, replies[-2], strict=True))
         if verb and there != len(ids) - replies[-2].count(None):
             await self._set_aside(lane, raw)

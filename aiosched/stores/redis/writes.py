@@ -51,8 +51,15 @@ def blob_names(start: Start) -> list[str]:
 class Composer:
     """Collects the writes of one decision over one shard."""
 
-    def __init__(self, link: Link, shard: int) -> None:
-        """Start with nothing to write."""
+    def __init__(self, link: Link, shard: int, *, signal: bool) -> None:
+        """Start with nothing to write.
+
+        Args:
+            link: The session's.
+            shard: Whose records are written.
+            signal: Tell owners of shards.
+        """
+        self._signal = signal
         self._link = link
         self._shard = shard
         self._tag = link.keys.tags[shard]
@@ -109,7 +116,7 @@ class Composer:
                 self._shared[f"x:{line[1:]}"] = body
             self._index(job_id, old, record)
         self._set_apart(job_id, old, apart)
-        self._entries.append(_entry(job_id, spec.queue, at, record.state.seq))
+        self._tell(job_id, spec.queue, at, record.state.seq)
 
     def _place(self, job_id: str, queue: str, at: int | None) -> None:
         moved = self._moved.get(queue)
@@ -128,7 +135,7 @@ class Composer:
             former = was.keyword
             if was.queue != spec.queue:
                 self._left.setdefault(was.queue, []).append(job_id)
-                self._entries.append(_entry(job_id, was.queue, None, record.state.seq))
+                self._tell(job_id, was.queue, None, record.state.seq)
         if former is not None and former != spec.keyword:
             self._quit.setdefault(former, []).append(job_id)
         if spec.keyword is not None and former != spec.keyword:
@@ -155,7 +162,7 @@ class Composer:
         if spec.keyword is not None:
             self._quit.setdefault(spec.keyword, []).append(job_id)
         self._dropped += [f"b:{name}:{job_id}" for name in aparts(old)]
-        self._entries.append(_entry(job_id, spec.queue, None, old.state.seq))
+        self._tell(job_id, spec.queue, None, old.state.seq)
 
     def _put_right(self, job_id: str, old: Record | None, at: int | None) -> None:
         """Have an id in its own agenda only; of a missing job, in none."""
@@ -163,21 +170,25 @@ class Composer:
         if old is not None:
             own = old.definition.spec.queue
             self._place(job_id, own, at)
-            self._entries.append(_entry(job_id, own, at, old.state.seq))
+            self._tell(job_id, own, at, old.state.seq)
         for queue in self._link.queues | self._link.looked:
             if queue != own:
                 self._left.setdefault(queue, []).append(job_id)
 
+    def _tell(self, job_id: str, queue: str, at: int | None, seq: int) -> None:
+        if self._signal:
+            when = "" if at is None else at
+            self._entries.append(f"{escape(job_id)}|{escape(queue)}|{when}|{seq}")
+
     # -- composing ----------------------------------------------------------------
 
-    def batch(self, token: str, now: int, *, claim: bool, signal: bool) -> Batch:
+    def batch(self, token: str, now: int, *, claim: bool) -> Batch:
         """Return all that was taken in as commands.
 
         Args:
             token: Names this attempt in the ledger.
             now: The store's instant.
             claim: Leave the ledger entry out where there are no rows.
-            signal: Tell owners of shards.
         """
         tag = self._tag
         commands: list[Command] = []
@@ -188,10 +199,10 @@ class Composer:
         self._add_sets(commands)
         # Without rows and without a signal it is an extension or a repair of
         # the index, which may be done twice: it needs no token to be known by.
-        entry = bool(self._rows) or (signal and not claim)
+        entry = bool(self._rows) or (self._signal and not claim)
         if entry:
             commands.append(self._entry_command(token, now))
-        if signal:
+        if self._signal:
             commands.append(("INCR", f"{tag}:rev"))
             if self._entries:
                 commands.append(("PUBLISH", f"{tag}:s", "\n".join(self._entries)))
@@ -266,14 +277,11 @@ def compose(
     shard: int,
     records: Mapping[str, Record | None],
     changes: Mapping[str, Change],
+    *,
+    signal: bool,
 ) -> Composer:
     """Return a composer that has taken in all changes."""
-    composer = Composer(link, shard)
+    composer = Composer(link, shard, signal=signal)
     for job_id, change in changes.items():
         composer.add(job_id, records[job_id], change)
     return composer
-
-
-def _entry(job_id: str, queue: str, at: int | None, seq: int) -> str:
-    when = "" if at is None else at
-    return f"{escape(job_id)}|{escape(queue)}|{when}|{seq}"

@@ -53,9 +53,7 @@ class Said(list[tuple[str, str]]):
 # --- garbage-stays ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "garbage", ["garbage", "2|5\n=x\n", "1|5\n=AAAAAAAAAAAAAAAA\n"]
-)
+@pytest.mark.parametrize("garbage", ["garbage", "2|5\n=x\n", "1|5\n=AAAAAAAAAAAA\n"])
 async def test_a_record_that_cannot_be_read(redis_url: str, garbage: str) -> None:
     said = Said()
     key = KEYS.job(1, IDS[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -229,6 +230,33 @@ async def test_cut_again_and_again(redis_url: str) -> None:
             await session.transact(IDS, touch(7))
             await proxy.deliver()
             assert await asked(session, IDS[0]) == before + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cut_at_random(redis_url: str, seed: int) -> None:
+    """Whatever is lost and when: each verb once, each run with one outcome."""
+    draw = random.Random(seed)
+    async with Proxy(redis_url) as proxy, opened(proxy.url) as session:
+        await session.transact(IDS, create(5))
+        for number in range(1, 30):
+            proxy.plan = draw.choices(["pass", *CUTS], k=6)
+            await session.transact(IDS, touch(7))
+            claimed = await session.transact(IDS, claim("me"), claim=True, signal=False)
+            fences = {i: change.starts[0].run.fence for i, change in claimed.items()}
+            assert set(fences) == set(IDS)
+            for job_id, fence in fences.items():
+                changes = await session.transact([job_id], settle("me", fence))
+                assert changes[job_id].answer == "settled"
+            proxy.plan = []
+            await proxy.deliver()
+            stored = await session.read(IDS)
+            for job_id, record in stored.items():
+                assert record.state.counts.asked == number
+                assert record.state.runs == ()
+                rows = await session.ledger(job_id)
+                assert len(rows) == number
+                assert rows[0].fence == fences[job_id]
+        assert session.counters.unknown > 20
 
 
 async def test_lost_before_exec_is_started_over(redis_url: str) -> None:
