@@ -42,6 +42,7 @@ class Attender:
         owner: str,
         can_run: Callable[[str], bool],
         limit: int,
+        began: Callable[[int], None],
     ) -> None:
         self.session = session
         self.heads = heads
@@ -51,6 +52,7 @@ class Attender:
         self.owner = owner
         self.can_run = can_run
         self.limit = limit
+        self.began = began
         self.accepting = True
         self._reserved = 0
         self._leases: dict[str, int] = {}
@@ -158,8 +160,7 @@ class Attender:
                 self.heads.again(due, due.at)
             self._tell(change)
             self._stop(change)
-            for start in change.starts:
-                self.runner.start(start)
+            self._start(change)
             if change.starts and self.heads.rank(due.key):
                 executor = change.starts[0].definition.spec.executor
                 self.membership.suspect(due.key, executor)
@@ -177,6 +178,14 @@ class Attender:
             self.heads.invalidate([due.key])  # somebody else was first
         else:
             self.heads.ignore(due.key, due.job_id, due.at)  # unreadable
+
+    def _start(self, change: Change) -> None:
+        now = self.session.estimate()
+        for start in change.starts:
+            # Stopped or blocked between the claim and here for longer than the
+            # lease: it is somebody else's, and nobody has entered it here.
+            if start.run.until > now:
+                self.began(self.runner.start(start).shard)
 
     def _cannot(self, due: Due, executor: str, until: int | None) -> None:
         self.heads.ignore(due.key, due.job_id, due.at, until)
@@ -244,6 +253,9 @@ class _Look:
     ) -> dict[str, Change]:
         """Attend each record, counting capacity inside this call."""
         self._clear()
+        if self.attender.membership.lapsed():
+            self.seen.update(records)  # to be read again after the next beat
+            return {}
         self.now = now
         left = self.capacity
         changes: dict[str, Change] = {}

@@ -98,6 +98,7 @@ class Engine:
             owner,
             lambda name: self.outside.resolve(name) is not None,
             max_concurrency,
+            lambda shard: self.listener.runs_in(shard),
         )
         self.timer = Timer(
             clock, session, self.heads, self.membership, self.attender, self.spawn
@@ -303,7 +304,7 @@ class Engine:
             for row in change.rows:
                 if row.fence == live.fence:
                     self.bus.emit("run_ended", live.job_id, row=row)
-        self._retarget()
+        self.listener.runs_in(live.shard)
         self.timer.wake()
 
     def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
@@ -337,7 +338,7 @@ class Engine:
         self._pulse.seen = self.clock.monotonic()
 
     def _assigned(self) -> None:
-        self._retarget()
+        self.listener.assigned()
         self.timer.wake()
 
     def _retarget(self) -> None:

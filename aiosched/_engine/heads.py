@@ -42,7 +42,6 @@ class _Head:
 
     rev: int = -1
     read_at: int = 0
-    stale: bool = True
 
     def when(self, job_id: str, at: int, delay: int) -> int | None:
         """Return when to look at an entry; None: not as it stands."""
@@ -60,6 +59,7 @@ class Heads:
         self._heads: dict[Key, _Head] = {}
         self._heap: list[tuple[int, str, Key, int]] = []
         self._turns: dict[str, int] = {}
+        self._stale: set[Key] = set()
 
     # -- which agendas -----------------------------------------------------
 
@@ -68,16 +68,18 @@ class Heads:
         changed = False
         for key in [key for key in self._heads if key not in ranks]:
             del self._heads[key]
+            self._stale.discard(key)
             changed = True
         for key, rank in ranks.items():
             head = self._heads.get(key)
             if head is None:
                 self._heads[key] = _Head(rank)
+                self._stale.add(key)
             elif head.rank != rank:
                 head.rank = rank
                 # What it cannot act on may have been a matter of rank.
                 head.passed.clear()
-                head.stale = True
+                self._stale.add(key)
                 changed = True
         if changed:
             self._rebuild()
@@ -118,19 +120,18 @@ class Heads:
     def invalidate(self, keys: Iterable[Key] | None = None) -> None:
         """Read these agendas again before acting on them; None: all."""
         for key in self._heads if keys is None else keys:
-            head = self._heads.get(key)
-            if head is not None:
-                head.stale = True
+            if key in self._heads:
+                self._stale.add(key)
 
     def revs(self, revs: Mapping[int, int]) -> None:
         """Compare change counters; agendas of a shard that moved are stale."""
-        for (shard, _), head in self._heads.items():
-            if shard in revs and revs[shard] != head.rev:
-                head.stale = True
+        for key, head in self._heads.items():
+            if key[0] in revs and revs[key[0]] != head.rev:
+                self._stale.add(key)
 
     def stale(self) -> list[Key]:
         """Return the agendas to be read, sorted."""
-        return sorted(key for key, head in self._heads.items() if head.stale)
+        return sorted(self._stale)
 
     def limit(self, keys: Iterable[Key]) -> int:
         """Return how many entries to read so as to see past the unactable."""
@@ -146,7 +147,7 @@ class Heads:
         head.entries = dict(reading.entries)
         head.rev = reading.rev
         head.read_at = asked
-        head.stale = False
+        self._stale.discard(key)
         head.horizon = None
         if not reading.complete and reading.entries:
             head.horizon = reading.entries[-1][1]
@@ -168,7 +169,8 @@ class Heads:
         if at is None or (head.horizon is not None and at > head.horizon):
             if head.entries.pop(job_id, None) is not None and not head.entries:
                 # All that was read has gone; what lies beyond is unknown.
-                head.stale = head.stale or head.horizon is not None
+                if head.horizon is not None:
+                    self._stale.add(key)
             return
         if head.entries.get(job_id) != at:
             head.entries[job_id] = at
@@ -226,10 +228,10 @@ class Heads:
 
     def forget(self) -> None:
         """Let this peer try again what it could not act on."""
-        for head in self._heads.values():
+        for key, head in self._heads.items():
             if head.passed:
                 head.passed.clear()
-                head.stale = True
+                self._stale.add(key)
 
     def __len__(self) -> int:
         """Return how many entries are known."""

@@ -53,20 +53,30 @@ class Listener(Service):
         self.wake_timer = wake_timer
         self._stream: SignalStream | None = None
         self._wanted: tuple[frozenset[int], frozenset[int]] | None = None
+        self._near: frozenset[int] = frozenset()
 
     # -- what to listen to -------------------------------------------------
 
     def targets(self) -> tuple[frozenset[int], frozenset[int]]:
         """Return the shards whose changes and completions matter now."""
-        near = frozenset(
+        return self._near | self.runner.live.shards(), self.completions.shards()
+
+    def assigned(self) -> None:
+        """Take over which agendas this peer looks after."""
+        self._near = frozenset(
             shard
             for (shard, _), rank in self.heads.ranks().items()
             if rank <= SUBSCRIBED_RANKS
         )
-        return near | self.runner.live.shards(), self.completions.shards()
+        self.retarget()
+
+    def runs_in(self, shard: int) -> None:
+        """Take over that a run has begun or ended in a shard."""
+        if shard not in self._near:
+            self.retarget()
 
     def retarget(self) -> None:
-        """Listen to what matters now; cheap if nothing has changed."""
+        """Listen to what matters now."""
         if self.targets() != self._wanted:
             self.wake()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from aiosched.context import Context
@@ -80,11 +81,13 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[str, dict[int, Live]] = {}
+        self._shards: Counter[int] = Counter()
         self._count = 0
 
     def add(self, live: Live) -> None:
         """Enter a run."""
         self._runs.setdefault(live.job_id, {})[live.fence] = live
+        self._shards[live.shard] += 1
         self._count += 1
 
     def discard(self, live: Live) -> None:
@@ -92,6 +95,9 @@ class LiveRuns:
         runs = self._runs.get(live.job_id)
         if runs is not None and runs.pop(live.fence, None) is not None:
             self._count -= 1
+            self._shards[live.shard] -= 1
+            if not self._shards[live.shard]:
+                del self._shards[live.shard]
             if not runs:
                 del self._runs[live.job_id]
 
@@ -113,4 +119,4 @@ class LiveRuns:
 
     def shards(self) -> frozenset[int]:
         """Return the shards in which something runs."""
-        return frozenset(live.shard for live in self)
+        return frozenset(self._shards)

@@ -102,6 +102,7 @@ class Membership(Service):
         self.hold_until = 0
         self.unheard = 0
         self._suspects: dict[str, int] = {}
+        self._assigned: tuple[object, ...] = ()
         self._able: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.mixed = False
         self._down = False
@@ -228,6 +229,8 @@ class Membership(Service):
         self.queues = tuple(sorted({*pulse.queues, *self.queues}))
         self._assign()
         self.heads.revs(pulse.revs)
+        if self.heads.stale():
+            self.hooks.assigned()
         self.unheard += 1
         if self.unheard > CANARIES:
             self.unheard = 0
@@ -236,6 +239,10 @@ class Membership(Service):
     def _assign(self) -> None:
         me = self.describe()
         trusted = self._trusted()
+        peers = tuple((m.id, m.claims, m.queues, m.executors) for m in trusted)
+        if (peers, self.queues) == self._assigned:
+            return
+        self._assigned = peers, self.queues
         able = tuple((m.id, m.executors) for m in trusted if m.claims)
         if able != self._able:
             self._able = able

@@ -68,6 +68,7 @@ def _abandon(draft: Draft) -> None:
         at_limit
         and draft.state.status is JobState.ACTIVE
         and draft.definition.spec.overlap is Overlap.SKIP
+        and lost[0].cancel is not Reason.REMOVED
     ):
         pass_overlapped(draft, draft.now, lost[0].fence)
 

@@ -71,6 +71,8 @@ def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
 
 def pass_overlapped(draft: Draft, until: int, fence: int) -> None:
     """Count the slots that came while a run was in the way (``skip`` only)."""
+    if _former(draft):
+        return
     last = last_due(draft, until)
     if last is not None:
         draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
@@ -99,8 +101,15 @@ def _miss_lapsed(draft: Draft) -> None:
     draft.pass_over(cutoff, RowKind.MISSED, Reason.GRACE)
 
 
+def _former(draft: Draft) -> bool:
+    # A run of the removed job that had the id before delays slots, no more.
+    return any(run.cancel is Reason.REMOVED for run in draft.state.runs)
+
+
 def _skip(draft: Draft, last: int) -> None:
     runs = draft.state.runs
+    if _former(draft):
+        return
     fence = runs[0].fence if runs else 0
     draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
 

@@ -19,7 +19,15 @@ from tests.cli.commands import aiosched
 START = 1_700_000_000 * SECOND
 LEASE = 5 * SECOND
 Step = tuple[str, str]
-VERBS = ("schedule", "start", "pause", "resume", "stop", "remove", "modify")
+VERBS: tuple[str, ...] = (
+    "schedule",
+    "start",
+    "pause",
+    "resume",
+    "stop",
+    "remove",
+    "modify",
+)
 VERBS += ("attend",) * 3 + ("settle", "fire") * 2
 
 

@@ -22,7 +22,7 @@ from aiosched import planning
 from aiosched._engine.heartbeat import extension
 from aiosched.abc import Session, shard_of
 from aiosched.clock import random_id
-from aiosched.enums import Outcome, Reason
+from aiosched.enums import Outcome
 from aiosched.errors import JobError, StoreConflictError
 from aiosched.records import Change, Ended, Record, Start
 from aiosched.stores.redis.store import RedisJobStore
@@ -40,7 +40,11 @@ TERMS = {"shards": SHARDS, "lease": LEASE}
 class Unwatched(Connection):
     """Sends everything but the WATCH, in whose place stands a harmless word."""
 
-    async def send_packed_command(self, command: Any, check_health: Any = True) -> None:
+    async def send_packed_command(
+        self,
+        command: Any,
+        check_health: Any = True,  # noqa: FBT002 - the driver's
+    ) -> None:
         raw = command if isinstance(command, bytes) else b"".join(command)
         if b"\r\nWATCH\r\n" in raw:
             harmless = [[b"PING"] if w[0] == b"WATCH" else w for w in parse(raw)]
@@ -55,8 +59,8 @@ def _packed(words: list[bytes]) -> bytes:
 
 async def opened(url: str, namespace: str, *, watched: bool = True) -> Session:
     """Open a session, with or without the WATCH."""
-    options = {} if watched else {"connection_factory": Unwatched}
-    return await RedisJobStore(url, **options).open(namespace, TERMS)
+    factory = None if watched else Unwatched
+    return await RedisJobStore(url, connection_factory=factory).open(namespace, TERMS)
 
 
 class Attacker:
@@ -121,9 +125,7 @@ class Attacker:
         failed = self.chance.random() < 0.3
         closed: dict[str, int] = {}
 
-        def decide(
-            records: Mapping[str, Record | None], now: int
-        ) -> dict[str, Change]:
+        def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             closed.clear()
             changes = {}
             for job_id, record in records.items():
@@ -165,9 +167,7 @@ class Attacker:
             ]
         )
 
-        def decide(
-            records: Mapping[str, Record | None], now: int
-        ) -> dict[str, Change]:
+        def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             record = records[job_id]
             change = verb(record, now) if record is not None else None
             return {} if change is None else {job_id: change}
@@ -218,5 +218,4 @@ async def main(config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    assert Reason.NONE == ""
     asyncio.run(main(json.loads(sys.argv[1])))

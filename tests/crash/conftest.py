@@ -6,6 +6,7 @@ with ``--long`` all run on all.
 
 from __future__ import annotations
 
+import os
 import random
 import zlib
 from collections.abc import Generator
@@ -20,8 +21,6 @@ _HERE = Path(__file__).parent
 
 
 def _long(config: pytest.Config) -> bool:
-    import os
-
     return bool(config.getoption("--long") or os.environ.get("AIOSCHED_LONG"))
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,9 @@ class Fleet:
 
 def server_now(server: Server) -> float:
     """Return the store's clock, in seconds since 1970."""
-    seconds, micros = server.command("TIME")  # type: ignore[misc]
-    return int(seconds) + int(micros) / 1e6
+    said = server.command("TIME")
+    assert isinstance(said, list)
+    return int(said[0]) + int(said[1]) / 1e6
 
 
 async def told(client: Scheduler, number: int, timeout: float) -> dict[str, Job]:
@@ -315,8 +316,3 @@ class Story:
             ):
                 return run.started_at
         return None
-
-
-def ceil_seconds(span: timedelta) -> int:
-    """Round up."""
-    return -(-span // timedelta(seconds=1))

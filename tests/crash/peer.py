@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio.client import Redis
@@ -44,7 +45,7 @@ def build(config: dict[str, Any] | None = None) -> Scheduler:
         config["url"], namespace=config["namespace"], **config.get("options", {})
     )
     if config.get("executors", True):
-        _register(scheduler, write)
+        _register(scheduler, write, config.get("secs", 0.0))
     _declare(scheduler, config.get("declare", 0), config.get("due", 0.0))
     scheduler.on("lapsed", lambda event: write("back", event.data["seconds"]))
     scheduler.on("fenced", lambda event: write("fenced", event.job_id))
@@ -52,17 +53,16 @@ def build(config: dict[str, Any] | None = None) -> Scheduler:
     return scheduler
 
 
-def _register(scheduler: Scheduler, write: Witness) -> None:
+def _register(scheduler: Scheduler, write: Witness, usual: float) -> None:
     def told(kind: str, context: Context) -> None:
         key = context.run_id.split("/")[1]
         write(kind, context.job_id, key, context.attempt, context.fence)
 
     @scheduler.executor
-    async def tick(context: Context, secs: float = 0.0) -> None:
+    async def tick(context: Context, secs: float | None = None) -> None:
         told("start", context)
         try:
-            if secs:
-                await asyncio.sleep(secs)
+            await asyncio.sleep(usual if secs is None else secs)
         except asyncio.CancelledError:
             told("cancelled", context)
             raise
@@ -84,8 +84,6 @@ def _register(scheduler: Scheduler, write: Witness) -> None:
 
 
 def _declare(scheduler: Scheduler, number: int, due: float) -> None:
-    from datetime import UTC, datetime
-
     far = datetime(2100, 1, 1, tzinfo=UTC)
     for index in range(number):
         trigger = IntervalTrigger(hours=1, start=far)

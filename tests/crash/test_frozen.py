@@ -36,7 +36,7 @@ def ticking(slots: int, every: float, **kwargs: Any) -> list[Job]:
 
 
 async def test_a_stopped_peer_beats_before_it_runs(
-    launch: Any, tmp_path: Path, seed: int, long_run: bool
+    launch: Any, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
     chance = random.Random(seed)
     rounds = 8 if long_run else 2
@@ -86,9 +86,7 @@ def _usurped(story: Story, peer: str) -> list[str]:
         for row in story.rows
         if row.kind is not RowKind.LOST and row.run is not None and row.fence in lost
     ] + [
-        f"{row.job_id}: lost by {row.peer}"
-        for row in lost.values()
-        if row.peer != peer
+        f"{row.job_id}: lost by {row.peer}" for row in lost.values() if row.peer != peer
     ]
 
 
@@ -106,8 +104,10 @@ async def test_a_loop_blocked_for_three_leases(launch: Any, tmp_path: Path) -> N
             beside = [Job("tick", kwargs={"secs": 6}, id=f"b-{n}") for n in range(12)]
             await client.schedule_many(beside)
             await wait_until(
-                lambda: {p.id for p, x in fleet.lines("start") if x.words[0][0] == "b"}
-                == {peer.id for peer in fleet.peers},
+                lambda: (
+                    {p.id for p, x in fleet.lines("start") if x.words[0][0] == "b"}
+                    == {peer.id for peer in fleet.peers}
+                ),
                 "long runs on both peers",
             )
             blocking = Job("block", kwargs={"secs": 3 * LEASE}, id="blocking")

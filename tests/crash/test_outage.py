@@ -23,7 +23,7 @@ EVERY = 0.5
 
 
 async def test_a_store_that_comes_back(
-    launch: Any, tmp_path: Path, seed: int, long_run: bool
+    launch: Any, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
     chance = random.Random(seed)
     outages = 10 if long_run else 3
@@ -40,7 +40,8 @@ async def test_a_store_that_comes_back(
                 await asyncio.sleep(chance.uniform(1.5, 4.0))
                 server.kill()
                 await asyncio.sleep(AWAY)
-                back = server.start() and monotonic()
+                server.start()
+                back = monotonic()
                 late.append(await _first_run(fleet, back) - back)
             assert [p.log() for p in fleet.peers if not p.alive] == []
             await told(client, JOBS, timeout=60)
@@ -60,8 +61,8 @@ def _jobs(slots: int) -> list[Job]:
         start = begin + timedelta(seconds=index * EVERY / JOBS)
         end = start + timedelta(seconds=EVERY * (slots - 1))
         trigger = IntervalTrigger(seconds=EVERY, start=start, end=end)
-        secs = 0.2 if index % 2 else 0.0
-        jobs.append(Job("tick", trigger=trigger, id=f"j-{index}", kwargs={"secs": secs}))
+        secs = {"secs": 0.2 if index % 2 else 0.0}
+        jobs.append(Job("tick", trigger=trigger, id=f"j-{index}", kwargs=secs))
     return jobs
 
 

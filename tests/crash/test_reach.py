@@ -96,16 +96,10 @@ async def test_a_stop_on_one_peer_cancels_on_another(
         for number in range(50):
             job_id = f"long-{number % 6}"
             firing = await client.start_job(job_id)
-            await wait_until(
-                lambda key=firing.key: _line(fleet, "start", key), "a start", poll=0.004
-            )
+            await _written(fleet, "start", firing.key)
             sent = monotonic()
             await client.stop_job(job_id)
-            await wait_until(
-                lambda key=firing.key: _line(fleet, "cancelled", key), "a cancellation"
-            )
-            at = next(x.at for _, x in fleet.lines("cancelled") if x.words[1] == firing.key)
-            took.append(at - sent)
+            took.append(await _written(fleet, "cancelled", firing.key) - sent)
             run = await client.wait(firing, timeout=10)
             assert run.outcome == "cancelled"
         story = await Story.read(client, fleet)
@@ -114,12 +108,18 @@ async def test_a_stop_on_one_peer_cancels_on_another(
     assert len({peer.id for runs in story.starts.values() for peer, _ in runs}) == 2
 
 
-def _line(fleet: Fleet, kind: str, key: str) -> bool:
-    return any(line.words[1] == key for _, line in fleet.lines(kind))
+async def _written(fleet: Fleet, kind: str, key: str) -> float:
+    """Wait for a line about a firing, and return when it was written."""
+
+    def at() -> list[float]:
+        return [x.at for _, x in fleet.lines(kind) if x.words[1] == key]
+
+    await wait_until(lambda: bool(at()), f"{kind} of {key}", poll=0.004)
+    return at()[0]
 
 
 async def test_without_any_message_a_resync_late(
-    launch: Any, tmp_path: Path, seed: int, long_run: bool
+    launch: Any, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
     chance = random.Random(seed)
     number = 60 if long_run else 30
@@ -136,8 +136,9 @@ async def test_without_any_message_a_resync_late(
             else:
                 await client.fire_job("word")
         await wait_until(
-            lambda: len(fleet.peers[0].lines("end") + fleet.peers[1].lines("end"))
-            == number,
+            lambda: (
+                len(fleet.peers[0].lines("end") + fleet.peers[1].lines("end")) == number
+            ),
             "all runs",
             timeout=30,
         )

@@ -12,6 +12,7 @@ import pytest
 from aiosched import Job, RedisJobStore, Retry, Scheduler, enums, errors
 from aiosched._engine.events import EVENTS
 from aiosched.abc import Terms
+from aiosched.cli.app import parser
 from aiosched.context import Context
 from aiosched.jobs.snapshots import SNAPSHOT_FIELDS
 from tests.docs.pages import DOCS, ROOT, name, pages, table
@@ -23,6 +24,12 @@ def _text(path: str) -> str:
 
 def _options(call: object) -> set[str]:
     return set(inspect.signature(call).parameters) - {"self"}  # type: ignore[arg-type]
+
+
+def _first_words(path: str, after: str) -> set[str]:
+    """Return the words in the first cells of the tables behind a text."""
+    cells = re.findall(r"^\| (`.*?) \|", _text(path).split(after)[1], re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", "".join(cells)))
 
 
 # --- reference -----------------------------------------------------------------
@@ -49,8 +56,7 @@ def test_job_parameters_have_their_defaults() -> None:
 
 
 def test_snapshot_properties() -> None:
-    text = _text("reference/job-parameters.md").split("## What a store adds")[1]
-    said = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.M))))
+    said = _first_words("reference/job-parameters.md", "## What a store adds")
     assert said == {*SNAPSHOT_FIELDS, "recent"}
 
 
@@ -109,13 +115,26 @@ def test_verbs_of_a_scheduler() -> None:
         assert meaning.startswith("°") is not inspect.iscoroutinefunction(verbs[word])
 
 
+def test_commands() -> None:
+    action = next(a for a in parser()._actions if isinstance(a.choices, dict))
+    listed = [choice.dest for choice in action._get_subactions()]
+    rows = table(_text("reference/command-line.md"))
+    assert list(rows) == listed
+    for word, (_, options) in rows.items():
+        known = {
+            option
+            for each in action.choices[word]._actions
+            for option in each.option_strings
+            if option.startswith("--") and option != "--help"
+        }
+        assert set(re.findall(r"`(--[\w-]+)`", options)) == known, word
+
+
 # --- tables of the guides --------------------------------------------------------
 
 
 def test_options_of_the_redis_store() -> None:
-    text = _text("howto/create-a-store.md").split("build the store yourself")[1]
-    cells = "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
-    said = set(re.findall(r"`(\w+)`", cells))
+    said = _first_words("howto/create-a-store.md", "build the store yourself")
     assert said == _options(RedisJobStore.__init__) - {"url"}
 
 
@@ -135,15 +154,15 @@ def test_terms() -> None:
 
 
 def test_attributes_of_a_context() -> None:
-    text = _text("howto/write-an-executor.md").split("## The context")[1]
-    cells = "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
     real = {word for word in vars(Context) if not word.startswith("_")}
-    assert set(re.findall(r"`(\w+)`", cells)) == real
+    assert _first_words("howto/write-an-executor.md", "## The context") == real
 
 
 # --- names of tests ----------------------------------------------------------------
 
-_NAMED = re.compile(r"`(?P<path>(?:tests|aiosched)/[\w/.-]+?\.py)(?:::(?P<id>[\w:]+))?`")
+_NAMED = re.compile(
+    r"`(?P<path>(?:tests|aiosched)/[\w/.-]+?\.py)(?:::(?P<id>[\w:]+))?`"
+)
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio.connection import Connection
 
+from aiosched.records import Record
+from aiosched.stores.redis.keys import Keys
 from aiosched.stores.redis.store import RedisJobStore, RedisSession
+from aiosched.testing.contract_decisions import ids_in
+from tests import servers
 
 Words = list[bytes]
 Writer = asyncio.StreamWriter
+
+Records = Mapping[str, Record | None]
+KEYS = Keys("t", 4)
+IDS = ids_in(1, 3)
+
+
+def command(url: str, *words: str) -> Any:
+    """Send one command of the test's own."""
+    parts = urlsplit(url)
+    return servers.command((parts.hostname or "", parts.port or 0), *words)
+
+
+class Said(list[tuple[str, str]]):
+    """What was reported."""
+
+    def __call__(self, key: str, problem: str) -> None:
+        self.append((key, problem))
+
+    @property
+    def keys(self) -> set[str]:
+        return {key for key, _ in self}
 
 
 def parse(packet: bytes) -> Iterator[Words]:
