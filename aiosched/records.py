@@ -9,7 +9,7 @@ Instants and durations are whole microseconds (:mod:`aiosched.instants`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from aiosched.enums import (
@@ -238,6 +238,10 @@ class Counts:
         )
 
 
+NO_COUNTS = Counts()
+"""Shared by all fresh records, which are many."""
+
+
 @dataclass(slots=True)
 class State:
     """What a job's record says beside its definition.
@@ -267,7 +271,7 @@ class State:
     former: int = 0
     runs: tuple[LiveRun, ...] = ()
     waiting: tuple[Pending, ...] = ()
-    counts: Counts = field(default_factory=Counts)
+    counts: Counts = NO_COUNTS
     ends: int | None = None
     pause_until: int | None = None
     pause_note: str = ""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.acting import Acting
 from aiosched._api.defining import Defining, scheduling
@@ -140,6 +140,19 @@ class Scheduler(Defining, Acting, Waiting):
             task.add_done_callback(self._setting_up.discard)
         return registered.name
 
+    @overload
+    def executor(self, target: F) -> F: ...
+
+    @overload
+    def executor(
+        self,
+        target: None = None,
+        *,
+        name: str | None = None,
+        aliases: Iterable[str] = (),
+        queue: str | None = None,
+    ) -> Callable[[F], F]: ...
+
     def executor(
         self,
         target: F | None = None,
@@ -147,7 +160,7 @@ class Scheduler(Defining, Acting, Waiting):
         name: str | None = None,
         aliases: Iterable[str] = (),
         queue: str | None = None,
-    ) -> Any:
+    ) -> F | Callable[[F], F]:
         """Register what it decorates, and return it as it was.
 
         With or without parentheses; options as :meth:`register`.

@@ -9,7 +9,12 @@ from typing import Any, ParamSpec, TypeVar
 from aiosched import planning
 from aiosched._api.base import Base, DecideOne, job_id_of, refuse_silent
 from aiosched.enums import OnConflict
-from aiosched.errors import ConfigurationError, JobChangedError, SchedulerStateError
+from aiosched.errors import (
+    ConfigurationError,
+    JobChangedError,
+    SchedulerStateError,
+    StoreConflictError,
+)
 from aiosched.jobs import Job
 from aiosched.jobs.conversions import job_of
 from aiosched.records import Change, Definition, Record
@@ -183,11 +188,13 @@ class Defining(Base):
 
         Raises:
             JobNotFoundError: There is no such job (any more).
-            JobChangedError: It is at another version.
+            JobChangedError: It is at another version than ``if_version``.
+            StoreConflictError: Others changed it, again and again; nothing was
+                written, and calling again is safe.
             InvalidInputError: The result cannot be stored; nothing was.
         """
         job_id = job_id_of(job)
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             stored = await self._stored(job_id)
             base = job if isinstance(job, Job) else job_of(stored, now=0)
             wanted = base.with_changes(**changes) if changes else base
@@ -203,17 +210,25 @@ class Defining(Base):
             except JobChangedError:
                 if if_version is not None or isinstance(job, Job):
                     raise
+                await self._step_aside(number)
                 continue
             self._bus.emit("job_modified", job_id)
             return self._snapshot(record, job_id)
-        raise JobChangedError(job_id, stored.state.version, stored.state.version + 1)
+        raise StoreConflictError(f"the change of job {job_id!r}", _TRIES)
+
+    async def _step_aside(self, number: int) -> None:
+        """Wait a little, each at another time, so that many changes all get through."""
+        share = int(self._ids()[:4], 16) / 0xFFFF
+        await self._clock.sleep(share * min(_PAUSE * 2**number, _LONGEST_PAUSE))
 
     async def _stored(self, job_id: str) -> Record:
         records = await self._opened().read([job_id])
         return planning.living(records.get(job_id), job_id)
 
 
-_TRIES = 16
+_TRIES = 32
+_PAUSE, _LONGEST_PAUSE = 0.002, 0.25
+"""Seconds, at most, before the first and before a late new try of a change."""
 
 
 def _conflict(word: str) -> OnConflict:

@@ -47,7 +47,7 @@ def queues_of(value: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def at_least_one(field: str, value: int) -> int:
     """Check a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise ConfigurationError(
             field, value, "is no positive whole number", "give 1 or more"
         )

@@ -164,6 +164,8 @@ class Attender:
             if change.starts and self.heads.rank(due.key):
                 executor = change.starts[0].definition.spec.executor
                 self.membership.suspect(due.key, executor)
+        elif due.job_id in look.elsewhere:
+            self.heads.update(due.key, due.job_id, None)
         elif due.job_id in look.held:
             self.heads.again(due, look.held[due.job_id])
         elif due.job_id in look.early:
@@ -232,11 +234,13 @@ class _Look:
         early: Ids that are not due yet by the store's clock.
         starved: Ids for which the batch had no capacity left.
         held: id -> instant before which a takeover has to wait.
+        elsewhere: Ids of jobs that have moved to another queue.
     """
 
     def __init__(self, attender: Attender, batch: Sequence[Due]) -> None:
         self.attender = attender
         self.expected = {due.job_id: due.at for due in batch}
+        self.queues = {due.job_id: due.key[1] for due in batch}
         self.capacity = len(batch)
         self._clear()
 
@@ -247,6 +251,7 @@ class _Look:
         self.starved: set[str] = set()
         self.now = 0
         self.held: dict[str, int] = {}
+        self.elsewhere: set[str] = set()
 
     def decide(
         self, records: Mapping[str, Record | None], now: int
@@ -273,6 +278,9 @@ class _Look:
         if record is None:
             return Change(None, index_only=True)
         attender, definition = self.attender, record.definition
+        if definition.spec.queue != self.queues[job_id]:
+            self.elsewhere.add(job_id)
+            return None
         hold = attender.membership.hold_until
         if now < hold and any(
             run.until <= now and run.owner != attender.owner
@@ -294,7 +302,7 @@ class _Look:
         at = planning.instant(definition, record.state)
         if at != self.expected[job_id]:
             return Change(record, at, index_only=True)
-        if at is not None and at > now:
+        if self.expected[job_id] > now:
             self.early.add(job_id)
         elif capable and left <= 0:
             self.starved.add(job_id)

@@ -17,6 +17,9 @@ from aiosched.abc import Head as Reading
 
 __all__ = ["Due", "Heads", "Key"]
 
+_TURNS = 10_000
+"""Jobs whose turns are remembered; a forgotten one is learned by a look again."""
+
 Key = tuple[int, str]
 """Shard and queue: the name of one agenda."""
 
@@ -98,7 +101,10 @@ class Heads:
         head = self._heads.get(key)
         if head is None or self._turn(head, job_id) == turn:
             return
+        # Kept when the entry leaves: a job that waits for its keyword comes back.
         self._turns[job_id] = turn
+        if len(self._turns) > _TURNS:
+            del self._turns[next(iter(self._turns))]
         at = head.entries.get(job_id)
         if at is not None:
             self._push(key, head, job_id, at)
@@ -164,8 +170,6 @@ class Heads:
         head = self._heads.get(key)
         if head is None:
             return
-        if at is None:
-            self._turns.pop(job_id, None)
         if at is None or (head.horizon is not None and at > head.horizon):
             if head.entries.pop(job_id, None) is not None and not head.entries:
                 # All that was read has gone; what lies beyond is unknown.

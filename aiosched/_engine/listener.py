@@ -24,7 +24,8 @@ from aiosched.errors import StoreUnavailableError
 __all__ = ["Listener"]
 
 SUBSCRIBED_RANKS = 1
-"""Owners and first backups hear of changes; later ones compare counters."""
+"""Owners and first backups hear of changes; later ones compare counters, unless
+peers can do different things and the last may be the first that can."""
 
 
 class Listener(Service):
@@ -66,7 +67,7 @@ class Listener(Service):
         self._near = frozenset(
             shard
             for (shard, _), rank in self.heads.ranks().items()
-            if rank <= SUBSCRIBED_RANKS
+            if rank <= SUBSCRIBED_RANKS or self.membership.mixed
         )
         self.retarget()
 
@@ -89,6 +90,7 @@ class Listener(Service):
 
     async def run(self) -> None:
         """Listen for ever."""
+        away: Exception = RuntimeError("the subscription ended by itself")
         try:
             async with self._subscription() as stream, asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(stream), name="aiosched signals")
@@ -97,7 +99,7 @@ class Listener(Service):
                 finally:
                     reading.cancel()
         except* StoreUnavailableError as errors:
-            away = errors.exceptions[0]
+            away = _first_of(errors)
         raise away
 
     @asynccontextmanager
@@ -161,3 +163,10 @@ class Listener(Service):
                 self.heartbeat.check_all()
                 self.completions.resync()
                 self.wake_timer()
+
+
+def _first_of(group: ExceptionGroup[StoreUnavailableError]) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -226,7 +226,7 @@ class Membership(Service):
         self._suspects = {
             m.id: m.beat for m in self.members if self._suspects.get(m.id) == m.beat
         }
-        self.queues = tuple(sorted({*pulse.queues, *self.queues}))
+        self.queues = tuple(sorted({*pulse.queues, *self.queues, *(me.queues or ())}))
         self._assign()
         self.heads.revs(pulse.revs)
         if self.heads.stale():

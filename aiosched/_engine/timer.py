@@ -94,9 +94,9 @@ class Timer(Service):
         if free <= 0:
             return
         now = self.session.estimate()
-        shards: dict[int, list[Due]] = {}
+        shards: dict[int, dict[str, Due]] = {}
         for due in self.heads.pop_due(now, free):
-            if due.key[0] in self._busy:
+            if due.key[0] in self._busy or due.job_id in shards.get(due.key[0], {}):
                 # Comes back when the shard's task ends, which wakes the timer.
                 self._parked.setdefault(due.key[0], []).append(due)
             elif self.attender.mine(due):
@@ -106,12 +106,13 @@ class Timer(Service):
                 self.heads.again(due, now)
                 self.wake()
             else:
-                shards.setdefault(due.key[0], []).append(due)
-        for shard, entries in sorted(shards.items()):
+                shards.setdefault(due.key[0], {})[due.job_id] = due
+        for shard, found in sorted(shards.items()):
             self._busy.add(shard)
-            batch, rest = entries[:MAX_BATCH], entries[MAX_BATCH:]
-            for due in rest:
+            batch = list(found.values())
+            for due in batch[MAX_BATCH:]:
                 self.heads.again(due, now)
+            del batch[MAX_BATCH:]
             self.attender.reserve(len(batch))
             name = f"aiosched attend {shard}"
             task = self.spawn(self._attend(shard, batch), name=name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiosched.cli.app import CannotError
-from aiosched.cli.demo import WINDOW, Options, Show, checked
+from aiosched.cli.demo import WINDOW, Options, Show, checked, play
 from aiosched.cli.plan import LONG_JOB, WebServer, register_executors
 from aiosched.cli.progress import PeerRow, Progress
 from aiosched.cli.report import Report
@@ -64,7 +64,7 @@ def _on(
     with tempfile.TemporaryDirectory(prefix="aiosched-demo-") as folder:
         fleet = Fleet(url, namespace, Path(folder), progress)
         try:
-            return asyncio.run(_perform(fleet, screen, web))
+            return play(_perform(fleet, screen, web))
         except (ConfigurationError, StoreUnavailableError) as error:
             raise CannotError(str(error)) from None
         finally:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from aiosched.cli.balance import Balance, Fault, Problem, balance
 from aiosched.cli.plan import (
@@ -28,7 +29,7 @@ from aiosched.clock import SystemClock
 from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
 
-__all__ = ["WINDOW", "Options", "Show", "checked", "run_demo"]
+__all__ = ["WINDOW", "Options", "Show", "checked", "play", "run_demo"]
 
 WINDOW = 10.0
 REFRESH = 0.25
@@ -66,7 +67,7 @@ def run_demo(options: Options) -> int:
     screen = open_screen(sys.stdout, plain=options.plain, silent=silent)
     with screen, WebServer() as web:
         if options.redis is None:
-            report = asyncio.run(_embedded(options, screen, web))
+            report = play(_embedded(options, screen, web))
         else:
             from aiosched.cli.cluster import on_redis
 
@@ -76,6 +77,27 @@ def run_demo(options: Options) -> int:
     else:
         screen.report(report)
     return 0 if report.ok else 1
+
+
+def play(work: Coroutine[Any, Any, Report]) -> Report:
+    """Run a performance on a loop of its own.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM ended it.
+    """
+
+    async def until_told() -> Report:
+        task = asyncio.current_task()
+        if task is not None:
+            with contextlib.suppress(NotImplementedError):  # not on this platform
+                loop = asyncio.get_running_loop()
+                loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(until_told())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _embedded(options: Options, screen: Screen, web: WebServer) -> Report:
@@ -103,7 +125,9 @@ class Show:
         self._stored: dict[str, tuple[Planned, Job]] = {}
         self._begun = 0.0
 
-    async def perform(self, chaos: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def perform(
+        self, chaos: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
         """Go through the whole performance.
 
         Args:
@@ -111,16 +135,21 @@ class Show:
         """
         off = self.scheduler.add_done_callback(self.progress.ended)
         await self._begin()
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch())
-            await asyncio.gather(
-                self._fire(), chaos() if chaos else self.until(0), self.until_end()
-            )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REST):
-                    await self._at_rest()
-            watching.cancel()
-        off()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch())
+                fires = group.create_task(self._fire())
+                chaotic = group.create_task(chaos() if chaos else self.until(0))
+                await self.until(self.progress.window)
+                await asyncio.wait((fires, chaotic))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REST):
+                        await self._at_rest()
+                watching.cancel()
+        except BaseExceptionGroup as errors:
+            raise _first_cause(errors) from errors
+        finally:
+            off()
 
     def note(self, text: str) -> None:
         """Tell what has happened."""
@@ -135,10 +164,6 @@ class Show:
     async def until(self, seconds: float) -> None:
         """Wait until so many seconds have elapsed."""
         await self._clock.sleep(max(seconds - self.elapsed, 0.0))
-
-    async def until_end(self) -> None:
-        """Wait until no more work comes in."""
-        await self.until(self.progress.window)
 
     async def _begin(self) -> None:
         """Schedule everything, on the time of the store."""
@@ -208,6 +233,12 @@ class Show:
             expected = planned.expected(stored, fires)
             books.append(balance(expected, counts, rows, seen, killed=killed))
         return books
+
+
+def _first_cause(errors: BaseException) -> BaseException:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors
 
 
 def checked(books: list[Balance], show: Show, web: WebServer) -> Report:

@@ -101,4 +101,14 @@ def open_screen(out: TextIO, *, plain: bool, silent: bool) -> Screen:
         from aiosched.cli.live import LiveScreen
 
         return LiveScreen()
-    return PlainScreen(lambda line: print(line, file=out, flush=True))
+    return PlainScreen(lambda line: _print(line, out))
+
+
+def _print(line: str, out: TextIO) -> None:
+    try:
+        print(line, file=out, flush=True)
+    except BrokenPipeError:
+        # Who read has seen enough; the exit code still has to become the truth.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)

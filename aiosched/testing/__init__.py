@@ -15,6 +15,7 @@ pytest.
 
 from __future__ import annotations
 
+from aiosched.testing.faults import Fault, FaultyStore
 from aiosched.testing.loop import START, VirtualLoop
 from aiosched.testing.nodes import NODE
 from aiosched.testing.runner import run_virtual
@@ -23,6 +24,8 @@ from aiosched.testing.stuck import NotSimulatedError, Stuck
 __all__ = [
     "NODE",
     "START",
+    "Fault",
+    "FaultyStore",
     "NotSimulatedError",
     "Stuck",
     "VirtualLoop",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import Any
 
 import pytest
 
-from tests.cli.commands import aiosched
+from tests.cli.commands import ROOT, Running, aiosched
 from tests.servers import command
 
 JOBS = (
@@ -92,3 +93,22 @@ def test_a_time_out_of_range_is_refused() -> None:
     done = aiosched("demo", "--seconds", "3600")
     assert done.returncode == 2
     assert "is not between 6 and 20" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_changes_nothing() -> None:
+    with Running("demo", "--plain", "--seconds", "6", folder=ROOT) as running:
+        running.until("  0.")
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        assert running.process.wait(timeout=60) == 0
+        assert running.process.stderr is not None
+        assert running.process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_says_so(number: signal.Signals) -> None:
+    with Running("demo", "--plain", folder=ROOT) as running:
+        running.until("  0.")
+        running.signal(number)
+        code, said = running.end()
+    assert (code, said) == (130, "")

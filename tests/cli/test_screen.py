@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+import json
+import signal
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from aiosched.cli import demo
 from aiosched.cli.app import CannotError
 from aiosched.cli.balance import Balance, Expected, Fault
 from aiosched.cli.live import LiveScreen
@@ -86,6 +90,22 @@ def test_a_failed_report_names_what_is_wrong() -> None:
     assert lines[-1] == "The ledger does not add up: 1 problems."
     picture = drawn(lambda screen: screen.report(failed), 100, live=False)
     assert any(line.startswith("✗ tick") for line in picture)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_exit_code_is_the_truth(
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def play(work: Coroutine[Any, Any, Report]) -> Report:
+        work.close()
+        return report(sound=code == 0)
+
+    monkeypatch.setattr(demo, "play", play)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert demo.run_demo(demo.Options(None, None, True, True)) == code
+    assert json.loads(capsys.readouterr().out)["ok"] is (code == 0)
 
 
 def test_a_report_of_nothing_is_not_ok() -> None:

@@ -298,10 +298,10 @@ async def test_hours_of_a_one_second_job_add_up() -> None:
         await world.start(p0)
         await p0.schedule(Job(tick, id="a", trigger=IntervalTrigger(seconds=1)))
         # A whole day takes a minute of real time, and shows no more.
-        await asyncio.sleep(6 * 3600.0 + 0.5)
+        await asyncio.sleep(4 * 3600.0 + 0.5)
         job = await p0.get_job("a")
-        assert (count, wrong) == (21_600, 0)
-        assert job.counts.fired == job.counts.slots == job.counts.succeeded == 21_600
+        assert (count, wrong) == (14_400, 0)
+        assert job.counts.fired == job.counts.slots == job.counts.succeeded == 14_400
         adds_up(job)
 
 
@@ -317,8 +317,8 @@ async def test_an_idle_scheduler_hardly_wakes() -> None:
         transactions = p0._session.counters.transactions
         await asyncio.sleep(3600)
         woken = p0._engine.timer.wake_ups - before
-        # One for each beat, and one for each longest sleep.
-        assert woken <= 3600 / 5 + 3600 / 30 + 2
+        # One for each longest sleep; a beat that brings no news wakes nobody.
+        assert woken <= 3600 / 30 + 2
         assert p0._session.counters.transactions == transactions
 
 

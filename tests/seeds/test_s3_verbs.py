@@ -222,9 +222,8 @@ async def test_of_a_thousand_removals_none_is_followed_by_a_run() -> None:
             kwargs = {"seconds": 0.2 + (number % 7) / 2}
             job = Job("work", kwargs=kwargs, id=job_id, trigger=tick, keyword="k")
             await peer.schedule(job)
-            if number % 3 == 0:
-                # At the very instant of a slot, while both peers look at it.
-                await asyncio.sleep(1)
+            # At once, at the very instant of a slot, and in the middle of a run.
+            await asyncio.sleep((0.0, 1.0, 1.25)[number % 3])
             removing = asyncio.ensure_future(other.remove_job(job_id))
             fired = asyncio.ensure_future(peer.fire_job("k"))
             await asyncio.gather(removing, fired)

@@ -65,9 +65,7 @@ class Story:
         record, now = self.record, T0 + int(at * SECOND)
         assert record is not None
         return self.take(
-            planning.attend(
-                record.definition, record.state, now, capacity, "me", LEASE
-            )
+            planning.attend(record.definition, record.state, now, capacity, "me", LEASE)
         )
 
     def settle(self, at: float, ended: Ended = OK, fence: int = -1) -> None:
