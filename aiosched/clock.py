@@ -57,8 +57,15 @@ class SystemClock:
     """
 
     def monotonic(self) -> float:
-        """Return the running loop's time, in seconds."""
-        return asyncio.get_running_loop().time()
+        """Return the running loop's time, in seconds.
+
+        Outside a loop, the host's monotonic clock, which is what the loops of
+        production follow.
+        """
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return time.monotonic()
 
     def wall(self) -> int:
         """Return microseconds since 1970, by the loop's wall clock if it has one."""

@@ -17,11 +17,19 @@ __all__ = ["at_least_one", "namespace_of", "queues_of", "terms_of"]
 
 _DURATIONS = frozenset(("lease", "beat", "member_timeout", "steal_delay", "ledger_age"))
 LEAST_LEASE = 0.1
+_LONGEST_NAMESPACE = 100
 
 
 def namespace_of(value: object) -> str:
     """Check a namespace."""
     text = checks.text_id("namespace", value)
+    if len(text) > _LONGEST_NAMESPACE:
+        raise ConfigurationError(
+            "namespace",
+            text,
+            f"has {len(text)} characters",
+            f"use at most {_LONGEST_NAMESPACE}",
+        )
     if not set(text) & set("{}"):
         return text
     raise ConfigurationError(

@@ -67,16 +67,18 @@ class Waiting(Queries):
         """
         job_id = job_id_of(what)
         key = what.key if isinstance(what, Firing) else None
-        session = self._opened()
         completions = self._running_engine().completions
-        waiter = completions.wait(job_id, key, session.estimate())
+        waiter = completions.wait(job_id, key)
         try:
             if key is None:
-                ended = await self._last(job_id)
-                if ended is not None:
-                    return run_of(ended)
+                before, over = await self._outcomes(job_id)
+                if over:
+                    return run_of(before[0])
+                completions.after(waiter, before)
             async with asyncio.timeout(_seconds(timeout)):
                 return run_of(await self._or_failure(waiter.future))
+        except WaitTimeoutError:
+            raise
         except TimeoutError:
             message = f"{job_id} had not ended after {timeout} s; it goes on"
             raise WaitTimeoutError(message) from None
@@ -97,25 +99,22 @@ class Waiting(Queries):
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
 
-    async def _last(self, job_id: str) -> Row | None:
-        """Return the last outcome of a job that has ended for good.
+    async def _outcomes(self, job_id: str) -> tuple[list[Row], bool]:
+        """Return a job's last outcomes, newest first, and whether it is over.
 
         Raises:
             JobNotFoundError: There is no such job, nor a trace of one.
         """
         session = self._opened()
         record = (await session.read([job_id])).get(job_id)
-        if record is not None and not _over(record):
-            return None
-        if record is not None and record.state.recent:
-            row = unpack_row(record.state.recent[0])
-            if row.value != ELSEWHERE:
-                return row
-        rows = await session.ledger(job_id, limit=100)
-        for row in rows:
-            if row.final:
-                return row
-        raise JobNotFoundError(job_id)
+        over = record is None or _over(record)
+        rows = [unpack_row(line) for line in record.state.recent] if record else []
+        if not rows or (over and rows[0].value == ELSEWHERE):
+            ledger = await session.ledger(job_id, limit=100)
+            rows = [row for row in ledger if row.final]
+        if over and not rows:
+            raise JobNotFoundError(job_id)
+        return rows, over
 
     async def result(
         self,

@@ -158,7 +158,7 @@ class Attender:
             self.heads.update(due.key, due.job_id, change.at)
             if change.at == due.at:
                 self.heads.again(due, due.at)
-            self._tell(change)
+            self.tell(change)
             self._stop(change)
             self._start(change)
             if change.starts and self.heads.rank(due.key):
@@ -210,7 +210,8 @@ class Attender:
             if live.fence in mine:
                 self.runner.cancel(live, mine[live.fence])
 
-    def _tell(self, change: Change) -> None:
+    def tell(self, change: Change) -> None:
+        """Tell listeners what a commit says of slots and of lost runs."""
         for row in change.rows:
             if row.kind in _PASSED:
                 self.bus.emit(

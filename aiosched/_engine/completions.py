@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from aiosched._engine.service import Service
 from aiosched.abc import Session, shard_of
 from aiosched.clock import Clock
+from aiosched.errors import StoreUnavailableError
 from aiosched.instants import SECOND
 from aiosched.records import Record, Row
 from aiosched.rows import ELSEWHERE, unpack_row
@@ -33,22 +34,27 @@ class Waiter:
 
     Attributes:
         key: The firing; None: the next of the job to end.
-        since: Outcomes before this instant are not meant.
+        since: Outcomes before this instant are not meant; None: it is not
+            known yet which were there before.
+        known: Firings that had ended before.
     """
 
     job_id: str
     key: str | None
-    since: int
     shard: int
     future: asyncio.Future[Row]
+    since: int | None = None
+    known: frozenset[str] = frozenset()
 
     def wants(self, row: Row) -> bool:
         """Return whether this is the outcome that is waited for."""
         if row.job_id != self.job_id or not row.final:
             return False
-        if self.key is None:
-            return row.at >= self.since
-        return row.key == self.key
+        if self.key is not None:
+            return row.key == self.key
+        if self.since is None:
+            return False
+        return row.at >= self.since and row.key not in self.known
 
 
 Listener = Callable[[Row], None]
@@ -85,16 +91,27 @@ class Completions(Service):
             wanted.add(shard_of(job_id, self.session.terms.shards))
         return frozenset(wanted)
 
-    def wait(self, job_id: str, key: str | None, since: int) -> Waiter:
+    def wait(self, job_id: str, key: str | None) -> Waiter:
         """Enter a waiter; ``leave`` it when done."""
         shard = shard_of(job_id, self.session.terms.shards)
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(job_id, key, since, shard, future)
+        waiter = Waiter(job_id, key, shard, future)
         self._waiters.add(waiter)
         self.retarget()
         self._asked.add(job_id)
         self.wake()
         return waiter
+
+    def after(self, waiter: Waiter, before: Sequence[Row]) -> None:
+        """Let a waiter want what ends after these outcomes, newest first.
+
+        Told by the outcomes themselves and not by a clock: one that comes
+        between reading them and this call is found by the look that follows.
+        """
+        waiter.since = before[0].at if before else 0
+        waiter.known = frozenset(row.key for row in before)
+        self._asked.add(waiter.job_id)
+        self.wake()
 
     def leave(self, waiter: Waiter) -> None:
         """Stop waiting; safe to call twice."""
@@ -171,15 +188,24 @@ class Completions(Service):
                 waiting = bool(self._waiters or self._listeners)
                 if not await self.doze(interval if waiting else 3600.0):
                     self._all = waiting
-            everything, asked = self._all, set(self._asked)
-            if everything:
-                asked.update(w.job_id for w in self._waiters)
-                await self._sweep()
-            for job_id in sorted(asked):
-                self.deliver(await self.look(job_id))
-            self._asked -= asked
-            self._all = self._all and not everything
+            # What is asked from here on is asked again: it may have happened
+            # after this look has read.
+            everything, self._all = self._all, False
+            asked, self._asked = self._asked, set()
+            try:
+                await self._answer(asked, everything=everything)
+            except StoreUnavailableError:
+                self._asked |= asked
+                self._all = self._all or everything
+                raise
             self.alive()
+
+    async def _answer(self, asked: set[str], *, everything: bool) -> None:
+        if everything:
+            asked.update(w.job_id for w in self._waiters)
+            await self._sweep()
+        for job_id in sorted(asked):
+            self.deliver(await self.look(job_id))
 
     async def _sweep(self) -> None:
         """Hand on what listeners may not have heard of, from the ledger."""
@@ -221,7 +247,7 @@ class Completions(Service):
             return False
         if len(recent) < record.definition.spec.keep_last:
             return True
-        since = [w.since for w in waiters if w.key is None]
+        since = [w.since for w in waiters if w.key is None and w.since is not None]
         heard = bool(recent) and (job_id, recent[-1].key) in self._seen
         if {None, job_id} & self._named() and not heard:
             since.append(self._swept - SLACK)

@@ -33,6 +33,7 @@ from aiosched.abc import Member, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreError, StoreUnavailableError
+from aiosched.jobs import run_of
 from aiosched.records import Change
 
 __all__ = ["Engine"]
@@ -63,6 +64,7 @@ class Engine:
         self._host: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
         self._restoring = False
         self._away = False
         self._spawned: set[asyncio.Task[None]] = set()
@@ -157,10 +159,12 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 for service in self.services():
-                    self.spawn(
+                    task = self.spawn(
                         supervise(service, self._outage),
                         name=f"aiosched {service.name}",
                     )
+                    if service is self.membership:
+                        self._beating = task
                 ready.set()
                 await self._stopping.wait()
                 for task in self._spawned:
@@ -236,13 +240,20 @@ class Engine:
         try:
             async with asyncio.timeout(SETTLE_GRACE):
                 await self.settler.flush()
-                await self.membership.leave()
+                await self._leave()
         except (TimeoutError, StoreError) as error:
             log.warning("left without saying so: %r", error)
         self._stopping.set()
         if self._lifeline is not None:
             await self._lifeline.stop(self.threads)
         await asyncio.wait([self._host])
+
+    async def _leave(self) -> None:
+        # A beat after the farewell would make this peer a member again.
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
+        await self.membership.leave()
 
     async def _withdraw(self) -> None:
         """Let the others look after what this peer looked after."""
@@ -301,9 +312,10 @@ class Engine:
             self.attender.moved(live.job_id, change)
             self.heads.update(key, live.job_id, change.at)
             self.completions.deliver(change.rows)
+            self.attender.tell(change)
             for row in change.rows:
-                if row.fence == live.fence:
-                    self.bus.emit("run_ended", live.job_id, row=row)
+                if row.fence == live.fence and row.attempt:
+                    self.bus.emit("run_ended", live.job_id, run=run_of(row))
         self.listener.runs_in(live.shard)
         self.timer.wake()
 

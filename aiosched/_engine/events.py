@@ -72,6 +72,7 @@ class EventBus:
         self._handlers: dict[str, list[Handler]] = {}
         self._queues: set[asyncio.Queue[Event | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failing: list[Callable[..., Any]] = []
         self._closed = False
 
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
@@ -133,12 +134,13 @@ class EventBus:
             exc_info=error,
             extra={"action": "callback_failed"},
         )
-        event = Event(
-            "callback_failed", self._estimate(), None, {"error": error, "of": handler}
-        )
-        for queue in self._queues:
-            if not queue.full():
-                queue.put_nowait(event)
+        if handler not in self._failing:
+            # One that fails over its own failure is not told of it again.
+            self._failing.append(handler)
+            try:
+                self.emit("callback_failed", error=error, of=handler)
+            finally:
+                self._failing.remove(handler)
 
     async def iterate(self) -> AsyncIterator[Event]:
         """Yield events from now on, until the scheduler is closed."""

@@ -171,10 +171,10 @@ class Heads:
         if head is None:
             return
         if at is None or (head.horizon is not None and at > head.horizon):
-            if head.entries.pop(job_id, None) is not None and not head.entries:
+            emptied = head.entries.pop(job_id, None) is not None and not head.entries
+            if emptied and head.horizon is not None:
                 # All that was read has gone; what lies beyond is unknown.
-                if head.horizon is not None:
-                    self._stale.add(key)
+                self._stale.add(key)
             return
         if head.entries.get(job_id) != at:
             head.entries[job_id] = at

@@ -125,7 +125,9 @@ class Membership(Service):
         """Note a canary: the subscription is alive, or somebody came or goes."""
         if member_id == self.describe().id:
             self.unheard = 0
-        elif all(member.id != member_id for member in self.members):
+        elif member_id.lstrip("-") != self.describe().id and all(
+            member.id != member_id for member in self.members
+        ):
             self.wake()
 
     def learn_queue(self, queue: str) -> None:

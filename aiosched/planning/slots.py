@@ -97,7 +97,7 @@ def _miss_lapsed(draft: Draft) -> None:
     elif spec.coalesce is Coalesce.LATEST:
         return
     else:
-        cutoff = min(now - LEAST_GRACE, last - 1)
+        cutoff = min(now - LEAST_GRACE - 1, last - 1)
     draft.pass_over(cutoff, RowKind.MISSED, Reason.GRACE)
 
 

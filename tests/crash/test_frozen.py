@@ -92,14 +92,17 @@ def _usurped(story: Story, peer: str) -> list[str]:
 
 async def test_a_loop_blocked_for_three_leases(launch: Any, tmp_path: Path) -> None:
     slots = 24
-    # A lifeline stands in for five leases here, so that being idle for longer
-    # before its first run is no matter of minutes.
-    with Fleet(launch().url, tmp_path, options=OPTIONS, config={"bound": 5}) as fleet:
+    # A lifeline stands in for four leases here, so that having been idle for
+    # longer before a run that blocks is no matter of minutes.
+    with Fleet(launch().url, tmp_path, options=OPTIONS, config={"bound": 4}) as fleet:
         fleet.spawn()
         fleet.spawn()
         await fleet.up()
         async with fleet.client() as client:
-            await asyncio.sleep(6 * LEASE)
+            await asyncio.sleep(5 * LEASE)
+            first = Job("block", kwargs={"secs": 3 * LEASE}, id="first")
+            await client.schedule(first)
+            assert (await client.wait(first, timeout=30)).attempt == 1
             await client.schedule_many(ticking(slots, 0.5))
             beside = [Job("tick", kwargs={"secs": 6}, id=f"b-{n}") for n in range(12)]
             await client.schedule_many(beside)
@@ -113,7 +116,7 @@ async def test_a_loop_blocked_for_three_leases(launch: Any, tmp_path: Path) -> N
             blocking = Job("block", kwargs={"secs": 3 * LEASE}, id="blocking")
             await client.schedule(blocking)
             run = await client.wait(blocking, timeout=30)
-            await told(client, JOBS + len(beside) + 1, timeout=60)
+            await told(client, JOBS + len(beside) + 2, timeout=60)
             story = await Story.read(client, fleet)
         assert all(peer.alive for peer in fleet.peers)
     told_by = [(peer.id, peer.log()[-1500:]) for peer in fleet.peers]

@@ -23,6 +23,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]
 
 TIMES = 60
+WORDS = 16
+"""Jobs, of so many shards that each peer owns some."""
 RESYNC = 5.0
 ATTENDED = 0.25
 """Beyond the beat that finds an entry: reading the agenda, the claim, the start."""
@@ -72,11 +74,11 @@ async def test_a_fire_on_one_peer_runs_on_another(
     floor: list[float] = []
     took: list[float] = []
     async with two_peers(server, tmp_path, runs=runs) as (fleet, client):
-        for index in range(8):  # of several shards, so of both owners
+        for index in range(WORDS):
             await client.schedule(
                 Job("note", keyword=f"word-{index}", id=f"noted-{index}")
             )
-        for index in range(8 if runs else 0):
+        for index in range(WORDS if runs else 0):
             number = -1 - index
             await client.fire_job(f"word-{index}", {"number": number})
             await heard(fleet, "note", number, 0.0)
@@ -85,7 +87,7 @@ async def test_a_fire_on_one_peer_runs_on_another(
             server.command("PUBLISH", f"{fleet.namespace}-{FLOOR}", str(number))
             floor.append(await heard(fleet, "floor", number, sent))
             sent = monotonic()
-            await client.fire_job(f"word-{number % 8}", {"number": number})
+            await client.fire_job(f"word-{number % WORDS}", {"number": number})
             took.append(await heard(fleet, "note", number, sent))
         runners = {peer.id for peer, _ in fleet.lines("note")}
     assert len(runners) == 2
@@ -99,12 +101,12 @@ async def test_a_stop_on_one_peer_cancels_on_another(
 ) -> None:
     took: list[float] = []
     async with two_peers(launch(), tmp_path) as (fleet, client):
-        for index in range(6):
+        for index in range(WORDS):
             await client.schedule(
                 Job("tick", kwargs={"secs": 60}, keyword="never", id=f"long-{index}")
             )
         for number in range(50):
-            job_id = f"long-{number % 6}"
+            job_id = f"long-{number % WORDS}"
             firing = await client.start_job(job_id)
             await _written(fleet, "start", firing.key)
             sent = monotonic()

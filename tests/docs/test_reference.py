@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from aiosched import Job, RedisJobStore, Retry, Scheduler, enums, errors
 from aiosched._engine.events import EVENTS
 from aiosched.abc import Terms
-from aiosched.cli.app import parser
+from aiosched.cli.app import main, parser
 from aiosched.context import Context
 from aiosched.jobs.snapshots import SNAPSHOT_FIELDS
 from tests.docs.pages import DOCS, ROOT, name, pages, table
@@ -33,6 +34,16 @@ def _first_words(path: str, after: str) -> set[str]:
 
 
 # --- reference -----------------------------------------------------------------
+
+
+@pytest.mark.seed("S3-44")
+def test_job_parameters_are_those_of_the_schema(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["schema", "job"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    rows = table(_text("reference/job-parameters.md"), "Job parameters")
+    assert set(rows) == set(schema["properties"])
 
 
 def test_job_parameters() -> None:

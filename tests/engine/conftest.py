@@ -14,7 +14,9 @@ from tests import servers
 MakeScheduler = Callable[..., Scheduler]
 
 _MEMORY = pytest.param("memory", marks=pytest.mark.virtual(timeout=10_000), id="memory")
-_REDIS = [pytest.param(one, id=one.name.replace(" ", "-")) for one in servers.binaries()]
+_REDIS = [
+    pytest.param(one, id=one.name.replace(" ", "-")) for one in servers.binaries()
+]
 
 
 def _refuse() -> None:
@@ -22,7 +24,9 @@ def _refuse() -> None:
 
 
 @pytest.fixture(params=[_MEMORY, *(_REDIS or [pytest.param(None, id="no-server")])])
-async def make_scheduler(request: pytest.FixtureRequest) -> AsyncIterator[MakeScheduler]:
+async def make_scheduler(
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[MakeScheduler]:
     """Build peers that share one store: in virtual time, or on a real server.
 
     What the test does not shut down is shut down with it.

@@ -99,7 +99,9 @@ class World:
     def worker(self, name: str) -> Any:
         """Return the executor of one peer."""
 
-        async def work(context: Context, seconds: float = 0.0, value: Any = None) -> Any:
+        async def work(
+            context: Context, seconds: float = 0.0, value: Any = None
+        ) -> Any:
             ran = self.note(name, context)
             try:
                 if seconds:

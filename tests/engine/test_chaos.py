@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -66,10 +67,8 @@ async def trouble(world: World, store: FaultyStore, chance: random.Random) -> No
                 store.plan(Fault("*", times=chance.randrange(1, 60)))
             case _:
                 verb = chance.choice(("fire", "start", "stop", "pause", "modify"))
-                try:
+                with suppress(AioschedError, TimeoutError):
                     await meddle(world, verb, chance)
-                except (AioschedError, TimeoutError):
-                    pass
     store.heal()
 
 
@@ -106,16 +105,19 @@ async def chaos(seed: int) -> World:
             given = jobs(chance)
             await client.schedule_many(given)
             await trouble(world, store, chance)
+            for job in given:
+                await client.resume(job)  # what a fault kept from being resumed
             await asyncio.sleep(100)
             # Settled down: every peer is well, and late slots have been made good.
             for name in world.peers.keys() - world._dead:
                 assert world.peers[name].health().ok, (name, world.peers[name].health())
             for job in given:
-                late = [r.at - r.fire_time for r in world.of(job) if r.at > now() - 20]
-                assert late, f"{job.id} has stopped"
+                recent = [r for r in world.of(job) if r.at > now() - 20]
+                assert recent, f"{job.id} has stopped"
                 if job.overlap == "skip":
+                    late = [r.at - r.fire_time for r in recent if r.attempt == 1]
                     assert max(late) < 1
-                await client.pause(job)
+                await client.stop_job(job)
             await client.drain(timeout=300)
             for job in given:
                 await balance(world, job)

@@ -89,7 +89,9 @@ async def test_queues_keep_jobs_apart() -> None:
         await client.schedule(Job("work", id="nowhere", queue="unserved"))
         await asyncio.sleep(10)
         assert {(ran.job[:4], ran.peer) for ran in world.runs} == {
-            ("fast", "fast"), ("slow", "slow"), ("None", "slow")
+            ("fast", "fast"),
+            ("slow", "slow"),
+            ("None", "slow"),
         }
         assert not world.of("nowhere")
         await world.peer("all")
@@ -148,7 +150,9 @@ async def test_a_client_claims_nothing() -> None:
 
 
 @pytest.mark.parametrize("peers", [1, 3])
-async def test_max_concurrency_is_never_exceeded_and_nothing_starves(peers: int) -> None:
+async def test_max_concurrency_is_never_exceeded_and_nothing_starves(
+    peers: int,
+) -> None:
     async with World(max_concurrency=4) as world:
         for n in range(peers):
             await world.peer(f"p{n}")
@@ -161,9 +165,7 @@ async def test_max_concurrency_is_never_exceeded_and_nothing_starves(peers: int)
         while len([ran for ran in world.runs if ran.until is not None]) < 60:
             await asyncio.sleep(0.05)
             for name in world.peers:
-                running = [
-                    r for r in world.runs if r.peer == name and r.until is None
-                ]
+                running = [r for r in world.runs if r.peer == name and r.until is None]
                 most = max(most, len(running))
             assert now() - began < 60
         assert most == 4

@@ -199,13 +199,18 @@ async def test_the_context_tells_the_run() -> None:
         await asyncio.sleep(1)
         slot, fired, started = seen
         assert (slot.job_id, slot.job.version, slot.attempt, slot.missed) == (
-            "a", 1, 1, 0
+            "a",
+            1,
+            1,
+            0,
         )
         assert (slot.fire_time, slot.cause, slot.keyword) == (at(10), Cause.SLOT, None)
         assert slot.run_id == f"a/{round(at(10).timestamp() * 1_000_000)}/1"
         assert slot.peer == p0.id
         assert (slot.payload, slot.cancelled, bool(slot.cancel_reason)) == (
-            None, False, False
+            None,
+            False,
+            False,
         )
         assert (fired.cause, fired.keyword, fired.payload) == (Cause.KEYWORD, "k", {})
         assert (started.cause, started.fire_time) == (Cause.MANUAL, at(11))
@@ -271,7 +276,9 @@ async def test_an_executor_of_another_peer_is_accepted_and_shallowly_checked() -
             await client.schedule(Job("pay"))
 
 
-async def test_arguments_that_fit_nothing_are_refused_before_anything_is_written() -> None:
+async def test_arguments_that_fit_nothing_are_refused_before_anything_is_written() -> (
+    None
+):
     async with World() as world:
         p0 = await world.peer()
         for kwargs in ({"seconds": "soon"}, {"nope": 1}, {"value": object()}):
@@ -286,7 +293,7 @@ async def test_arguments_that_fit_nothing_are_refused_before_anything_is_written
 @pytest.mark.parametrize("error", [SystemExit(3), Exit("now")])
 @pytest.mark.parametrize("threaded", [False, True])
 async def test_an_executor_that_exits_fails_its_run_and_nothing_else(
-    error: BaseException, threaded: bool
+    error: BaseException, *, threaded: bool
 ) -> None:
     async with World() as world:
         p0 = world.build("p0")

@@ -49,12 +49,20 @@ async def story(world: World) -> None:
     await asyncio.sleep(6)
     trigger = IntervalTrigger(seconds=1)
     for n, overlap in enumerate(("skip", "queue", "allow", "cancel_previous")):
-        job = Job("work", id=overlap, trigger=trigger, overlap=overlap,  # type: ignore[arg-type]
-                  kwargs={"seconds": 0.7 * (n + 1)}, max_runs=15)
+        job = Job(
+            "work",
+            id=overlap,
+            trigger=trigger,
+            overlap=overlap,  # type: ignore[arg-type]
+            kwargs={"seconds": 0.7 * (n + 1)},
+            max_runs=15,
+        )
         await client.schedule(job)
     await client.schedule(Job("work", id="word", keyword="k"))
     await client.schedule(
-        Job("work", id="late", timeout=1, kwargs={"seconds": 9}, retry=Retry(3, delay=1))
+        Job(
+            "work", id="late", timeout=1, kwargs={"seconds": 9}, retry=Retry(3, delay=1)
+        )
     )
     for _ in range(20):
         await client.fire_job("k", {"seconds": 0.3})
@@ -75,7 +83,7 @@ async def test_an_idle_peer_holds_nothing() -> None:
 
 @virtual
 @pytest.mark.parametrize("force", [False, True])
-async def test_nothing_is_left_after_a_shutdown(force: bool) -> None:
+async def test_nothing_is_left_after_a_shutdown(*, force: bool) -> None:
     before = asyncio.all_tasks()
     store = MemoryJobStore()
     async with World(store) as world:
@@ -127,7 +135,15 @@ def trace() -> list[list[Any]]:
             async with World(store) as world:
                 await story(world)
                 return [
-                    [ran.peer, ran.job, ran.key, ran.attempt, ran.fence, ran.at, ran.until]
+                    [
+                        ran.peer,
+                        ran.job,
+                        ran.key,
+                        ran.attempt,
+                        ran.fence,
+                        ran.at,
+                        ran.until,
+                    ]
                     for ran in world.runs
                 ]
 
@@ -141,13 +157,11 @@ def test_the_same_seeds_tell_the_same_story() -> None:
 
 
 def test_the_order_of_hashes_does_not_matter() -> None:
-    code = (
-        "import json; from tests.engine.test_leaks import trace; print(json.dumps(trace()))"
-    )
+    code = "from tests.engine.test_leaks import trace; print(json.dumps(trace()))"
     told = []
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", f"import json; {code}"],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

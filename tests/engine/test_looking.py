@@ -62,7 +62,8 @@ async def test_states_are_told_apart() -> None:
             assert await p0.state(name) is JobState(name)
         assert await p0.state("never seen") is JobState.UNKNOWN
         assert [job.id for job in await p0.get_jobs()] in (
-            ["active", "paused"], ["paused", "active"]
+            ["active", "paused"],
+            ["paused", "active"],
         )
         assert [job.id for job in await p0.get_jobs(state="finished")] == ["finished"]
 
@@ -186,7 +187,10 @@ async def test_health_is_green_only_between_start_and_end() -> None:
         await asyncio.sleep(1)
         health = p0.health()
         assert (health.ok, health.started, health.store, health.lapsed) == (
-            True, True, True, False
+            True,
+            True,
+            True,
+            False,
         )
         assert health.running == 1
         assert set(health.services.values()) == {"ok"}

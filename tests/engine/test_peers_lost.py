@@ -100,7 +100,8 @@ async def test_slots_go_on_while_a_peer_is_dead() -> None:
     async with World() as world:
         await three(world)
         jobs = [
-            Job("work", id=f"j{n}", trigger=IntervalTrigger(seconds=1)) for n in range(20)
+            Job("work", id=f"j{n}", trigger=IntervalTrigger(seconds=1))
+            for n in range(20)
         ]
         await world.peers["p0"].schedule_many(jobs)
         await asyncio.sleep(10.5)
@@ -126,7 +127,15 @@ async def test_a_dead_peers_queue_is_taken_over() -> None:
         stored = await client.get_job("a")
         assert (stored.counts.asked, stored.counts.succeeded) == (6, 6)
         adds_up(stored)
-        assert [ran.key for ran in world.runs] == ["f0", "f1", "f1", "f2", "f3", "f4", "f5"]
+        assert [ran.key for ran in world.runs] == [
+            "f0",
+            "f1",
+            "f1",
+            "f2",
+            "f3",
+            "f4",
+            "f5",
+        ]
 
 
 async def test_a_peer_that_stood_still_runs_nothing_before_it_has_beaten() -> None:

@@ -42,8 +42,9 @@ async def test_an_interval_runs_on_its_grid_whatever_the_run_takes() -> None:
     async with World() as world:
         p0 = await world.peer()
         await asyncio.sleep(0.123)
-        job = Job("work", id="a", kwargs={"seconds": 3.5},
-                  trigger=IntervalTrigger(seconds=7))
+        job = Job(
+            "work", id="a", kwargs={"seconds": 3.5}, trigger=IntervalTrigger(seconds=7)
+        )
         await p0.schedule(job)
         await asyncio.sleep(100)
         begun = world.begun("a")
@@ -64,8 +65,10 @@ async def test_many_peers_share_a_grid_without_a_double_or_a_gap() -> None:
         for n in range(5):
             await world.peer(f"p{n}")
         await asyncio.sleep(6)
-        jobs = [Job("work", id=f"j{n}", trigger=IntervalTrigger(seconds=1))
-                for n in range(30)]
+        jobs = [
+            Job("work", id=f"j{n}", trigger=IntervalTrigger(seconds=1))
+            for n in range(30)
+        ]
         p0 = world.peers["p0"]
         await p0.schedule_many(jobs)
         await asyncio.sleep(20.5)
@@ -92,7 +95,9 @@ async def test_early_wake_ups_run_no_slot_before_its_instant_and_none_twice(
         await p0.schedule(Job("work", id="a", trigger=IntervalTrigger(seconds=1)))
         await asyncio.sleep(10_000.5)
         begun = world.begun("a")
-        assert [ran.fire_time for ran in world.runs] == [float(n + 1) for n in range(10_000)]
+        assert [ran.fire_time for ran in world.runs] == [
+            float(n + 1) for n in range(10_000)
+        ]
         assert all(ran.at >= ran.fire_time for ran in world.runs)
         assert len(begun) == 10_000
         assert max(ran.at - ran.fire_time for ran in world.runs) < 0.1
@@ -198,8 +203,14 @@ async def test_overlap_rules_hold_over_three_peers(
         for n in range(3):
             await world.peer(f"p{n}")
         trigger = IntervalTrigger(seconds=1, start=at(1), end=at(12))
-        job = Job("work", id="a", trigger=trigger, overlap=overlap, max_running=most,
-                  kwargs={"seconds": 2.5})
+        job = Job(
+            "work",
+            id="a",
+            trigger=trigger,
+            overlap=overlap,
+            max_running=most,
+            kwargs={"seconds": 2.5},
+        )
         await world.peers["p0"].schedule(job)
         await asyncio.sleep(12.2)
         if starts is not None:

@@ -33,7 +33,9 @@ def asked_for(**options: object) -> Job:
 async def test_a_start_runs_now_without_moving_the_slots() -> None:
     async with World() as world:
         p0, p1 = await world.peer("p0"), await world.peer("p1")
-        await p0.schedule(Job("work", id="a", trigger=DateTrigger(at(50)), keyword=None))
+        await p0.schedule(
+            Job("work", id="a", trigger=DateTrigger(at(50)), keyword=None)
+        )
         await asyncio.sleep(3)
         firing = await p1.start_job("a")
         assert (firing.cause, firing.fire_time) == (Cause.MANUAL, at(3))
@@ -121,6 +123,7 @@ async def test_cancel_previous_replaces_the_run_wherever_it_is() -> None:
 
 @pytest.mark.parametrize("running_already", [False, True])
 async def test_of_a_thousand_starts_from_three_peers_one_wins(
+    *,
     running_already: bool,
 ) -> None:
     async with World() as world:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
-from aiosched import Context, IntervalTrigger, Job, Outcome, Reason, Retry, RunFailedError
+from aiosched import (
+    Context,
+    IntervalTrigger,
+    Job,
+    Outcome,
+    Reason,
+    Retry,
+    RunFailedError,
+)
 from aiosched.enums import RowKind
 from tests.engine.kit import World, adds_up
 
 pytestmark = pytest.mark.virtual(timeout=1_000_000)
 
 
-class Temporary(OSError):
+class TemporaryError(OSError):
     """Worth another try."""
 
 
@@ -49,7 +58,7 @@ async def test_a_run_that_is_in_time_is_not_disturbed() -> None:
 
 async def test_without_a_rule_a_failed_run_is_not_tried_again() -> None:
     async with World() as world:
-        await failing(world, Temporary("x"))
+        await failing(world, TemporaryError("x"))
         p0 = world.peers["p0"]
         with pytest.raises(RunFailedError):
             await p0.result(await p0.schedule(Job("flaky")))
@@ -59,7 +68,7 @@ async def test_without_a_rule_a_failed_run_is_not_tried_again() -> None:
 
 async def test_back_off_grows_to_its_cap() -> None:
     async with World() as world:
-        await failing(world, Temporary("x"))
+        await failing(world, TemporaryError("x"))
         p0 = world.peers["p0"]
         rule = Retry(6, delay=1, factor=3, cap=20)
         job = await p0.schedule(Job("flaky", id="a", retry=rule))
@@ -75,7 +84,7 @@ async def test_back_off_is_varied_downwards_and_alike_everywhere() -> None:
     begun = []
     for _ in range(2):
         async with World() as world:
-            await failing(world, Temporary("x"))
+            await failing(world, TemporaryError("x"))
             p0 = world.peers["p0"]
             rule = Retry(5, delay=10, factor=1, jitter=0.5)
             # The first attempt's slot is part of what the share is drawn from.
@@ -84,7 +93,7 @@ async def test_back_off_is_varied_downwards_and_alike_everywhere() -> None:
             (firing,) = await p0.fire_job("k", fire_id="f")
             await p0.wait(firing)
             ran = world.begun("a")
-            begun.append([round(b - a, 6) for a, b in zip(ran, ran[1:], strict=False)])
+            begun.append([round(b - a, 6) for a, b in itertools.pairwise(ran)])
     assert begun[0] == begun[1]
     assert len(set(begun[0])) == 4
     assert all(5 <= gap <= 10 for gap in begun[0])
@@ -95,14 +104,14 @@ async def test_back_off_is_varied_downwards_and_alike_everywhere() -> None:
     [
         ((), 3),
         ((OSError,), 3),
-        ((Temporary,), 3),
+        ((TemporaryError,), 3),
         (("OSError",), 3),
         ((ValueError, KeyError), 1),
     ],
 )
 async def test_only_listed_errors_are_tried_again(errors: tuple, attempts: int) -> None:
     async with World() as world:
-        await failing(world, Temporary("x"))
+        await failing(world, TemporaryError("x"))
         p0 = world.peers["p0"]
         rule = Retry(3, delay=1, errors=errors)
         run = await p0.wait(await p0.schedule(Job("flaky", retry=rule)))
@@ -111,7 +120,7 @@ async def test_only_listed_errors_are_tried_again(errors: tuple, attempts: int) 
 
 @pytest.mark.parametrize(("timeouts", "attempts"), [(True, 3), (False, 1)])
 async def test_a_run_over_its_limit_is_tried_again_if_the_rule_says_so(
-    timeouts: bool, attempts: int
+    *, timeouts: bool, attempts: int
 ) -> None:
     async with World() as world:
         p0 = await world.peer()
@@ -123,7 +132,7 @@ async def test_a_run_over_its_limit_is_tried_again_if_the_rule_says_so(
 
 async def test_a_second_attempt_may_run_on_another_peer() -> None:
     async with World() as world:
-        await failing(world, Temporary("x"), times=1)
+        await failing(world, TemporaryError("x"), times=1)
         p0 = world.peers["p0"]
         p1 = world.build("p1")
 
@@ -145,7 +154,7 @@ async def test_a_second_attempt_may_run_on_another_peer() -> None:
 
 async def test_a_back_off_keeps_its_place() -> None:
     async with World() as world:
-        await failing(world, Temporary("x"), times=1)
+        await failing(world, TemporaryError("x"), times=1)
         p0 = world.peers["p0"]
         trigger = IntervalTrigger(seconds=10)
         job = Job("flaky", id="a", trigger=trigger, retry=Retry(2, delay=25))
@@ -161,7 +170,7 @@ async def test_a_back_off_keeps_its_place() -> None:
 
 async def test_what_a_stopped_job_retries_is_dropped() -> None:
     async with World() as world:
-        await failing(world, Temporary("x"))
+        await failing(world, TemporaryError("x"))
         p0 = world.peers["p0"]
         await p0.schedule(Job("flaky", id="a", retry=Retry(9, delay=10, factor=1)))
         await asyncio.sleep(15)

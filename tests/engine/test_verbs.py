@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -93,7 +94,7 @@ async def test_the_same_definition_again_keeps_the_due_slot() -> None:
         assert again.next_fire_time == first.next_fire_time or again.running
         await asyncio.sleep(20)
         grid = world.begun("tick")
-        assert all(later - one == 10 for one, later in zip(grid, grid[1:], strict=False))
+        assert all(later - one == 10 for one, later in itertools.pairwise(grid))
 
 
 async def test_another_definition_obeys_on_conflict() -> None:
@@ -320,7 +321,9 @@ async def test_a_removed_job_is_gone_and_its_run_is_cancelled() -> None:
         with pytest.raises(JobNotFoundError):
             await p0.get_job(job)
         await asyncio.sleep(1)
-        assert [(ran.until, ran.reason) for ran in world.runs] == [(5.0, Reason.REMOVED)]
+        assert [(ran.until, ran.reason) for ran in world.runs] == [
+            (5.0, Reason.REMOVED)
+        ]
         (run,) = [entry.run for entry in await p0.history("a") if entry.run]
         assert (run.outcome, run.reason) == (Outcome.CANCELLED, Reason.REMOVED)
         assert await p0.state("a") is JobState.REMOVED

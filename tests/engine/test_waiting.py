@@ -162,7 +162,9 @@ async def test_result_raises_what_became_of_the_run() -> None:
 
         await world.start(p0)
         client = await world.peer("client", run_jobs=False)
-        with pytest.raises(RunFailedError, match="LookupError: no such order") as caught:
+        with pytest.raises(
+            RunFailedError, match="LookupError: no such order"
+        ) as caught:
             await client.result(await client.schedule(Job("broken")))
         failure = caught.value.run.error
         assert (failure.type, failure.message) == ("LookupError", "no such order")
@@ -222,7 +224,9 @@ async def test_a_done_callback_hears_each_outcome_once_wherever_it_ran() -> None
         client.add_done_callback(heard.append)
         client.add_done_callback(slowly)
         p1.add_done_callback(own.append, "b")
-        jobs = [Job("work", id=name, trigger=IntervalTrigger(seconds=1)) for name in "ab"]
+        jobs = [
+            Job("work", id=name, trigger=IntervalTrigger(seconds=1)) for name in "ab"
+        ]
         await client.schedule_many(jobs)
         await asyncio.sleep(30.5)
         ran = {(one.job, one.key) for one in world.runs}
@@ -288,9 +292,7 @@ async def test_events_tell_a_jobs_story() -> None:
         told: list[str] = []
 
         async def listen() -> None:
-            async for event in p0.events():
-                if event.job_id == "a":
-                    told.append(event.name)
+            told.extend([e.name async for e in p0.events() if e.job_id == "a"])
 
         listening = asyncio.create_task(listen())
         await asyncio.sleep(0)
@@ -308,7 +310,12 @@ async def test_events_tell_a_jobs_story() -> None:
         assert [name for name in told if name.startswith("job_")] == [
             f"job_{verb}"
             for verb in (
-                "scheduled", "modified", "paused", "resumed", "stopped", "removed"
+                "scheduled",
+                "modified",
+                "paused",
+                "resumed",
+                "stopped",
+                "removed",
             )
         ]
 

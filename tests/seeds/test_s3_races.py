@@ -217,7 +217,7 @@ async def test_verbs_that_are_overtaken_do_what_they_would_have_done_after(
             models = _in_one_order(models, said, await _seen(client))
         aborts = sum(session.counters.aborts for session in racing.opened)
     assert overtaken > 30
-    assert aborts > 10
+    assert aborts > 5
 
 
 def _in_one_order(
