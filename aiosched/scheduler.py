@@ -16,7 +16,7 @@ from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.outside import Outside
-from aiosched.abc import JobStore, Member, Session
+from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.enums import OnConflict, Reason
 from aiosched.errors import SchedulerStateError
@@ -26,7 +26,7 @@ from aiosched.stores import MemoryJobStore, open_store
 
 __all__ = ["Scheduler"]
 
-log = logging.getLogger("aiosched")
+log: logging.Logger = logging.getLogger("aiosched")
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_GRACE = 30.0
@@ -80,14 +80,14 @@ class Scheduler(Defining, Acting, Waiting):
         Raises:
             ConfigurationError: An option that cannot be used.
         """
-        self.store = MemoryJobStore() if store is None else open_store(store)
-        self.namespace = namespace_of(namespace)
-        self.id = ids()
-        self.name = self.id if name is None else checks.text_id("name", name)
-        self.run_jobs = run_jobs
-        self.queues = queues_of(queues)
-        self.max_concurrency = at_least_one("max_concurrency", max_concurrency)
-        self.registry = Registry()
+        self.store: JobStore = MemoryJobStore() if store is None else open_store(store)
+        self.namespace: str = namespace_of(namespace)
+        self.id: str = ids()
+        self.name: str = self.id if name is None else checks.text_id("name", name)
+        self.run_jobs: bool = run_jobs
+        self.queues: tuple[str, ...] | None = queues_of(queues)
+        self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
+        self.registry: Registry = Registry()
         self._revision = revision
         self._max_payload = at_least_one("max_payload", max_payload)
         self._terms = terms_of(terms, lease)
@@ -95,7 +95,7 @@ class Scheduler(Defining, Acting, Waiting):
         self._ids = ids
         self._bus = EventBus(self._estimate)
         self._declared: dict[str, Job] = {}
-        self._catalogue = {}
+        self._catalogue: dict[str, ExecutorInfo] = {}
         self._set_up: list[Registered] = []
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False

@@ -72,9 +72,11 @@ class Signature:
             owner: What to call the executor in messages.
             order: All parameters, the context included.
         """
-        self.owner = owner
+        self.owner: str = owner
         self._order = tuple(order)
-        self.parameters = tuple(p for p in order if not takes_context(p))
+        self.parameters: tuple[Parameter, ...] = tuple(
+            p for p in order if not takes_context(p)
+        )
         self._by_position = tuple(p for p in self.parameters if p.kind in BY_POSITION)
         self._by_name = {p.name: p for p in self.parameters if p.kind in BY_NAME}
         kinds = {p.kind: p for p in self.parameters}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -67,13 +67,7 @@ class SQLiteJobStore(abc.JobStore):
         self._latest = max(self._latest, self.clock.wall())
         return self._latest
 
-    async def open(
-        self,
-        namespace: str,
-        terms: Mapping[str, Any],
-        *,
-        report: Any = None,  # noqa: ARG002
-    ) -> abc.Session:
+    async def open(self, namespace: str, terms: Any, **_: Any) -> abc.Session:
         """Open a session with a connection of its own."""
         session = _Session(self, namespace)
         try:
@@ -197,8 +191,7 @@ class _Session(abc.Session):
     ) -> Sequence[Row]:
         text = """SELECT data FROM log WHERE ns=?1 AND kind='row' AND id=ifnull(?2, id)
             AND at>=ifnull(?3, at) AND at<=ifnull(?4, at) ORDER BY n DESC LIMIT ?5"""
-        since, until = bounds.get("since"), bounds.get("until")
-        rows = self.sql(text, job_id, since, until, limit)
+        rows = self.sql(text, job_id, bounds.get("since"), bounds.get("until"), limit)
         return [unpack_row(row[0]) for row in rows]
 
     async def beat(self, beat: abc.Beat) -> abc.Pulse:
@@ -213,8 +206,8 @@ class _Session(abc.Session):
         alive = self.facts("member", now - self.terms.member_timeout).values()
         members = tuple(MEMBER.validate_json(member) for member in alive)
         asked = {shard: revs.get(shard, 0) for shard in beat.shards}
-        [epoch] = self.facts("terms")
-        return abc.Pulse(now, members, asked, epoch, tuple(self.facts("queue")))
+        queues = tuple(self.facts("queue"))
+        return abc.Pulse(now, members, asked, *self.facts("terms"), queues)
 
     async def advertise(self, executors: Sequence[abc.ExecutorInfo]) -> None:
         for info in executors:
@@ -236,8 +229,7 @@ class _Session(abc.Session):
         return self.store.now()
 
     async def sweep(self) -> int:
-        self.sql("SELECT ?")
-        return 0
+        return len(self.sql("SELECT ? LIMIT 0"))
 
     async def close(self) -> None:
         self.closed = True
@@ -258,10 +250,10 @@ class _Stream(abc.SignalStream):
         text = "SELECT n, data FROM log WHERE ns=? AND kind='signal' AND n>? ORDER BY n"
         while not (self.closed or self.session.closed):
             if self.last >= 0:
-                now, before = self.session.store.now(), self.polled
+                before, self.polled = self.polled, self.session.store.now()
                 rows = self.session.sql(text, self.last)
-                self.polled = now
-                if now - before > SIGNAL_AGE:  # some may have been deleted since
+                if self.polled - before > SIGNAL_AGE:
+                    # Some may have been deleted in the meantime.
                     yield abc.Signal("resync")
                 for self.last, data in rows:
                     signal = SIGNAL.validate_json(data)

@@ -170,7 +170,7 @@ class Fleet:
         self.url = url
         self.namespace = namespace
         self.progress = progress
-        self.clock = SystemClock()
+        self.clock: SystemClock = SystemClock()
         self._folder = folder
         self._processes: list[_Process] = []
 

@@ -38,8 +38,8 @@ class LiveScreen(Screen):
 
     def __init__(self, console: Console | None = None) -> None:
         """Draw on a console; None: on standard output."""
-        self.console = Console(highlight=False) if console is None else console
-        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._console = Console(highlight=False) if console is None else console
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
         """Take the terminal."""
@@ -57,22 +57,22 @@ class LiveScreen(Screen):
 
     def show(self, progress: Progress) -> None:
         """Draw it anew."""
-        self._live.update(_picture(progress, self.console.width), refresh=True)
+        self._live.update(_picture(progress, self._console.width), refresh=True)
 
     def note(self, elapsed: float, text: str) -> None:
         """Leave it to the next picture, and keep it above the picture for good."""
-        self.console.print(_note(elapsed, text))
+        self._console.print(_note(elapsed, text))
 
     def report(self, report: Report) -> None:
         """Print the ledger, the summary and the verdict."""
         title = Text(f"ledger on {report.progress.store}", "bold")
-        self.console.print(title, _ledger(report, self.console.width), _LEGEND)
+        self._console.print(title, _ledger(report, self._console.width), _LEGEND)
         for line in report.summary():
             word, _, rest = line.partition(" ")
-            self.console.print(Text.assemble((word, "cyan"), " ", rest))
+            self._console.print(Text.assemble((word, "cyan"), " ", rest))
         style = "bold green" if report.ok else _BAD
         for line in report.verdict():
-            self.console.print(Text(line, style))
+            self._console.print(Text(line, style))
 
 
 def _note(elapsed: float, text: str) -> Text:

@@ -135,7 +135,7 @@ class WebServer:
         self.served = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
+        self.port: int = int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
         """Serve from a thread."""

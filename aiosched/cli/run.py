@@ -159,8 +159,8 @@ class Stop:
 
     def __init__(self) -> None:
         """Nobody has asked yet."""
-        self.asked = asyncio.Event()
-        self.forced = asyncio.Event()
+        self.asked: asyncio.Event = asyncio.Event()
+        self.forced: asyncio.Event = asyncio.Event()
 
     def __call__(self) -> None:
         """Ask; on the loop's thread."""

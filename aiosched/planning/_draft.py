@@ -55,17 +55,17 @@ class Draft:
     def __init__(
         self, definition: Definition, state: State, now: int, owner: str = ""
     ) -> None:
-        self.definition = definition
-        self.state = state.copy()
-        self.now = now
-        self.owner = owner
+        self.definition: Definition = definition
+        self.state: State = state.copy()
+        self.now: int = now
+        self.owner: str = owner
         self.rows: list[Row] = []
         self.starts: list[Start] = []
         self.sums: dict[str, int] = {}
-        self.touched = False
+        self.touched: bool = False
         # Ordered even after a failover that lost the last writes: a fence is
         # never below the instant at which it was drawn.
-        self.start_seq = max(state.seq + 1, now)
+        self.start_seq: int = max(state.seq + 1, now)
 
     # -- capacity ----------------------------------------------------------
 

@@ -68,7 +68,7 @@ class MemoryJobStore(JobStore):
         self._ids = ids
         self._spaces: dict[str, Space] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.sessions = 0
+        self.sessions: int = 0
         self._offset = 0
         self._latest = 0
 

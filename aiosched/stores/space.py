@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from aiosched.abc import ExecutorInfo, Head, Member, Signal, Terms, shard_of
@@ -31,11 +31,11 @@ class Listener:
 
     def __init__(self) -> None:
         """Listen to nothing."""
-        self.live = False
+        self.live: bool = False
         self.changed: frozenset[int] = frozenset()
         self.done: frozenset[int] = frozenset()
         self.signals: deque[Signal] = deque()
-        self.wake = _nothing
+        self.wake: Callable[[], None] = _nothing
 
     def hear(self, signal: Signal) -> None:
         """Keep a signal, or one resync in place of too many."""
@@ -60,7 +60,7 @@ class Shard:
         self.records: dict[str, Record] = {}
         self.at: dict[str, int] = {}
         self.agendas: dict[str, OrderedEntries] = {}
-        self.rev = 0
+        self.rev: int = 0
         self.rows: deque[Row] = deque()
         self._sorted: list[str] | None = None
 
@@ -113,7 +113,7 @@ class Space:
         """Start empty."""
         self.terms = terms
         self.epoch = epoch
-        self.shards = [Shard() for _ in range(terms.shards)]
+        self.shards: list[Shard] = [Shard() for _ in range(terms.shards)]
         self.members: dict[str, Member] = {}
         self.executors: dict[str, ExecutorInfo] = {}
         self.queues: set[str] = set()

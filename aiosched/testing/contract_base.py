@@ -62,7 +62,7 @@ class Interleaved(Awaitable[T]):
         self._first = first
         self._point = point
         self._second = second
-        self.reached = False
+        self.reached: bool = False
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Drive the first by hand."""

@@ -47,6 +47,7 @@ from typing import Any, Literal, TypeVar
 from aiosched.abc import (
     MAX_BATCH,
     Beat,
+    Counters,
     Decide,
     ExecutorInfo,
     Head,
@@ -57,6 +58,7 @@ from aiosched.abc import (
     Session,
     Signal,
     SignalStream,
+    Terms,
 )
 from aiosched.clock import Clock, SystemClock
 from aiosched.errors import StoreUnavailableError
@@ -183,7 +185,7 @@ class FaultyStore(JobStore):
     ) -> None:
         """Wrap a store; no loop need be running."""
         self.inner = store
-        self.threadable = store.threadable
+        self.threadable: bool = store.threadable
         self.calls: dict[str, int] = dict.fromkeys(VERBS, 0)
         self.struck: list[Strike] = []
         self._clock: Clock = SystemClock() if clock is None else clock
@@ -312,8 +314,8 @@ class FaultySession(Session):
     def __init__(self, store: FaultyStore, session: Session) -> None:
         """Wrap an open session."""
         self.inner = session
-        self.terms = session.terms
-        self.counters = session.counters
+        self.terms: Terms = session.terms
+        self.counters: Counters = session.counters
         self._store = store
 
     async def transact(

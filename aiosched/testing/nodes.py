@@ -40,8 +40,8 @@ class Life:
 
     def __init__(self, name: str) -> None:
         """Begin the life of the node with that name."""
-        self.name = name
-        self.dead = False
+        self.name: str = name
+        self.dead: bool = False
         self.stalled_until: float | None = None
         self.parked: list[Any] = []
 

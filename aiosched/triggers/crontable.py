@@ -54,7 +54,7 @@ class CronTable:
 
     def __init__(self, fields: CronFields, *, day_or: bool) -> None:
         """Tabulate ``fields``; ``day_or`` joins two restricted day fields."""
-        self.fields = fields
+        self.fields: CronFields = fields
         self._rule = fields.day
         self._day_or = day_or
         self._times = _times(fields)

@@ -180,7 +180,7 @@ class WallSchedule(Generic[Table]):
 
     def __init__(self, table: Table, zone: str, gap: Gap, fold: Fold) -> None:
         """Lay ``table`` over the zone of that name."""
-        self.table = table
+        self.table: Table = table
         self._zone = zone
         self._gap = gap
         self._fold = fold

@@ -75,7 +75,8 @@ class Peer:
         if not self.path.exists():
             return []
         found = []
-        for text in self.path.read_text().splitlines():
+        *whole, _ = self.path.read_text().split("\n")
+        for text in whole:
             kind, at, *words = json.loads(text)
             if not kinds or kind in kinds:
                 found.append(Line(kind, at, tuple(words)))

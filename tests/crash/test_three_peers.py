@@ -71,7 +71,10 @@ class Killings:
         for number in range(times):
             moment = begin + 5 * number + self.chance.uniform(1.0, 5.0)
             await asyncio.sleep(max(0.0, moment - server_now(self.server)))
-            victim: Peer = living.pop(self.chance.randrange(len(living)))
+            # Two of them are up whatever the latest one's start takes.
+            up: list[Peer] = [peer for peer in living if peer.wrote("up")]
+            victim = self.chance.choice(up)
+            living.remove(victim)
             victim.kill()
             # Read after it: its leases end within a lease of this instant.
             self.at[victim.id] = server_now(self.server)

@@ -13,11 +13,13 @@ from aiosched import (
     Event,
     IntervalTrigger,
     Job,
+    MemoryJobStore,
     Outcome,
     Reason,
     SchedulerStateError,
 )
 from aiosched.enums import RowKind
+from aiosched.testing.faults import Fault, FaultyStore
 from tests.engine.kit import World, now
 
 pytestmark = pytest.mark.virtual(timeout=100_000)
@@ -113,6 +115,23 @@ async def test_a_run_that_was_not_entered_yet_is_handed_back_in_any_case() -> No
         assert (run.outcome, run.attempt) == (Outcome.SUCCEEDED, 1)
         assert p0._engine is not None
         assert len(p0._engine.runner.live) == 0
+
+
+async def test_a_claim_under_way_is_handed_back_too() -> None:
+    def claims(**call: Any) -> bool:
+        return bool(call["claim"])
+
+    slow = Fault("transact", kind="delay", seconds=1, match=claims)
+    async with World(FaultyStore(MemoryJobStore(), slow)) as world:
+        p0 = await world.peer("p0")
+        await p0.schedule(Job("work", id="a", kwargs={"seconds": 50}))
+        await asyncio.sleep(0.5)
+        await p0.shutdown(force=True)
+        assert now() == 1.0
+        p1 = await world.peer("p1")
+        await asyncio.sleep(0.3)
+        assert [(ran.peer, ran.attempt) for ran in world.of("a")][-1] == ("p1", 1)
+        assert p1.health().ok
 
 
 async def test_an_uncooperative_run_does_not_hold_up_the_end() -> None:

@@ -66,7 +66,7 @@ class Wiring:
         counters: Counters,
     ) -> None:
         """Note all that, and connect to nothing yet."""
-        self.place = address.shown
+        self.place: str = address.shown
         self.exchange_timeout = exchange_timeout
         self.counters = counters
         self._factory = address.kind if factory is None else factory
@@ -113,7 +113,7 @@ class Lane:
         """Be ready to connect."""
         self._wiring = wiring
         self._connection: AbstractConnection | None = None
-        self.watching = False
+        self.watching: bool = False
         self.at_work: asyncio.Task[list[Any]] | None = None
 
     async def ready(self) -> None:

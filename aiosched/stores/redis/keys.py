@@ -28,14 +28,14 @@ class Keys:
         """
         _check(namespace)
         self.namespace = namespace
-        self.tags = [f"{{{namespace}:{shard}}}" for shard in range(shards)]
-        self.jobs = [f"{tag}:j:" for tag in self.tags]
+        self.tags: list[str] = [f"{{{namespace}:{shard}}}" for shard in range(shards)]
+        self.jobs: list[str] = [f"{tag}:j:" for tag in self.tags]
         common = f"{{{namespace}}}"
-        self.meta = f"{common}:meta"
-        self.members = f"{common}:members"
-        self.queues = f"{common}:queues"
-        self.executors = f"{common}:executors"
-        self.canary = f"{common}:canary"
+        self.meta: str = f"{common}:meta"
+        self.members: str = f"{common}:members"
+        self.queues: str = f"{common}:queues"
+        self.executors: str = f"{common}:executors"
+        self.canary: str = f"{common}:canary"
         self._keyword_shards = f"{common}:kw:"
 
     def job(self, shard: int, job_id: str) -> str:

@@ -85,23 +85,23 @@ class Link:
     ) -> None:
         """Prepare; nothing is connected before it is needed."""
         self.wiring = wiring
-        self.place = wiring.place
+        self.place: str = wiring.place
         self.counters: Counters = wiring.counters
-        self.keys = Keys(namespace)
-        self.terms = Terms()
-        self.transactions = Lanes(wiring, lanes)
-        self.reads = Lanes(wiring, _READ_LANES)
+        self.keys: Keys = Keys(namespace)
+        self.terms: Terms = Terms()
+        self.transactions: Lanes = Lanes(wiring, lanes)
+        self.reads: Lanes = Lanes(wiring, _READ_LANES)
         self.clock = clock
         self.ids = ids
-        self.time = Timekeeper()
-        self.specs = SpecCache()
-        self.memo = Memo()
+        self.time: Timekeeper = Timekeeper()
+        self.specs: SpecCache = SpecCache()
+        self.memo: Memo = Memo()
         self.queues: set[str] = set()
         self.written: set[str] = set()
-        self.stale = False
+        self.stale: bool = False
         self.looked: set[str] = set()
         self.keywords: set[tuple[str, int]] = set()
-        self.epoch = ""
+        self.epoch: str = ""
         self.patience = patience
         self._report = report
         self._session = ids()

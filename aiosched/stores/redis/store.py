@@ -17,6 +17,7 @@ from aiosched.abc import (
     Pulse,
     Report,
     Session,
+    Terms,
 )
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreError
@@ -182,8 +183,8 @@ class RedisSession(Session):
         self._link = link
         self._streams: set[RedisSignalStream] = set()
         self._closed = False
-        self.terms = link.terms
-        self.counters = link.counters
+        self.terms: Terms = link.terms
+        self.counters: Counters = link.counters
 
     async def transact(
         self,
