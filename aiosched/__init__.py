@@ -133,5 +133,4 @@ def __getattr__(name: str) -> Any:
         from aiosched.stores.redis.store import RedisJobStore
 
         return RedisJobStore
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

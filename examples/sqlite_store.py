@@ -206,8 +206,8 @@ class _Session(abc.Session):
         alive = self.facts("member", now - self.terms.member_timeout).values()
         members = tuple(MEMBER.validate_json(member) for member in alive)
         asked = {shard: revs.get(shard, 0) for shard in beat.shards}
-        queues = tuple(self.facts("queue"))
-        return abc.Pulse(now, members, asked, *self.facts("terms"), queues)
+        [epoch], queues = self.facts("terms"), tuple(self.facts("queue"))
+        return abc.Pulse(now, members, asked, epoch, queues)
 
     async def advertise(self, executors: Sequence[abc.ExecutorInfo]) -> None:
         for info in executors:

@@ -15,7 +15,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as FutureExecutor
-from dataclasses import dataclass
 
 from aiosched._engine.heartbeat import batches, extension
 from aiosched.abc import Session
@@ -23,7 +22,7 @@ from aiosched.clock import Clock
 from aiosched.errors import StoreError
 from aiosched.instants import SECOND
 
-__all__ = ["BOUND", "Lifeline", "LifelineThread", "Pulsebeat"]
+__all__ = ["BOUND", "Lifeline", "LifelineThread"]
 
 log = logging.getLogger("aiosched")
 
@@ -31,24 +30,15 @@ BOUND = 40
 """Leases for which a silent heartbeat is stood in for; then the peer is given up."""
 
 
-@dataclass(slots=True)
-class Pulsebeat:
-    """What the loop and its lifeline share; each field has one writer.
+class Lifeline:
+    """Extends leases while the heartbeat is silent.
 
     Attributes:
-        runs: (shard, job id, fence) of the live runs, replaced as a whole.
-        seen: Monotonic second of the heartbeat's last sign of life.
-        stood_in: Monotonic second since which the lifeline has stood in, or
-            None while the heartbeat is alive.
+        seen: Tells the monotonic second of the heartbeat's last sign of life.
+        snapshot: Tells (shard, job id, fence) of the live runs.
+        stood_in: Monotonic second since which it has stood in, or None while
+            the heartbeat is alive.
     """
-
-    runs: tuple[tuple[int, str, int], ...] = ()
-    seen: float = 0.0
-    stood_in: float | None = None
-
-
-class Lifeline:
-    """Extends leases while the heartbeat is silent."""
 
     def __init__(
         self,
@@ -56,14 +46,15 @@ class Lifeline:
         connect: Callable[[], Awaitable[Session]],
         owner: str,
         lease: int,
-        pulse: Pulsebeat,
+        seen: Callable[[], float],
         snapshot: Callable[[], tuple[tuple[int, str, int], ...]],
     ) -> None:
         self.clock = clock
         self.connect = connect
         self.owner = owner
         self.lease = lease
-        self.pulse = pulse
+        self.seen = seen
+        self.stood_in: float | None = None
         self.snapshot = snapshot
         self._session: Session | None = None
 
@@ -74,8 +65,8 @@ class Lifeline:
             while True:
                 await self.clock.sleep(interval / 2)
                 now = self.clock.monotonic()
-                if now - self.pulse.seen < interval * 1.2:
-                    self.pulse.stood_in = None
+                if now - self.seen() < interval * 1.2:
+                    self.stood_in = None
                     continue
                 try:
                     runs = self.snapshot()
@@ -84,11 +75,11 @@ class Lifeline:
                 if not runs:
                     # The heartbeat of an idle peer has nothing to say: the
                     # bound begins with the first run that needs a stand-in.
-                    self.pulse.stood_in = None
+                    self.stood_in = None
                     continue
-                if self.pulse.stood_in is None:
-                    self.pulse.stood_in = now
-                if now - self.pulse.stood_in <= BOUND * self.lease / SECOND:
+                if self.stood_in is None:
+                    self.stood_in = now
+                if now - self.stood_in <= BOUND * self.lease / SECOND:
                     await self._extend(runs)
         finally:
             if self._session is not None:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
 from aiosched import Context, Job, JobStore, Reason, Scheduler
 from tests.waiting import wait_until
 
-__all__ = ["FAST", "Ran", "Stage"]
+__all__ = ["FAST", "Ran", "Stage", "overhear"]
 
 FAST: dict[str, Any] = {
     "lease": 2.0,
@@ -141,3 +146,34 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         await asyncio.gather(*(peer.shutdown(force=True) for peer in self.peers))
+
+
+@asynccontextmanager
+async def overhear(url: str) -> AsyncIterator[Overheard]:
+    """Listen to every message on a server."""
+    async with Redis.from_url(url) as server, server.pubsub() as ear:
+        await ear.psubscribe("*")
+        yield Overheard(server, ear)
+
+
+class Overheard:
+    """What was published on a server, as (channel, data)."""
+
+    def __init__(self, server: Redis, ear: PubSub) -> None:
+        self.server = server
+        self._ear = ear
+        self.messages: list[tuple[str, str]] = []
+
+    async def catch_up(self) -> None:
+        """Read what has been published until now."""
+        mark = "the end of what was overheard"
+        await self.server.publish("mark", mark)
+        async with asyncio.timeout(10):
+            while True:
+                message = await self._ear.get_message(timeout=1)
+                if message is None or message["type"] != "pmessage":
+                    continue
+                text = message["data"].decode()
+                if text == mark:
+                    return
+                self.messages.append((message["channel"].decode(), text))

@@ -15,7 +15,7 @@ from aiosched import IntervalTrigger, Job, JobState, MemoryJobStore, open_store
 from aiosched.clock import SystemClock
 from aiosched.testing.faults import Fault, FaultyStore
 from tests.engine.kit import World, adds_up, after, at, loop, now
-from tests.seeds.stage import Stage
+from tests.seeds.stage import Stage, overhear
 from tests.waiting import wait_until
 
 _DEAF = Fault("signals", kind="drop", times=None)
@@ -313,21 +313,18 @@ async def test_messages_that_are_repeated_and_mixed_up_change_nothing(
 ) -> None:
     stage = Stage(redis_url)
     source = random.Random(59)
-    messages: list[tuple[bytes, bytes]] = []
-    async with stage, Redis.from_url(redis_url) as server, server.pubsub() as ear:
-        await ear.psubscribe("*")
+    async with stage, overhear(redis_url) as overheard:
         client, worker = await stage.two()
         await _six_verbs(client)
-        while message := await ear.get_message(timeout=0.2):
-            if message["type"] == "pmessage":
-                messages.append((message["channel"], message["data"]))
+        await overheard.catch_up()
+        messages = list(overheard.messages)
         assert len(messages) > 10
         before = [await client.get_job(name) for name in ("a", "b", "c")]
         ran = len(stage.ran)
         for _ in range(5):
             source.shuffle(messages)
             for channel, data in messages:
-                await server.publish(channel, data)
+                await overheard.server.publish(channel, data)
         done = await client.schedule(Job("note"))
         await client.wait(done, timeout=5)
         after_it = [await worker.get_job(name) for name in ("a", "b", "c")]

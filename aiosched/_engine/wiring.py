@@ -1,0 +1,271 @@
+"""The wiring of one peer: which service tells which other of what.
+
+The services know each other only as far as their constructors say; what one
+of them finds out reaches the others through the methods here.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aiosched._engine.attender import Attender
+from aiosched._engine.completions import Completions
+from aiosched._engine.events import EventBus
+from aiosched._engine.heads import Heads
+from aiosched._engine.heartbeat import Heartbeat
+from aiosched._engine.listener import Listener
+from aiosched._engine.live import Live
+from aiosched._engine.membership import Hooks, Membership
+from aiosched._engine.outside import Outside
+from aiosched._engine.runner import Runner
+from aiosched._engine.service import Service
+from aiosched._engine.settler import Settler
+from aiosched._engine.sweeper import Sweeper
+from aiosched._engine.threads import DaemonThreads
+from aiosched._engine.timer import Timer
+from aiosched.abc import Member, Session
+from aiosched.clock import Clock
+from aiosched.enums import Reason
+from aiosched.errors import StoreUnavailableError
+from aiosched.jobs import run_of
+from aiosched.records import Change
+
+__all__ = ["Wiring"]
+
+log = logging.getLogger("aiosched")
+
+
+class Wiring(abc.ABC):
+    """The services of one peer, and what they tell each other."""
+
+    def __init__(
+        self,
+        session: Session,
+        clock: Clock,
+        bus: EventBus,
+        member: Member,
+        outside: Outside,
+        *,
+        max_concurrency: int,
+    ) -> None:
+        self.session = session
+        self.clock = clock
+        self.bus = bus
+        self.outside = outside
+        self._member = member
+        self._claims = member.claims
+        self._restoring = False
+        self._away = False
+        self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
+        self.heads = Heads(session.terms.steal_delay)
+        self._wire_runs(max_concurrency)
+        self._wire_loops()
+
+    @abc.abstractmethod
+    def spawn(
+        self, coro: Coroutine[Any, Any, None], *, name: str
+    ) -> asyncio.Task[None]:
+        """Run a coroutine as part of the engine."""
+
+    def _wire_runs(self, max_concurrency: int) -> None:
+        clock, session, owner = self.clock, self.session, self._member.id
+        self.settler = Settler(
+            clock, session, self.bus, owner, self.owns, self._settled, self.spawn
+        )
+        self.runner = Runner(
+            clock,
+            self.bus,
+            self.outside.resolve,
+            self.settler.put,
+            session.estimate,
+            self.threads,
+            session.terms.shards,
+        )
+        self.membership = Membership(
+            clock, session, self.heads, self.bus, self.describe, self._hooks()
+        )
+        self.attender = Attender(
+            session,
+            self.heads,
+            self.membership,
+            self.runner,
+            self.bus,
+            owner,
+            lambda name: self.outside.resolve(name) is not None,
+            max_concurrency,
+            lambda shard: self.listener.runs_in(shard),
+        )
+
+    def _wire_loops(self) -> None:
+        clock, session, owner = self.clock, self.session, self._member.id
+        self.timer = Timer(
+            clock, session, self.heads, self.membership, self.attender, self.spawn
+        )
+        self.heartbeat = Heartbeat(
+            clock,
+            session,
+            self.runner,
+            owner,
+            self.owns,
+            self._extended,
+            self._lost,
+            self._blocked,
+        )
+        self.completions = Completions(clock, session, self._retarget)
+        self.listener = Listener(
+            clock,
+            session,
+            self.heads,
+            self.membership,
+            self.runner,
+            self.heartbeat,
+            self.completions,
+            self.timer.wake,
+        )
+        self.sweeper = Sweeper(clock, session, self.owns_shard)
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            assigned=self._assigned,
+            lost_data=self._lost_data,
+            deaf=lambda: self.listener.deaf(),
+            back=self._back,
+            beaten=self._beaten,
+        )
+
+    def services(self) -> tuple[Service, ...]:
+        """Return every service of this peer."""
+        common = (self.membership, self.listener, self.completions)
+        if not self._claims:
+            return common
+        return (*common, self.timer, self.heartbeat, self.sweeper)
+
+    # -- what others ask ---------------------------------------------------
+
+    def describe(self) -> Member:
+        """Return this peer as it shows itself to the others."""
+        return replace(
+            self._member,
+            executors=self.outside.executors(),
+            claims=self._claims and self.attender.accepting,
+            running=len(self.runner.live),
+        )
+
+    def owns(self, live: Live) -> bool:
+        """Return whether this peer owns the agenda of a run's job."""
+        return self.heads.rank((live.shard, live.queue)) == 0
+
+    def owns_shard(self, shard: int) -> bool:
+        """Return whether this peer owns a shard's default agenda."""
+        return self.heads.rank((shard, "default")) == 0
+
+    def committed(self, shard: int, changes: Mapping[str, Change]) -> None:
+        """Take over the commits of a verb, without waiting for their signals."""
+        for job_id, change in changes.items():
+            if change.record is not None:
+                queue = change.record.definition.spec.queue
+                self.membership.learn_queue(queue)
+                self.heads.update((shard, queue), job_id, change.at)
+            self.completions.deliver(change.rows)
+        self.heartbeat.check(changes)
+        self.timer.wake()
+
+    def registered(self) -> None:
+        """Look again at what could not be run before."""
+        self.heads.forget()
+        self.membership.wake()
+        self.timer.wake()
+
+    # -- what the services tell --------------------------------------------
+
+    def _settled(self, live: Live, change: Change | None) -> None:
+        self.runner.live.discard(live)
+        key = (live.shard, live.queue)
+        if change is None:
+            self.heads.invalidate([key])
+        else:
+            self.attender.moved(live.job_id, change)
+            self.heads.update(key, live.job_id, change.at)
+            self.completions.deliver(change.rows)
+            self.attender.tell(change)
+            for row in change.rows:
+                if row.fence == live.fence and row.attempt:
+                    self.bus.emit("run_ended", live.job_id, run=run_of(row))
+        self.listener.runs_in(live.shard)
+        self.timer.wake()
+
+    def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
+        for job_id, change in changes.items():
+            self.attender.moved(job_id, change)
+            if change.record is not None:
+                queue = change.record.definition.spec.queue
+                self.heads.update((shard, queue), job_id, change.at)
+
+    def _lost(self, live: Live) -> None:
+        log.warning(
+            "the lease of a run of %s was lost",
+            live.job_id,
+            extra={"action": "run_lost", "job_id": live.job_id},
+        )
+        self.bus.emit("run_lost", live.job_id, fence=live.fence)
+        self.runner.cancel(live, Reason.LEASE_LOST)
+
+    def _blocked(self, seconds: float) -> None:
+        jobs = sorted({x.job_id for x in self.runner.live if not x.threaded})
+        log.warning(
+            "the event loop was blocked for about %.1f s; running were: %s",
+            seconds,
+            ", ".join(jobs) or "no jobs",
+            extra={"action": "blocked"},
+        )
+        self.bus.emit("blocked", seconds=seconds, jobs=jobs)
+
+    def _assigned(self) -> None:
+        self.listener.assigned()
+        self.timer.wake()
+
+    def _retarget(self) -> None:
+        self.listener.retarget()
+
+    def _back(self) -> None:
+        self.heartbeat.check_all()
+        self.completions.resync()
+        self.timer.wake()
+
+    def _outage(self, service: Service, error: StoreUnavailableError) -> None:
+        if not self._away:
+            self._away = True
+            log.warning("the store is away: %s", error, extra={"action": "store_down"})
+            self.bus.emit("store_down", service=service.name, error=str(error))
+        # Whatever was missed meanwhile is found by reading everything again.
+        self.heads.invalidate()
+
+    def _beaten(self) -> None:
+        if self._away and all(service.healthy for service in self.services()):
+            self._away = False
+            log.warning("the store is back", extra={"action": "store_up"})
+            self.bus.emit("store_up")
+
+    def _lost_data(self, epoch: str) -> None:
+        log.critical(
+            "the store's data is another than before: jobs were lost",
+            extra={"action": "data_lost"},
+        )
+        self.bus.emit("data_lost", epoch=epoch)
+        self.heads.invalidate()
+        if not self._restoring:
+            self._restoring = True
+            self.spawn(self._restore(), name="aiosched restore")
+
+    async def _restore(self) -> None:
+        try:
+            await self.outside.restored()
+        except StoreUnavailableError:
+            self.membership.epoch = ""  # the next beat finds out again
+        finally:
+            self._restoring = False
