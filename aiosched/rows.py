@@ -9,10 +9,12 @@ from __future__ import annotations
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.records import Row
 
-__all__ = ["ELSEWHERE", "escape", "pack_row", "row_key", "unescape", "unpack_row"]
+__all__ = ["ELSEWHERE", "Escapes", "escape", "pack_row", "row_key", "unescape", "unpack_row"]
 
 _FIELDS = 15
-_ESCAPES = (("%", "%25"), ("|", "%7C"), ("\n", "%0A"), ("\r", "%0D"), ("=", "%3D"))
+Escapes = tuple[tuple[str, str], ...]
+
+_ESCAPES: Escapes = (("%", "%25"), ("|", "%7C"), ("\n", "%0A"), ("\r", "%0D"), ("=", "%3D"))
 ELSEWHERE = b"~"
 """Stands in a record's copy of a row for a value that only the ledger has."""
 
@@ -20,20 +22,26 @@ _SLOT_KEY = "="
 """Stands for a key that is the slot in decimal, as most are."""
 
 
-def escape(text: str) -> str:
-    """Make text safe to stand between ``|``, in one line."""
+def escape(text: str, table: Escapes = _ESCAPES) -> str:
+    """Make text safe to stand between separators, in one line.
+
+    Args:
+        text: Any text.
+        table: What to write for what; first of all ``%``, with which every
+            code begins.
+    """
     if text.isalnum():
         return text
-    for char, code in _ESCAPES:
+    for char, code in table:
         if char in text:
             text = text.replace(char, code)
     return text
 
 
-def unescape(text: str) -> str:
+def unescape(text: str, table: Escapes = _ESCAPES) -> str:
     """Undo :func:`escape`."""
     if "%" in text:
-        for char, code in reversed(_ESCAPES):
+        for char, code in reversed(table):
             text = text.replace(code, char)
     return text
 

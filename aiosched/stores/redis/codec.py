@@ -22,6 +22,7 @@ from aiosched.records import (
     Spec,
     State,
 )
+from aiosched.rows import escape, unescape
 from aiosched.stores.redis.specs import UnreadableError
 
 __all__ = ["INLINE", "Parts", "aparts", "decode", "encode", "one_line", "split"]
@@ -61,19 +62,11 @@ class Parts(NamedTuple):
 
 
 def _quote(text: str) -> str:
-    if text.isalnum():
-        return text
-    for char, code in _ESCAPES:
-        if char in text:
-            text = text.replace(char, code)
-    return text
+    return escape(text, _ESCAPES)
 
 
 def _unquote(text: str) -> str:
-    if "%" in text:
-        for char, code in reversed(_ESCAPES):
-            text = text.replace(code, char)
-    return text
+    return unescape(text, _ESCAPES)
 
 
 def one_line(text: str) -> str:
