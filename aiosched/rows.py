@@ -9,12 +9,26 @@ from __future__ import annotations
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.records import Row
 
-__all__ = ["ELSEWHERE", "Escapes", "escape", "pack_row", "row_key", "unescape", "unpack_row"]
+__all__ = [
+    "ELSEWHERE",
+    "Escapes",
+    "escape",
+    "pack_row",
+    "row_key",
+    "unescape",
+    "unpack_row",
+]
 
 _FIELDS = 15
 Escapes = tuple[tuple[str, str], ...]
 
-_ESCAPES: Escapes = (("%", "%25"), ("|", "%7C"), ("\n", "%0A"), ("\r", "%0D"), ("=", "%3D"))
+_ESCAPES: Escapes = (
+    ("%", "%25"),
+    ("|", "%7C"),
+    ("\n", "%0A"),
+    ("\r", "%0D"),
+    ("=", "%3D"),
+)
 ELSEWHERE = b"~"
 """Stands in a record's copy of a row for a value that only the ledger has."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from aiosched import planning
 from aiosched._api.base import Base, DecideOne, job_id_of, refuse_silent
@@ -15,7 +15,7 @@ from aiosched.errors import (
     SchedulerStateError,
     StoreConflictError,
 )
-from aiosched.jobs import Job
+from aiosched.jobs import Job, JobChanges
 from aiosched.jobs.conversions import job_of
 from aiosched.records import Change, Definition, Record
 from aiosched.triggers.base import Trigger
@@ -172,7 +172,7 @@ class Defining(Base):
         *,
         if_version: int | None = None,
         allow_unknown: bool = False,
-        **changes: Any,
+        **changes: Unpack[JobChanges],
     ) -> Job:
         """Change fields of a stored job.
 

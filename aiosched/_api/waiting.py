@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -111,7 +112,9 @@ class Waiting(Queries):
         rows = [unpack_row(line) for line in record.state.recent] if record else []
         if not rows or (over and rows[0].value == ELSEWHERE):
             ledger = await session.ledger(job_id, limit=100)
-            rows = [row for row in ledger if row.final]
+            # A run may have ended after the record was read: it is still to come.
+            latest = math.inf if over or record is None else record.state.seq
+            rows = [row for row in ledger if row.final and row.at <= latest]
         if over and not rows:
             raise JobNotFoundError(job_id)
         return rows, over

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-__all__ = ["EVENTS", "Event", "EventBus", "Handler"]
+__all__ = ["EVENTS", "Event", "EventBus", "EventStream", "Handler"]
 
 log = logging.getLogger("aiosched")
 
@@ -64,13 +65,40 @@ class Event:
 Handler = Callable[[Event], Awaitable[None] | None]
 
 
+class EventStream(AsyncIterator[Event]):
+    """Events in their order, until the scheduler is closed.
+
+    Who does not keep up loses the oldest of 10,000.
+    """
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(_BACKLOG)
+        self._ended = False
+
+    def put(self, event: Event | None) -> None:
+        """Add an event; None ends the stream."""
+        if self._queue.full():
+            # A listener that does not listen must not fill the memory.
+            self._queue.get_nowait()
+        self._queue.put_nowait(event)
+
+    async def __anext__(self) -> Event:
+        """Return the next event."""
+        event = None if self._ended else await self._queue.get()
+        if event is None:
+            self._ended = True
+            raise StopAsyncIteration
+        return event
+
+
 class EventBus:
     """Fans events out to handlers and iterators; none of them can harm a run."""
 
     def __init__(self, estimate: Callable[[], int]) -> None:
         self._estimate = estimate
         self._handlers: dict[str, list[Handler]] = {}
-        self._queues: set[asyncio.Queue[Event | None]] = set()
+        # Weakly, so that one that nobody iterates over any more is forgotten.
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing: list[Callable[..., Any]] = []
         self._closed = False
@@ -99,11 +127,8 @@ class EventBus:
     def emit(self, name: str, job_id: str | None = None, /, **data: Any) -> None:
         """Tell everybody; never raises and never waits."""
         event = Event(name, self._estimate(), job_id, data)
-        for queue in self._queues:
-            if queue.full():
-                # A listener that does not listen must not fill the memory.
-                queue.get_nowait()
-            queue.put_nowait(event)
+        for stream in list(self._streams):
+            stream.put(event)
         for handler in (*self._handlers.get(name, ()), *self._handlers.get("*", ())):
             self.call(handler, event)
 
@@ -142,25 +167,20 @@ class EventBus:
             finally:
                 self._failing.remove(handler)
 
-    async def iterate(self) -> AsyncIterator[Event]:
-        """Yield events from now on, until the scheduler is closed."""
+    def iterate(self) -> EventStream:
+        """Return an iterator over the events from this call on."""
+        stream = EventStream()
         if self._closed:
-            return
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(_BACKLOG)
-        self._queues.add(queue)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._queues.discard(queue)
+            stream.put(None)
+        else:
+            self._streams.add(stream)
+        return stream
 
     async def close(self) -> None:
         """End the iterators and wait for handlers that are under way."""
         self._closed = True
-        for queue in self._queues:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
+        for stream in list(self._streams):
+            stream.put(None)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         for task in self._tasks:

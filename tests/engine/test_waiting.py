@@ -347,3 +347,19 @@ async def test_peers_that_come_and_go_are_events() -> None:
         await p1.shutdown()
         await asyncio.sleep(6)
         assert told == [("peer_joined", "p1"), ("peer_left", "p1")]
+
+
+@pytest.mark.virtual
+async def test_events_are_heard_from_the_call_on_not_from_the_first_step() -> None:
+    async with Scheduler() as scheduler:
+        scheduler.register(_nothing, name="nothing")
+        await asyncio.sleep(1)
+        stream = scheduler.events()
+        await scheduler.schedule(Job("nothing", keyword="word", id="heard"))
+        event = await anext(stream)
+        assert (event.name, event.job_id) == ("job_scheduled", "heard")
+    assert [event async for event in stream] == []
+
+
+async def _nothing() -> None:
+    """Do nothing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import aiosched
 from aiosched import Job, JobState, Outcome
 from tests.docs import test_snippets as snippets
@@ -38,7 +39,7 @@ def _page(path: str) -> str:
     return (DOCS / path).read_text(encoding="utf-8")
 
 
-# --- S3-08, S3-20: using it ------------------------------------------------------------
+# --- S3-08, S3-20: using it ---
 
 
 @pytest.mark.seed("S3-08", "S3-20")
@@ -62,7 +63,7 @@ def test_a_copy_in_any_folder_works_and_imports_no_redis(tmp_path: Path) -> None
     assert (word, redis) == ("vendored", "False")
 
 
-# --- S3-09: known issues ----------------------------------------------------------------
+# --- S3-09: known issues ---
 
 
 @pytest.mark.seed("S3-09")
@@ -81,7 +82,7 @@ def test_each_known_issue_names_a_test_that_is_collected_or_an_issue() -> None:
     assert named <= {re.sub(r"::Test\w+", "", test) for test in collected}
 
 
-# --- S3-23, S3-39, S3-45: the empty chapters ----------------------------------------------
+# --- S3-23, S3-39, S3-45: the empty chapters ---
 
 
 @pytest.mark.seed("S3-23")
@@ -114,19 +115,21 @@ def test_the_page_on_starting_runs(redis_url: str) -> None:
     snippets._run_page(page, redis_url, None)
 
 
-# --- S3-24: the components --------------------------------------------------------------
+# --- S3-24: the components ---
 
 
 @pytest.mark.seed("S3-24")
 def test_the_five_components_are_explained_and_can_be_imported() -> None:
-    said = re.findall(r"^\| \*\*(.*?)\*\*", _page("explanation/architecture.md"), re.M)
+    said = re.findall(
+        r"^\| \*\*(.*?)\*\*", _page("explanation/architecture.md"), re.MULTILINE
+    )
     names = ["Scheduler", "JobStore", "Job", "Executor"]
     assert said[:5] == [*names, "Signals and events"]
     for name in (*names, "Event"):
         assert isinstance(getattr(aiosched, name), type)
 
 
-# --- S3-35: the messages ------------------------------------------------------------------
+# --- S3-35: the messages ---
 
 
 def _fits(message: dict[str, str], schema: dict[str, Any]) -> list[str]:
@@ -170,12 +173,12 @@ def test_the_flow_of_synchronisation_is_drawn() -> None:
         assert word in text
 
 
-# --- S3-36: the inside --------------------------------------------------------------------
+# --- S3-36: the inside ---
 
 
 @pytest.mark.seed("S3-36")
 def test_the_inside_is_explained_with_tests_that_exist() -> None:
-    text = _page("explanation/engine.md") + _page("explanation/planning.md")
+    text = _page("explanation/engine.md") + _page("explanation/architecture.md")
     assert "timer" in text.lower()
     assert "fire_job" in text
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
@@ -184,9 +187,9 @@ def test_the_inside_is_explained_with_tests_that_exist() -> None:
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), test
 
 
-# --- S3-37: the states --------------------------------------------------------------------
+# --- S3-37: the states ---
 
-_EDGE = re.compile(r"^\s*(job|firing)_(\w+) -> \1_(\w+) ", re.M)
+_EDGE = re.compile(r"^\s*(job|firing)_(\w+) -> \1_(\w+) ", re.MULTILINE)
 
 
 @pytest.mark.seed("S3-37")
@@ -224,13 +227,13 @@ async def test_the_drawn_states_are_the_ones_that_jobs_go_through(
 def test_the_documents_have_the_drawn_states() -> None:
     text = _page("reference/states.md")
     drawn = _aiosched("states", "--dot")
-    nodes = re.findall(r'^\s*(\w+)_(\w+) \[label="\2"\]', drawn, re.M)
+    nodes = re.findall(r'^\s*(\w+)_(\w+) \[label="\2"\]', drawn, re.MULTILINE)
     assert [w for kind, w in nodes if kind == "job"] == list(table(text, "JobState"))
     outcomes = [w for kind, w in nodes if kind == "firing"][3:]
     assert outcomes == list(table(text, "Outcome"))
 
 
-# --- S3-44: all parameters ------------------------------------------------------------------
+# --- S3-44: all parameters ---
 
 
 @pytest.mark.seed("S3-44")

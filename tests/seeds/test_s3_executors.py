@@ -61,7 +61,7 @@ class Count(Executor):
         return self.count
 
 
-# --- S3-10, S3-33: anything may do the work, at any time ---------------------------
+# --- S3-10, S3-33: anything may do the work, at any time ---
 
 
 @pytest.mark.seed("S3-10", "S3-33")
@@ -124,7 +124,7 @@ def test_no_file_is_named_by_a_number() -> None:
     assert not (_PACKAGE / "executors").exists()
 
 
-# --- S3-12, S3-15, S3-34: events and callbacks in place of alert --------------------
+# --- S3-12, S3-15, S3-34: events and callbacks in place of alert ---
 
 
 @pytest.mark.seed("S3-12")
@@ -271,7 +271,7 @@ async def test_two_processes_work_together(redis_url: str) -> None:
             assert await asyncio.wait_for(other.wait(), 20) == 0
 
 
-# --- S3-13: one timer for any trigger, any clock ------------------------------------
+# --- S3-13: one timer for any trigger, any clock ---
 
 
 class Powers(Trigger, frozen=True):

@@ -38,7 +38,7 @@ from tests.seeds.stage import Stage
 _HOUR = timedelta(hours=1)
 
 
-# --- S3-05: now, or at a time ----------------------------------------------------
+# --- S3-05: now, or at a time ---
 
 
 @pytest.mark.seed("S3-05")
@@ -80,7 +80,7 @@ async def test_a_job_waits_for_its_time() -> None:
         assert world.begun(dated) == [7200.25]
 
 
-# --- S3-06: again and again, from and until ---------------------------------------
+# --- S3-06: again and again, from and until ---
 
 
 @pytest.mark.seed("S3-06")
@@ -104,7 +104,7 @@ async def test_an_interval_with_start_end_and_a_number_of_runs() -> None:
             assert await p0.state(job_id) is JobState.FINISHED
 
 
-# --- S3-11, S3-29, S3-41, S3-42: the constructor -----------------------------------
+# --- S3-11, S3-29, S3-41, S3-42: the constructor ---
 
 
 @pytest.mark.seed("S3-11")
@@ -169,7 +169,9 @@ async def test_a_function_needs_no_executor_id(stage: Stage) -> None:
 
 def _some_job(source: random.Random) -> Job:
     """Draw a job with any of its fields filled."""
-    start = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(minutes=source.randrange(10**6))
+    start = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(
+        minutes=source.randrange(10**6)
+    )
     triggers: list[Trigger] = [
         DateTrigger(start),
         IntervalTrigger(seconds=source.randint(1, 10**6), start=start),
@@ -276,7 +278,7 @@ async def test_when_is_the_first_run() -> None:
         assert [world.begun(name) for name in forms] == [[20.0], [30.0], [40.0]]
 
 
-# --- S3-30: kinds, also combined ---------------------------------------------------
+# --- S3-30: kinds, also combined ---
 
 
 @pytest.mark.seed("S3-30")
@@ -313,7 +315,7 @@ async def test_the_three_kinds(stage: Stage) -> None:
         assert not await client.job_exists("once")
 
 
-# --- S3-32, S3-56: ids, and getting a job ------------------------------------------
+# --- S3-32, S3-56: ids, and getting a job ---
 
 
 @pytest.mark.seed("S3-32")

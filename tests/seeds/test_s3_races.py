@@ -32,7 +32,7 @@ from aiosched.testing.faults import FaultySession, FaultyStore
 from tests.seeds.stage import FAST, Stage
 from tests.waiting import wait_until
 
-# --- forcing a race -----------------------------------------------------------------
+# --- forcing a race ---
 
 
 class Racing(FaultyStore):
@@ -111,7 +111,7 @@ async def _nothing() -> None:
     pass
 
 
-# --- S3-17: model-based -------------------------------------------------------------
+# --- S3-17: model-based ---
 
 
 @dataclass
@@ -255,7 +255,7 @@ async def test_a_claim_that_is_overtaken_starts_nothing_twice(stage: Stage) -> N
         assert len(stage.ran) == len({(ran.job, ran.key) for ran in stage.ran}) == 60
 
 
-# --- S3-27: sixty-four contenders ----------------------------------------------------
+# --- S3-27: sixty-four contenders ---
 
 
 @pytest.mark.seed("S3-27")
@@ -275,7 +275,7 @@ async def test_sixty_four_contenders_all_end(stage: Stage) -> None:
         assert job.note == last.note
 
 
-# --- S3-52: a start looks at every peer ----------------------------------------------
+# --- S3-52: a start looks at every peer ---
 
 
 @pytest.mark.seed("S3-52")
@@ -313,5 +313,3 @@ async def test_of_a_hundred_races_each_has_one_winner(stage: Stage) -> None:
         stage.gate.set()
         await peers[0].drain(timeout=10)
         assert len(stage.ran) == 100
-
-

@@ -34,7 +34,7 @@ from tests.engine.kit import World
 from tests.seeds.stage import Stage
 from tests.waiting import wait_until
 
-# --- S3-14: a result is a row of its own --------------------------------------------
+# --- S3-14: a result is a row of its own ---
 
 
 @pytest.mark.seed("S3-14")
@@ -89,7 +89,7 @@ async def test_results_on_the_command_line(redis_url: str) -> None:
     assert all(wanted <= row.keys() for row in found)
 
 
-# --- S3-57: waiting for a result, anywhere -------------------------------------------
+# --- S3-57: waiting for a result, anywhere ---
 
 
 @pytest.mark.seed("S3-57")
@@ -117,7 +117,22 @@ async def test_a_result_is_had_on_any_peer_before_and_after(stage: Stage) -> Non
             await client.result(slow, timeout=5)
 
 
-# --- S3-54: the job goes, its results stay -------------------------------------------
+@pytest.mark.seed("S3-57")
+@pytest.mark.virtual(timeout=1000)
+async def test_a_run_that_ends_while_a_wait_begins_is_waited_for() -> None:
+    store = MemoryJobStore()
+    slow = FaultyStore(store, Fault("ledger", kind="delay", seconds=2.0, times=None))
+    async with World(store) as world:
+        await world.peer("p0")
+        world.store = slow
+        observer = await world.peer("observer", run_jobs=False)
+        work = {"seconds": 1.0, "value": "in time"}
+        await observer.schedule(Job("work", id="a", kwargs=work))
+        assert await observer.result("a", timeout=30) == "in time"
+        assert slow.struck
+
+
+# --- S3-54: the job goes, its results stay ---
 
 
 @pytest.mark.seed("S3-54")
@@ -152,7 +167,7 @@ async def test_results_go_when_their_retention_ends() -> None:
             await p0.result("a")
 
 
-# --- S3-26, S3-38: completion is one step ---------------------------------------------
+# --- S3-26, S3-38: completion is one step ---
 
 
 class _Watched:
@@ -314,5 +329,3 @@ async def test_a_store_that_is_away_tells_so_and_keeps_everything() -> None:
             await peer.modify("a", note="lost")
         assert (await peer.get_job("a")).note == ""
         assert (await peer.modify("a", note="kept")).version == 2
-
-

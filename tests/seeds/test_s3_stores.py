@@ -32,7 +32,7 @@ from tests.seeds.stage import FAST, Stage
 _EXAMPLE = Path(sqlite_store.__file__)
 
 
-# --- S3-03: memory -------------------------------------------------------------------
+# --- S3-03: memory ---
 
 
 @pytest.mark.seed("S3-03")
@@ -55,7 +55,7 @@ async def test_memory_is_the_default_and_is_shared_by_schedulers_of_a_process() 
             assert await stranger.history() == []
 
 
-# --- S3-04: Redis ----------------------------------------------------------------------
+# --- S3-04: Redis ---
 
 
 @pytest.mark.seed("S3-04")
@@ -87,7 +87,7 @@ async def test_jobs_outlive_every_peer_and_the_server(launch: Any) -> None:
     assert "aioredis" not in sys.modules
 
 
-# --- S3-28: a store of one's own ------------------------------------------------------------
+# --- S3-28: a store of one's own ---
 
 
 @pytest.mark.seed("S3-28")
@@ -141,7 +141,7 @@ async def test_two_handles_of_a_file_make_two_peers(tmp_path: Path) -> None:
         assert (await peer.get_job("long")).counts.cancelled == 1
 
 
-# --- S3-40: a start does not depend on how many jobs there are ---------------------------------
+# --- S3-40: a start does not depend on how many jobs there are ---
 
 
 async def _load(session: Session, count: int) -> None:

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 _DEAF = Fault("signals", kind="drop", times=None)
 _SLOW_BEAT = {"beat": 60.0, "member_timeout": 200.0, "shards": 4}
 
-# --- S3-01: chaos --------------------------------------------------------------------
+# --- S3-01: chaos ---
 
 
 @pytest.mark.seed("S3-01")
@@ -74,7 +74,7 @@ async def test_ten_thousand_slots_survive_peers_that_are_killed() -> None:
             adds_up(job)
 
 
-# --- S3-02: messages may be lost -------------------------------------------------------
+# --- S3-02: messages may be lost ---
 
 
 @pytest.mark.seed("S3-02")
@@ -122,7 +122,7 @@ async def test_a_subscription_that_is_cut_is_made_again(redis_url: str) -> None:
             assert await client.result(job, timeout=10) == number
 
 
-# --- S3-18: clocks that differ ----------------------------------------------------------
+# --- S3-18: clocks that differ ---
 
 _SKEWED = """
 import sys, time
@@ -215,7 +215,7 @@ async def test_a_clock_that_is_wrong_or_set_moves_nothing() -> None:
             assert world.begun(f"j{number}") == grid
 
 
-# --- S3-46, S3-47: schedule and modify, told to the others ----------------------------------
+# --- S3-46, S3-47: schedule and modify, told to the others ---
 
 
 @pytest.mark.seed("S3-46")
@@ -290,7 +290,7 @@ async def test_a_change_wakes_the_other_peer_and_spares_the_running_run(
         assert await client.result(await client.start_job("b"), timeout=5) == "second"
 
 
-# --- S3-59: messages may be repeated and mixed up -------------------------------------------
+# --- S3-59: messages may be repeated and mixed up ---
 
 
 async def _six_verbs(client: Any) -> None:

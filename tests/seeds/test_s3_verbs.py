@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 _SECOND = 1.0
 
 
-# --- S3-16: an id or a job ----------------------------------------------------------
+# --- S3-16: an id or a job ---
 
 
 @pytest.mark.seed("S3-16")
@@ -63,7 +63,7 @@ async def test_a_handle_that_is_old_brings_nothing_old_back(stage: Stage) -> Non
         assert (old.note, old.version) == ("old", 1)
 
 
-# --- S3-25: what runs ---------------------------------------------------------------
+# --- S3-25: what runs ---
 
 
 @pytest.mark.seed("S3-25")
@@ -86,7 +86,7 @@ async def test_every_peer_lists_what_runs_and_where(stage: Stage) -> None:
         assert await one.running() == await two.running() == []
 
 
-# --- S3-48, S3-49, S3-50: stopping --------------------------------------------------
+# --- S3-48, S3-49, S3-50: stopping ---
 
 
 @pytest.mark.seed("S3-48", "S3-60")
@@ -161,7 +161,7 @@ async def test_what_a_stopped_run_has_written_stays(stage: Stage) -> None:
         assert [e.run for e in await client.history(job) if e.run] == rows
 
 
-# --- S3-51: starting ----------------------------------------------------------------
+# --- S3-51: starting ---
 
 
 @pytest.mark.seed("S3-51")
@@ -181,7 +181,7 @@ async def test_a_job_is_started_in_any_state_if_it_exists(stage: Stage) -> None:
             await client.start_job("a")
 
 
-# --- S3-53, S3-60: removing ---------------------------------------------------------
+# --- S3-53, S3-60: removing ---
 
 
 @pytest.mark.seed("S3-53")
@@ -279,7 +279,7 @@ async def test_removing_all_empties_one_namespace_on_every_peer(stage: Stage) ->
         await stage.begun("j7", 2)
 
 
-# --- S3-55: what became of a job ----------------------------------------------------
+# --- S3-55: what became of a job ---
 
 
 @pytest.mark.seed("S3-55")
@@ -307,7 +307,7 @@ async def test_done_removed_and_never_seen_are_told_apart(stage: Stage) -> None:
         }
 
 
-# --- S3-58: ending ------------------------------------------------------------------
+# --- S3-58: ending ---
 
 
 @pytest.mark.seed("S3-58")

@@ -5,12 +5,13 @@ to be kept from carries an ignore comment, and both checkers complain about it
 when it is no longer needed.  ``test_types.py`` runs the program too, so that it
 is one that works.
 """
-# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+# pyright: strict
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, assert_type
 
@@ -146,22 +147,20 @@ def jobs() -> list[Job]:
     return [full, Job(Send, ["bob"], when=NOON), Job("send", ["eve"], keyword="mail")]
 
 
-def mistakes() -> list[Callable[[], object]]:
-    """Return calls that a checker refuses, and the program too when it runs."""
+def mistakes() -> Iterator[Callable[[], object]]:
+    """Yield calls that a checker refuses, and the program too when it runs."""
     job = Job("send")
-    return [
-        lambda: Job("send", tgas=["x"]),  # type: ignore[call-arg]
-        lambda: Job("send", overlap="sometimes"),  # type: ignore[arg-type]
-        lambda: Job("send", max_runs="three"),  # type: ignore[arg-type]
-        lambda: Retry(attempts="3"),  # type: ignore[arg-type]
-        lambda: job.with_changes(nte="x"),  # type: ignore[call-arg]
-        lambda: every("5"),  # type: ignore[arg-type]
-        lambda: every(5).fortnights,  # type: ignore[attr-defined]
-        lambda: DateTrigger(5),  # type: ignore[arg-type]
-        lambda: CronTrigger("* * * * *", gap="guess"),  # type: ignore[arg-type]
-        lambda: Scheduler(5),  # type: ignore[arg-type]
-        lambda: Scheduler(lease="15"),  # type: ignore[arg-type]
-    ]
+    yield lambda: Job("send", tgas=["x"])  # type: ignore[call-arg]
+    yield lambda: Job("send", overlap="sometimes")  # type: ignore[arg-type]
+    yield lambda: Job("send", max_runs="three")  # type: ignore[arg-type]
+    yield lambda: Retry(attempts="3")  # type: ignore[arg-type]
+    yield lambda: job.with_changes(nte="x")  # type: ignore[call-arg]
+    yield lambda: every("5")  # type: ignore[arg-type]
+    yield lambda: every(5).fortnights  # type: ignore[attr-defined]
+    yield lambda: DateTrigger(5)  # type: ignore[arg-type]
+    yield lambda: CronTrigger("* * * * *", gap="guess")  # type: ignore[arg-type]
+    yield lambda: Scheduler(5)  # type: ignore[arg-type]
+    yield lambda: Scheduler(lease="15")  # type: ignore[arg-type]
 
 
 async def unnoticed(scheduler: Scheduler) -> None:

@@ -26,7 +26,7 @@ def test_its_stores_can_be_built() -> None:
     assert len({type(store) for store in api.stores()}) == 2
 
 
-@pytest.mark.parametrize("mistake", api.mistakes())
+@pytest.mark.parametrize("mistake", list(api.mistakes()))
 def test_what_checkers_refuse_is_refused_at_run_time(
     mistake: Callable[[], object],
 ) -> None:
