@@ -20,6 +20,7 @@ from aiosched import (
     RunCancelledError,
     RunFailedError,
     RunTimedOutError,
+    Scheduler,
     SchedulerStateError,
     WaitTimeoutError,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -28,7 +29,7 @@ def _run(*words: str, **options: Any) -> str:
         check=True,
         **options,
     )
-    return done.stdout
+    return str(done.stdout)
 
 
 def _aiosched(*words: str) -> str:
@@ -216,11 +217,11 @@ async def test_the_drawn_states_are_the_ones_that_jobs_go_through(
         await client.remove_job("a")
         await look()
     assert len(set(walked)) == 4
-    for before, after in zip(walked, walked[1:], strict=False):
+    for before, after in itertools.pairwise(walked):
         assert ("job", before.value, after.value) in edges
     for kind, words in (("job", JobState), ("firing", Outcome)):
         states = {state for group, *pair in edges if group == kind for state in pair}
-        assert {word.value for word in words} <= states  # type: ignore[attr-defined]
+        assert {word.value for word in words} <= states
 
 
 @pytest.mark.seed("S3-37")

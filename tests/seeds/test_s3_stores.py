@@ -109,12 +109,11 @@ def test_the_example_is_short() -> None:
     lines = enumerate(text.splitlines(), 1)
     counted = {number for number, line in lines if line.strip()}
     for node in ast.walk(tree):
-        aside = isinstance(node, ast.Import | ast.ImportFrom) or (
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
-        )
-        if aside:
+        ):
             counted -= set(range(node.lineno, (node.end_lineno or 0) + 1))
     assert len(counted) <= 200, "lines of code beside imports, docstrings and blanks"
 
@@ -184,8 +183,7 @@ async def _start(store: JobStore, namespace: str) -> tuple[dict[str, int], int]:
     """Start a peer and run a job; return what it asked and what it was told."""
     counted = _Counted(store)
     terms = {**FAST["terms"], "beat": 60.0, "member_timeout": 200.0}
-    options = {"namespace": namespace, "lease": 60, "terms": terms}
-    async with Scheduler(counted, **options) as peer:
+    async with Scheduler(counted, namespace=namespace, lease=60, terms=terms) as peer:
         peer.register(_note, name="note")
         await peer.wait(await peer.schedule(Job("note")), timeout=30)
     return counted.calls, counted.entries
