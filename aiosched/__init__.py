@@ -20,6 +20,7 @@ from aiosched.enums import (
     Outcome,
     Overlap,
     Reason,
+    RowKind,
 )
 from aiosched.errors import (
     AioschedError,
@@ -103,6 +104,7 @@ __all__ = [
     "Reason",
     "RedisJobStore",
     "Retry",
+    "RowKind",
     "Run",
     "RunCancelledError",
     "RunError",

@@ -43,6 +43,8 @@ class _Head:
     """id -> instant of entries that this peer cannot act on, and when there
     may be something that it can do all the same."""
 
+    moved: dict[str, int | None] | None = None
+    """What has moved since a reading was asked for that is not there yet."""
     rev: int = -1
     read_at: int = 0
 
@@ -144,6 +146,17 @@ class Heads:
         blocked = max((len(self._heads[key].passed) for key in keys), default=0)
         return MAX_BATCH + blocked
 
+    def asking(self, keys: Iterable[Key]) -> None:
+        """Note that these agendas are about to be read.
+
+        What moves before the answer is there may be newer than the answer.
+        """
+        for key in keys:
+            self._stale.discard(key)
+            head = self._heads.get(key)
+            if head is not None:
+                head.moved = {}
+
     def load(self, reading: Reading, asked: int) -> None:
         """Take over what was read; ``asked`` is when the reading began."""
         key = (reading.shard, reading.queue)
@@ -153,7 +166,6 @@ class Heads:
         head.entries = dict(reading.entries)
         head.rev = reading.rev
         head.read_at = asked
-        self._stale.discard(key)
         head.horizon = None
         if not reading.complete and reading.entries:
             head.horizon = reading.entries[-1][1]
@@ -164,12 +176,17 @@ class Heads:
         }
         for job_id, at in reading.entries:
             self._push(key, head, job_id, at)
+        moved, head.moved = head.moved, None
+        for job_id, now in (moved or {}).items():
+            self.update(key, job_id, now)
 
     def update(self, key: Key, job_id: str, at: int | None) -> None:
         """Note that an entry has moved; None: it left the agenda."""
         head = self._heads.get(key)
         if head is None:
             return
+        if head.moved is not None:
+            head.moved[job_id] = at
         if at is None or (head.horizon is not None and at > head.horizon):
             emptied = head.entries.pop(job_id, None) is not None and not head.entries
             if emptied and head.horizon is not None:

@@ -92,7 +92,10 @@ class Settler:
                     written[job_id] = fences
             return changes
 
-        signal = not all(self.owns(live) for live, _ in batch)
+        # What goes on moves from the end of its lease to a nearer instant: the
+        # backups must hear of it, or they look only when that lease has ended,
+        # should the owner die meanwhile.
+        signal = any(_goes_on(live) or not self.owns(live) for live, _ in batch)
         changes = await self._through_outages(ids, decide, signal=signal)
         for live, _ in batch:
             done = live.fence in written.get(live.job_id, ())
@@ -119,6 +122,17 @@ class Settler:
             except (StoreUnavailableError, StoreConflictError):
                 await self.clock.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+
+def _goes_on(live: Live) -> bool:
+    """Return whether the job may have something to do after this run."""
+    definition, firing = live.start.definition, live.start.run.firing
+    trigger = definition.spec.trigger
+    if definition.spec.retry is not None:
+        return True
+    return (
+        trigger is not None and trigger.next(firing.slot, definition.anchor) is not None
+    )
 
 
 def _take(

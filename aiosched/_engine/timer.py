@@ -84,7 +84,12 @@ class Timer(Service):
         while keys := self.heads.stale()[:HEADS_AT_ONCE]:
             asked = self.session.estimate()
             limit = self.heads.limit(keys)
-            readings = await self.session.agenda(keys, limit=limit)
+            self.heads.asking(keys)
+            try:
+                readings = await self.session.agenda(keys, limit=limit)
+            except BaseException:
+                self.heads.invalidate(keys)
+                raise
             for reading in readings:
                 self.heads.load(reading, asked)
 

@@ -26,6 +26,7 @@ REPR_KEY = "$repr"
 """Marks a result that JSON could not hold: ``{"$repr": text}``."""
 
 _OUTCOMES = {RowKind(outcome.value): outcome for outcome in Outcome}
+_RETURNED = (Outcome.SUCCEEDED, Outcome.CANCELLED, Outcome.TIMED_OUT)
 _OF_RUNS = frozenset((*_OUTCOMES, RowKind.HANDED_BACK))
 
 
@@ -119,9 +120,10 @@ class Run:
     def result(self) -> Any:
         """What the executor returned, as its JSON reads; None for nothing.
 
+        Also what one that was told to stop returned by then.
         Where JSON could not hold it (see ``result_is_repr``), its ``repr``.
         """
-        if self.outcome is not Outcome.SUCCEEDED:
+        if self.outcome not in _RETURNED:
             return None
         value = _decoded(self.value)
         if self._marked(value):
@@ -131,7 +133,7 @@ class Run:
     @property
     def result_is_repr(self) -> bool:
         """Whether ``result`` only shows what the executor returned."""
-        if self.outcome is not Outcome.SUCCEEDED:
+        if self.outcome not in _RETURNED:
             return False
         return self._marked(_decoded(self.value))
 
@@ -142,7 +144,7 @@ class Run:
     @property
     def error(self) -> RunFailure | None:
         """What the executor raised; None if it did not."""
-        if self.outcome is Outcome.SUCCEEDED:
+        if self.outcome in _RETURNED:
             return None
         value = _decoded(self.value)
         if not isinstance(value, dict) or "type" not in value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
@@ -152,7 +151,7 @@ async def test_what_a_stopped_run_has_written_stays(stage: Stage) -> None:
         await client.stop_job(job)
         run = await client.wait(cut, timeout=5)
         assert (run.outcome, run.reason) == (Outcome.CANCELLED, Reason.USER)
-        assert json.loads(run.value) == {"rows": 500}
+        assert run.result == {"rows": 500}
         rows = [entry.run for entry in await client.history(job) if entry.run]
         assert [row.outcome for row in rows] == [Outcome.CANCELLED, Outcome.SUCCEEDED]
         assert [row.key for row in rows] == [cut.key, before.key]
