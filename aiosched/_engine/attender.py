@@ -155,7 +155,7 @@ class Attender:
             self.moved(due.job_id, change)
             if change.record is not None:
                 self._learn(due, change.record.definition.spec.executor)
-            self.heads.update(due.key, due.job_id, change.at)
+            self.heads.commit(due.key, due.job_id, change)
             if change.at == due.at:
                 self.heads.again(due, due.at)
             self.tell(change)

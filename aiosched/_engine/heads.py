@@ -9,16 +9,22 @@ for each other without racing.
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aiosched.abc import MAX_BATCH
 from aiosched.abc import Head as Reading
+from aiosched.records import Change
 
 __all__ = ["Due", "Heads", "Key"]
 
 _TURNS = 10_000
 """Jobs whose turns are remembered; a forgotten one is learned by a look again."""
+
+_REMEMBERED = 10_000
+"""Jobs of which it is known how new the last news was; signals overtake each
+other by milliseconds, so those that have just moved are enough."""
 
 Key = tuple[int, str]
 """Shard and queue: the name of one agenda."""
@@ -65,6 +71,7 @@ class Heads:
         self._heap: list[tuple[int, str, Key, int]] = []
         self._turns: dict[str, int] = {}
         self._stale: set[Key] = set()
+        self._seqs: OrderedDict[str, int] = OrderedDict()
 
     # -- which agendas -----------------------------------------------------
 
@@ -180,10 +187,23 @@ class Heads:
         for job_id, now in (moved or {}).items():
             self.update(key, job_id, now)
 
-    def update(self, key: Key, job_id: str, at: int | None) -> None:
-        """Note that an entry has moved; None: it left the agenda."""
+    def commit(self, key: Key, job_id: str, change: Change) -> None:
+        """Take over a commit of this peer's own."""
+        seq = 0 if change.record is None else change.record.state.seq
+        self.update(key, job_id, change.at, seq)
+
+    def update(self, key: Key, job_id: str, at: int | None, seq: int = 0) -> None:
+        """Note that an entry has moved.
+
+        Args:
+            key: The agenda.
+            job_id: Whose entry it is.
+            at: Where it stands now; None: it left the agenda.
+            seq: Sequence number of the record that says so; 0: not known.
+                What an older record said comes too late and is passed over.
+        """
         head = self._heads.get(key)
-        if head is None:
+        if head is None or not self._newest(job_id, seq):
             return
         if head.moved is not None:
             head.moved[job_id] = at
@@ -196,6 +216,18 @@ class Heads:
         if head.entries.get(job_id) != at:
             head.entries[job_id] = at
             self._push(key, head, job_id, at)
+
+    def _newest(self, job_id: str, seq: int) -> bool:
+        known = self._seqs.get(job_id, 0)
+        if not seq:
+            return True
+        if seq < known:
+            return False
+        self._seqs[job_id] = seq
+        self._seqs.move_to_end(job_id)
+        if len(self._seqs) > _REMEMBERED:
+            self._seqs.popitem(last=False)
+        return True
 
     # -- acting ------------------------------------------------------------
 

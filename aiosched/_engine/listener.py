@@ -148,9 +148,9 @@ class Listener(Service):
         """Act on one signal."""
         match signal.kind:
             case "changed":
-                for job_id, queue, at, _seq in signal.entries:
+                for job_id, queue, at, seq in signal.entries:
                     self.membership.learn_queue(queue)
-                    self.heads.update((signal.shard, queue), job_id, at)
+                    self.heads.update((signal.shard, queue), job_id, at, seq)
                 self.heartbeat.check(entry[0] for entry in signal.entries)
                 self.wake_timer()
             case "done":

@@ -102,6 +102,7 @@ class Membership(Service):
         self.hold_until = 0
         self.unheard = 0
         self._suspects: dict[str, int] = {}
+        self._asked_at = 0
         self._assigned: tuple[object, ...] = ()
         self._able: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.mixed = False
@@ -167,7 +168,14 @@ class Membership(Service):
         return len(able)
 
     def _trusted(self) -> list[Member]:
-        return [m for m in self.members if self._suspects.get(m.id) != m.beat]
+        # Each of several dead in a row costs a steal delay: one that has left out
+        # a beat is passed over long before it counts as gone.
+        silent = self._asked_at - self.session.terms.beat * 3 // 2
+        return [
+            m
+            for m in self.members
+            if m.beat >= silent and self._suspects.get(m.id) != m.beat
+        ]
 
     # -- the loop ----------------------------------------------------------
 
@@ -208,6 +216,7 @@ class Membership(Service):
         self.hooks.back()
 
     def _take(self, pulse: Pulse, me: Member) -> None:
+        self._asked_at = pulse.now
         before = {m.id: m for m in self.members}
         now = {m.id: m for m in pulse.members}
         for member_id in sorted(now.keys() - before.keys() - {me.id}):

@@ -170,7 +170,7 @@ class Wiring(abc.ABC):
             if change.record is not None:
                 queue = change.record.definition.spec.queue
                 self.membership.learn_queue(queue)
-                self.heads.update((shard, queue), job_id, change.at)
+                self.heads.commit((shard, queue), job_id, change)
             self.completions.deliver(change.rows)
         self.heartbeat.check(changes)
         self.timer.wake()
@@ -190,7 +190,7 @@ class Wiring(abc.ABC):
             self.heads.invalidate([key])
         else:
             self.attender.moved(live.job_id, change)
-            self.heads.update(key, live.job_id, change.at)
+            self.heads.commit(key, live.job_id, change)
             self.completions.deliver(change.rows)
             self.attender.tell(change)
             for row in change.rows:
@@ -204,7 +204,7 @@ class Wiring(abc.ABC):
             self.attender.moved(job_id, change)
             if change.record is not None:
                 queue = change.record.definition.spec.queue
-                self.heads.update((shard, queue), job_id, change.at)
+                self.heads.commit((shard, queue), job_id, change)
 
     def _lost(self, live: Live) -> None:
         log.warning(
