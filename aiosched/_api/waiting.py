@@ -24,9 +24,11 @@ from aiosched.errors import (
     RunTimedOutError,
     WaitTimeoutError,
 )
+from aiosched.instants import micros
 from aiosched.jobs import Firing, Job, Run, run_of
+from aiosched.jobs.snapshots import readable_rows
 from aiosched.records import Record, Row
-from aiosched.rows import ELSEWHERE, unpack_row
+from aiosched.rows import ELSEWHERE
 
 __all__ = ["DoneCallback", "Waiting"]
 
@@ -64,12 +66,14 @@ class Waiting(Queries):
 
         Raises:
             WaitTimeoutError: It had not ended in time; it goes on.
-            JobNotFoundError: There is no such job, nor a trace of one.
+            JobNotFoundError: There is no such job or firing (any more), nor a
+                trace of how it ended.
         """
         job_id = job_id_of(what)
         key = what.key if isinstance(what, Firing) else None
         completions = self._running_engine().completions
-        waiter = completions.wait(job_id, key)
+        fired = micros(what.fire_time) if isinstance(what, Firing) else None
+        waiter = completions.wait(job_id, key, fired)
         try:
             if key is None:
                 before, over = await self._outcomes(job_id)
@@ -81,7 +85,7 @@ class Waiting(Queries):
         except WaitTimeoutError:
             raise
         except TimeoutError:
-            message = f"{job_id} had not ended after {timeout} s; it goes on"
+            message = f"no run of {job_id} ended within {_seconds(timeout)} s"
             raise WaitTimeoutError(message) from None
         finally:
             completions.leave(waiter)
@@ -109,7 +113,7 @@ class Waiting(Queries):
         session = self._opened()
         record = (await session.read([job_id])).get(job_id)
         over = record is None or _over(record)
-        rows = [unpack_row(line) for line in record.state.recent] if record else []
+        rows = list(readable_rows(record.state.recent)) if record else []
         if not rows or (over and rows[0].value == ELSEWHERE):
             ledger = await session.ledger(job_id, limit=100)
             # A run may have ended after the record was read: it is still to come.
@@ -222,7 +226,12 @@ def _seconds(value: timedelta | float | None) -> float | None:
 
 
 def _over(record: Record) -> bool:
-    return record.state.status is JobState.FINISHED
+    """Tell whether a job is at its end, whether or not it is still kept."""
+    state = record.state
+    if state.status is JobState.FINISHED:
+        return True
+    idle = not state.runs and not state.waiting and state.next is None
+    return idle and record.definition.spec.keyword is None
 
 
 def _busy(record: Record, now: int) -> bool:

@@ -55,6 +55,7 @@ class Attender:
         self.began = began
         self.accepting = True
         self._reserved = 0
+        self._missing: set[str] = set()
         self._leases: dict[str, int] = {}
 
     # -- capacity ----------------------------------------------------------
@@ -193,12 +194,14 @@ class Attender:
         self.heads.ignore(due.key, due.job_id, due.at, until)
         self._learn(due, executor)
         if not any(executor in m.executors for m in self.membership.members):
-            log.warning(
-                "no peer can run %s: the executor %s is not registered anywhere",
-                due.job_id,
-                executor,
-                extra={"action": "unclaimable", "job_id": due.job_id},
-            )
+            if executor not in self._missing:
+                self._missing.add(executor)
+                log.warning(
+                    "no peer can run %s: the executor %s is not registered anywhere",
+                    due.job_id,
+                    executor,
+                    extra={"action": "unclaimable", "job_id": due.job_id},
+                )
             self.bus.emit("unclaimable", due.job_id, executor=executor)
 
     def _stop(self, change: Change) -> None:

@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from aiosched._engine.service import Service
 from aiosched.abc import Session, shard_of
 from aiosched.clock import Clock
-from aiosched.errors import StoreUnavailableError
+from aiosched.enums import JobState
+from aiosched.errors import JobNotFoundError, StoreUnavailableError
 from aiosched.instants import SECOND
+from aiosched.jobs.snapshots import readable_rows
 from aiosched.records import Record, Row
-from aiosched.rows import ELSEWHERE, unpack_row
+from aiosched.rows import ELSEWHERE
 
 __all__ = ["Completions", "Waiter"]
 
 _SEEN = 10_000
+_IDLE = 3600.0
 _ROWS = 1000
 SLACK = 5 * SECOND
 """How far back a callback looks for outcomes when it hears of a job's end."""
@@ -35,7 +38,7 @@ class Waiter:
     Attributes:
         key: The firing; None: the next of the job to end.
         since: Outcomes before this instant are not meant; None: it is not
-            known yet which were there before.
+            known (yet) which were there before.
         known: Firings that had ended before.
     """
 
@@ -77,7 +80,7 @@ class Completions(Service):
         self._swept = session.estimate()
         self._asked: set[str] = set()
         self._all = False
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, int], None] = OrderedDict()
         self._confirmed: frozenset[int] = frozenset()
 
     # -- who waits ---------------------------------------------------------
@@ -91,11 +94,20 @@ class Completions(Service):
             wanted.add(shard_of(job_id, self.session.terms.shards))
         return frozenset(wanted)
 
-    def wait(self, job_id: str, key: str | None) -> Waiter:
-        """Enter a waiter; ``leave`` it when done."""
+    def wait(
+        self, job_id: str, key: str | None, since: int | None = None
+    ) -> Waiter:
+        """Enter a waiter; ``leave`` it when done.
+
+        Args:
+            job_id: The job.
+            key: The firing; None: the next of the job to end, once ``after``
+                has said after what.
+            since: No outcome of the firing is older than this instant.
+        """
         shard = shard_of(job_id, self.session.terms.shards)
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(job_id, key, shard, future)
+        waiter = Waiter(job_id, key, shard, future, since)
         self._waiters.add(waiter)
         self.retarget()
         self._asked.add(job_id)
@@ -165,7 +177,8 @@ class Completions(Service):
             for waiter in [w for w in self._waiters if w.wants(row)]:
                 if not waiter.future.done():
                     waiter.future.set_result(row)
-            identity = (row.job_id, row.key)
+            # A firing of an earlier life of the id may have had the same key.
+            identity = _identity(row)
             if not self._listeners or identity in self._seen:
                 continue
             self._seen[identity] = None
@@ -181,13 +194,22 @@ class Completions(Service):
     # -- the loop ----------------------------------------------------------
 
     async def run(self) -> None:
-        """Look for outcomes whenever there is a reason to."""
+        """Look for outcomes whenever there is a reason to.
+
+        And once a beat for everybody, however many signals come meanwhile: the
+        one that was lost may be the one that matters.
+        """
         interval = self.session.terms.beat / SECOND
+        due = self.clock.monotonic() + interval
         while True:
+            waiting = bool(self._waiters or self._listeners)
             if not self._asked and not self._all:
-                waiting = bool(self._waiters or self._listeners)
-                if not await self.doze(interval if waiting else 3600.0):
-                    self._all = waiting
+                left = due - self.clock.monotonic()
+                await self.doze(left if waiting else _IDLE)
+            if waiting and self.clock.monotonic() >= due:
+                self._all = True
+            if self._all:
+                due = self.clock.monotonic() + interval
             # What is asked from here on is asked again: it may have happened
             # after this look has read.
             everything, self._all = self._all, False
@@ -205,7 +227,9 @@ class Completions(Service):
             asked.update(w.job_id for w in self._waiters)
             await self._sweep()
         for job_id in sorted(asked):
-            self.deliver(await self.look(job_id))
+            record, rows = await self.look(job_id)
+            self.deliver(rows)
+            self._give_up(job_id, record)
 
     async def _sweep(self) -> None:
         """Hand on what listeners may not have heard of, from the ledger."""
@@ -225,21 +249,46 @@ class Completions(Service):
             self.deliver(reversed(rows))
         self._swept = began
 
-    async def look(self, job_id: str) -> list[Row]:
-        """Return the job's recent final outcomes, oldest first."""
+    async def look(self, job_id: str) -> tuple[Record | None, list[Row]]:
+        """Return the job's record and recent final outcomes, oldest first."""
         record = (await self.session.read([job_id])).get(job_id)
-        rows = [] if record is None else list(map(unpack_row, record.state.recent))
+        rows = [] if record is None else list(readable_rows(record.state.recent))
         if record is None or not self._told(record, rows):
-            rows = list(await self.session.ledger(job_id, limit=_ROWS))
+            rows = await self._ledger(job_id)
         rows.sort(key=lambda row: row.at)
-        return [row for row in rows if row.final and row.value != ELSEWHERE]
+        return record, [r for r in rows if r.final and r.value != ELSEWHERE]
+
+    async def _ledger(self, job_id: str) -> list[Row]:
+        """Read back as far as the oldest firing that is waited for."""
+        asked = [w.since or 0 for w in self._waiters if w.job_id == job_id and w.key]
+        rows: list[Row] = []
+        until: int | None = None
+        while True:
+            page = await self.session.ledger(job_id, until=until, limit=_ROWS)
+            rows += page
+            if len(page) < _ROWS or page[-1].at == until:
+                return rows
+            until = page[-1].at
+            if not asked or until < min(asked):
+                return rows
+
+    def _give_up(self, job_id: str, record: Record | None) -> None:
+        """Tell those who wait for what can no longer come."""
+        gone = record is None or record.state.status is JobState.FINISHED
+        still_open = set() if record is None else _open_keys(record)
+        for waiter in [w for w in self._waiters if w.job_id == job_id]:
+            if waiter.key is None:
+                hopeless = gone and waiter.since is not None
+            else:
+                hopeless = waiter.key not in still_open
+            if hopeless and not waiter.future.done():
+                waiter.future.set_exception(JobNotFoundError(job_id))
 
     def _told(self, record: Record, recent: Sequence[Row]) -> bool:
         """Return whether a record's own rows hold all that is asked about it."""
-        job_id, state = record.definition.id, record.state
+        job_id = record.definition.id
         waiters = [w for w in self._waiters if w.job_id == job_id]
-        still_open = {run.firing.key for run in state.runs}
-        still_open.update(firing.key for firing in state.waiting)
+        still_open = _open_keys(record)
         keys = {w.key for w in waiters if w.key is not None} - still_open
         if keys - {row.key for row in recent}:
             return False
@@ -248,7 +297,17 @@ class Completions(Service):
         if len(recent) < record.definition.spec.keep_last:
             return True
         since = [w.since for w in waiters if w.key is None and w.since is not None]
-        heard = bool(recent) and (job_id, recent[-1].key) in self._seen
+        heard = bool(recent) and _identity(recent[-1]) in self._seen
         if {None, job_id} & self._named() and not heard:
             since.append(self._swept - SLACK)
         return not since or (bool(recent) and recent[-1].at < min(since))
+
+
+def _identity(row: Row) -> tuple[str, str, int]:
+    return row.job_id, row.key, row.fence or row.at
+
+
+def _open_keys(record: Record) -> set[str]:
+    keys = {run.firing.key for run in record.state.runs}
+    keys.update(firing.key for firing in record.state.waiting)
+    return keys

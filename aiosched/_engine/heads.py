@@ -186,6 +186,7 @@ class Heads:
         moved, head.moved = head.moved, None
         for job_id, now in (moved or {}).items():
             self.update(key, job_id, now)
+        self._look_beyond(key, head)
 
     def commit(self, key: Key, job_id: str, change: Change) -> None:
         """Take over a commit of this peer's own."""
@@ -207,15 +208,20 @@ class Heads:
             return
         if head.moved is not None:
             head.moved[job_id] = at
+        if head.entries.get(job_id) != at:
+            head.passed.pop(job_id, None)
         if at is None or (head.horizon is not None and at > head.horizon):
-            emptied = head.entries.pop(job_id, None) is not None and not head.entries
-            if emptied and head.horizon is not None:
-                # All that was read has gone; what lies beyond is unknown.
-                self._stale.add(key)
+            head.entries.pop(job_id, None)
+            self._look_beyond(key, head)
             return
         if head.entries.get(job_id) != at:
             head.entries[job_id] = at
             self._push(key, head, job_id, at)
+
+    def _look_beyond(self, key: Key, head: _Head) -> None:
+        """Read on if nothing is left to act on of what was read."""
+        if head.horizon is not None and len(head.entries) <= len(head.passed):
+            self._stale.add(key)
 
     def _newest(self, job_id: str, seq: int) -> bool:
         known = self._seqs.get(job_id, 0)
@@ -241,9 +247,10 @@ class Heads:
             until: When to look again nevertheless; None: never.
         """
         head = self._heads.get(key)
-        if head is not None:
+        if head is not None and head.entries.get(job_id) == at:
             head.passed[job_id] = (at, until)
             self._push(key, head, job_id, at)
+            self._look_beyond(key, head)
 
     def again(self, due: Due, when: int) -> None:
         """Look at an entry again, at ``when`` rather than now."""
