@@ -42,7 +42,9 @@ def last_due(draft: Draft, until: int) -> int | None:
 
 def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
     """Fire, skip or miss every due slot, as far as capacity allows."""
-    _miss_lapsed(draft)
+    lapsed = _lapsed_before(draft)
+    if lapsed is not None and _miss(draft, lapsed):
+        return
     last = last_due(draft, draft.now)
     if last is None:
         return
@@ -86,19 +88,45 @@ def _someone_waits(draft: Draft) -> bool:
     )
 
 
-def _miss_lapsed(draft: Draft) -> None:
+def _lapsed_before(draft: Draft) -> int | None:
+    """Return the instant up to which due slots have lapsed; None: none has."""
     spec, now = draft.definition.spec, draft.now
     last = last_due(draft, now)
     if last is None:
-        return
+        return None
     grace = spec.misfire_grace
     if grace is not None:
-        cutoff = now - grace - 1
-    elif spec.coalesce is Coalesce.LATEST:
-        return
-    else:
-        cutoff = min(now - LEAST_GRACE - 1, last - 1)
-    draft.pass_over(cutoff, RowKind.MISSED, Reason.GRACE)
+        return now - grace - 1
+    if spec.coalesce is Coalesce.LATEST:
+        return None
+    cutoff = now - LEAST_GRACE - 1
+    if _more_due(draft, last):
+        return cutoff
+    # The newest is valid until the next is due, however late it is.
+    return min(cutoff, due_at(draft.definition, last) - 1)
+
+
+def _miss(draft: Draft, cutoff: int) -> bool:
+    """Pass over what has lapsed; return whether another look has to go on."""
+    definition = draft.definition
+    jitter = definition.spec.jitter
+    draft.pass_over(cutoff - jitter, RowKind.MISSED, Reason.GRACE)
+    slot = draft.state.next
+    if jitter:
+        # Lateness counts from the instant at which a slot is due, so those
+        # whose own delay reaches past the cutoff are told one by one.
+        end: int | None = None
+        while slot is not None and due_at(definition, slot) <= cutoff:
+            end, slot = slot, draft.next_slot(slot)
+        if end is not None:
+            draft.pass_over(end, RowKind.MISSED, Reason.GRACE)
+    return slot is not None and due_at(definition, slot) <= cutoff
+
+
+def _more_due(draft: Draft, last: int) -> bool:
+    """Tell whether there are more due slots than one look gets to."""
+    following = draft.next_slot(last)
+    return following is not None and due_at(draft.definition, following) <= draft.now
 
 
 def _former(draft: Draft) -> bool:
@@ -125,9 +153,8 @@ def _select(draft: Draft, last: int, places: int) -> list[Pending]:
     if not count:
         return []
     if spec.coalesce is Coalesce.LATEST:
-        following = draft.next_slot(last)
-        if following is not None and due_at(draft.definition, following) <= draft.now:
-            # More slots than one look gets to: the newest is yet to come.
+        if _more_due(draft, last):
+            # The newest is yet to come.
             draft.pass_over(last, RowKind.SKIPPED, Reason.COALESCED)
             return []
         draft.pass_over(last - 1, RowKind.SKIPPED, Reason.COALESCED)

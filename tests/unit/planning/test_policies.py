@@ -441,6 +441,48 @@ def test_a_finished_job_leaves_when_its_retention_ends() -> None:
     assert story.record is None
 
 
+@pytest.mark.parametrize("coalesce", list(Coalesce))
+def test_a_grace_counts_from_the_instant_that_jitter_has_put_off(
+    coalesce: Coalesce,
+) -> None:
+    story = Story(
+        IntervalTrigger(seconds=300).rule(),
+        jitter=60 * SECOND,
+        misfire_grace=5 * SECOND,
+        coalesce=coalesce,
+    )
+    for turn in range(20):
+        at = story.due()
+        assert at is not None
+        assert story.attend(at) == [300 * turn]
+        story.settle(at + 1)
+    assert story.passed() == []
+
+
+class _EverySecond(Trigger, frozen=True):
+    """A trigger of a user's own, which can only be enumerated."""
+
+    kind: Literal["every-second-in-tests"] = "every-second-in-tests"
+
+    def next_fire_time(self, after: datetime) -> datetime | None:
+        """Return the next whole second."""
+        return after.replace(microsecond=0) + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("coalesce", "first"), [("latest", 43200), ("earliest", 43140), ("all", 43140)]
+)
+def test_more_missed_slots_than_a_look_enumerates_fire_nothing_old(
+    coalesce: str, first: int
+) -> None:
+    story = Story(_EverySecond(), coalesce=Coalesce(coalesce))
+    started: list[int] = []
+    for _ in range(6):
+        started += story.attend(43_200)
+    assert started == [first]
+    assert story.state.counts.slots == 43_201
+
+
 @pytest.mark.parametrize(
     "trigger",
     [
