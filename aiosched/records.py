@@ -121,6 +121,8 @@ class Spec:
     note: str = ""
     meta: str = ""
     declared: int | None = None
+    delay: int | None = None
+    """Run once, so long after it was scheduled; that instant is the anchor."""
     unpinned: Trigger | None = None
     """The trigger as it was given, where pinning has made another of it."""
 

@@ -131,7 +131,7 @@ class Registry:
         """
         own = checks.text_id("name", executor_name(target) if name is None else name)
         others = tuple(
-            alias for alias in checks.tags("aliases", tuple(aliases)) if alias != own
+            alias for alias in checks.tags("aliases", aliases) if alias != own
         )
         checks.queue("queue", queue)
         known = self._by_name.get(own)

@@ -11,7 +11,15 @@ from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.acting import Acting
 from aiosched._api.defining import Defining, scheduling
-from aiosched._api.options import at_least_one, namespace_of, queues_of, terms_of
+from aiosched._api.options import (
+    at_least_one,
+    callable_of,
+    clock_of,
+    grace_of,
+    namespace_of,
+    queues_of,
+    terms_of,
+)
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
@@ -65,8 +73,8 @@ class Scheduler(Defining, Acting, Waiting):
             run_jobs: False makes a client: it schedules, fires and waits, but
                 claims nothing.
             queues: Run only jobs of these queues; None: of all.
-            revision: Of the code; a declared job is never replaced by that of
-                a lower revision.
+            revision: Of the code, 0 to 2**31; a declared job is never replaced
+                by that of a lower revision.
             lease: How long a claim holds unless it is extended; fixed for the
                 namespace by its first peer, 15 s unless given.
             max_concurrency: Runs that this peer has at a time, at most.
@@ -82,12 +90,15 @@ class Scheduler(Defining, Acting, Waiting):
         """
         self.store: JobStore = MemoryJobStore() if store is None else open_store(store)
         self.namespace: str = namespace_of(namespace)
-        self.id: str = ids()
+        callable_of("ids", ids)
+        clock_of(clock)
+        self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
-        self.run_jobs: bool = run_jobs
+        self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
         self.registry: Registry = Registry()
+        checks.number("revision", revision, least=0, most=2**31)
         self._revision = revision
         self._max_payload = at_least_one("max_payload", max_payload)
         self._terms = terms_of(terms, lease)
@@ -279,10 +290,6 @@ class Scheduler(Defining, Acting, Waiting):
             await session.advertise(self.registry.infos())
         await self._schedule_declared()
 
-    def _report(self, key: str, problem: str) -> None:
-        log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
-        self._bus.emit("unreadable", key=key, problem=problem)
-
     async def shutdown(
         self, *, force: bool = False, grace: timedelta | float | None = DEFAULT_GRACE
     ) -> None:
@@ -296,14 +303,19 @@ class Scheduler(Defining, Acting, Waiting):
                 job says ``on_lost="record"``.
             grace: How long runs may take to end before they are cancelled;
                 None: as long as they take.
+
+        Raises:
+            ConfigurationError: A grace or force that cannot be used; nothing
+                was ended.
         """
+        seconds = grace_of(grace)
+        checks.flag("force", force)
         if self._closed:
             if force and self._engine is not None:
                 self._engine.runner.cancel_all(Reason.SHUTDOWN)
             await self._ended.wait()
             return
         self._closed = True
-        seconds = grace.total_seconds() if isinstance(grace, timedelta) else grace
         await self._release(force=force, grace=seconds)
         log.info(
             "scheduler %s has ended",

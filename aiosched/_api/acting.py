@@ -8,13 +8,14 @@ from typing import Any
 
 from aiosched import planning
 from aiosched._api.base import Base, DecideOne, job_id_of
+from aiosched._api.options import instant_of, length_of, optional_text
 from aiosched.enums import Cause, JobState
 from aiosched.errors import (
     ConfigurationError,
     JobNotFoundError,
     TooManyWaitingError,
 )
-from aiosched.instants import micros, moment, span
+from aiosched.instants import moment
 from aiosched.jobs import Firing, Job, checks
 from aiosched.records import MAX_WAITING, Change, Record
 from aiosched.registry import check_payload, dump_payload
@@ -38,13 +39,16 @@ class Acting(Base):
 
         Args:
             job: Which one.
-            note: Why, for those who look.
-            until: When it goes on by itself: an aware datetime, or how long.
+            note: Why, for those who look; up to 1,000 characters.
+            until: When it goes on by itself: an aware datetime, or how long,
+                up to 100 years.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
+            ConfigurationError: A note or an end that cannot be stored.
         """
         job_id = job_id_of(job)
+        note = checks.free_text("note", note)
         end = self._instant("until", until)
 
         def decide(record: Record | None, now: int) -> Change | None:
@@ -151,6 +155,7 @@ class Acting(Base):
         self, tag: str | None, verb: Callable[[Record, int], Change | None]
     ) -> list[str]:
         session = self._opened()
+        optional_text("tag", tag)
         done: set[str] = set()
 
         def decide(job_id: str) -> DecideOne:
@@ -192,12 +197,14 @@ class Acting(Base):
                 arguments, and win over the job's own.
             fire_id: Names the fire, so that repeating it changes nothing while
                 it is open and for the job's last few outcomes; drawn if None.
-            ttl: How long it may wait to be started; None: as long as it takes.
+            ttl: How long it may wait to be started, up to 100 years; None: as
+                long as it takes.
 
         Returns:
             One firing a subscribed job, sorted by job id; empty for none.
 
         Raises:
+            ConfigurationError: No keyword, id or time to live that can be used.
             ArgumentsError: The payload does not fit a subscriber; nothing was
                 written.
             TooManyWaitingError: A subscriber has too many waiting; those that
@@ -205,9 +212,12 @@ class Acting(Base):
                 ``fire_id`` is safe.
         """
         session = self._opened()
-        checks.keyword("keyword", keyword)
-        fire_id = checks.text_id("fire_id", fire_id or self._ids())
-        life = None if ttl is None else _positive_span("ttl", ttl)
+        if checks.keyword("keyword", keyword) is None:
+            raise ConfigurationError(
+                "keyword", None, "names no jobs", "give the word that they wait for"
+            )
+        fire_id = self._ids() if fire_id is None else checks.text_id("fire_id", fire_id)
+        life = None if ttl is None else length_of("ttl", ttl)
         ids = await session.by_keyword(keyword)
         records = await self._subscribers(keyword, ids)
         text = await self._check_fire(records, payload, fire_id)
@@ -263,28 +273,8 @@ class Acting(Base):
         if value is None:
             return None
         if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise ConfigurationError(
-                    field,
-                    value,
-                    "is naive, so it names no instant",
-                    "give it a zone: datetime(..., tzinfo=UTC)",
-                )
-            return micros(value)
-        return self._opened().estimate() + _positive_span(field, value)
-
-
-def _positive_span(field: str, value: timedelta | float) -> int:
-    if isinstance(value, bool) or not isinstance(value, timedelta | int | float):
-        raise ConfigurationError(
-            field, value, "is no duration", "give a timedelta or seconds"
-        )
-    micro = span(value)
-    if micro <= 0:
-        raise ConfigurationError(
-            field, value, "is not positive", "give a longer duration"
-        )
-    return micro
+            return instant_of(field, value)
+        return self._opened().estimate() + length_of(field, value)
 
 
 def _subscribed(record: Record, keyword: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,6 @@ from aiosched.instants import SECOND
 from aiosched.jobs import Firing, Job
 from aiosched.jobs.conversions import (
     anchor_of,
-    dated,
     definition_of,
     job_of,
     to_spec,
@@ -30,8 +30,9 @@ from aiosched.jobs.conversions import (
 from aiosched.records import Change, Definition, Record
 from aiosched.registry import Registered, Registry, dump
 
-__all__ = ["Base", "DecideOne", "job_id_of"]
+__all__ = ["Base", "DecideOne", "job_id_of", "shown_job"]
 
+log: logging.Logger = logging.getLogger("aiosched")
 DecideOne = Callable[[Record | None, int], Change | None]
 _CATALOGUE_AGE = 5 * SECOND
 
@@ -40,17 +41,35 @@ def job_id_of(job: Job | Firing | str) -> str:
     """Return the id that a job, a firing or a text names.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: It is none of these, or not text that can be written.
     """
-    if isinstance(job, str):
-        return job
     if isinstance(job, Job):
         return job.id
-    if isinstance(job, Firing):
-        return job.job_id
-    raise ConfigurationError(
-        "job", job, "names no job", "give a job's id, a Job, or a Firing"
-    )
+    job_id = job.job_id if isinstance(job, Firing) else job
+    if not isinstance(job_id, str):
+        raise ConfigurationError(
+            "job", job, "names no job", "give a job's id, a Job, or a Firing"
+        )
+    try:
+        job_id.encode()
+    except UnicodeEncodeError:
+        problem = "has half a character (a lone surrogate)"
+        raise ConfigurationError("job", job_id, problem, "correct the id") from None
+    return job_id
+
+
+def shown_job(record: Record, now: int) -> Job:
+    """Return the snapshot of a record.
+
+    Raises:
+        StoreDataError: It holds what cannot be shown, such as an instant beyond
+            all calendars.
+    """
+    try:
+        return job_of(record, now=now)
+    except (ValueError, TypeError, OverflowError) as error:
+        problem = f"its record cannot be shown: {error}"
+        raise StoreDataError(record.definition.id, problem) from error
 
 
 class Base:
@@ -95,6 +114,11 @@ class Base:
         self._opened()
         assert self._engine is not None  # noqa: S101 - _opened has seen to it
         return self._engine
+
+    def _report(self, key: str, problem: str) -> None:
+        """Tell of what the store holds and nobody can read."""
+        log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
+        self._bus.emit("unreadable", key=key, problem=problem)
 
     # -- one record --------------------------------------------------------
 
@@ -189,16 +213,24 @@ class Base:
         found = self.registry.find(job.target or job.executor)
         if found is not None:
             return found
-        info = await self._advertised(job.executor)
+        info = await self._advertised(job.executor, eager=not allow_unknown)
         if info is None and not allow_unknown:
             known = {*self.registry.names, *self._catalogue}
             raise UnknownExecutorError(job.executor, tuple(sorted(known)))
         return info
 
-    async def _advertised(self, name: str) -> ExecutorInfo | None:
+    async def _advertised(
+        self, name: str, *, eager: bool = False
+    ) -> ExecutorInfo | None:
+        """Return what peers have advertised under a name.
+
+        Args:
+            name: The executor.
+            eager: Ask again if it is not known, however fresh the answer is.
+        """
         session = self._opened()
         fresh = session.estimate() - self._catalogue_at < _CATALOGUE_AGE
-        if name not in self._catalogue or not fresh:
+        if not fresh or (eager and name not in self._catalogue):
             self._catalogue = dict(await session.catalogue())
             self._catalogue_at = session.estimate()
         return self._catalogue.get(name)
@@ -212,12 +244,13 @@ class Base:
             InvalidInputError: Something about it cannot be stored.
         """
         known = await self._known(job, allow_unknown=allow_unknown)
-        job = dated(job, self._opened().estimate())
         arguments = dump(
             known,
             job.args,
             job.kwargs,
-            partial=job.trigger is None and job.keyword is not None,
+            partial=job.trigger is None
+            and job.when is None
+            and job.keyword is not None,
             limit=self._max_payload,
         )
         name = job.executor
@@ -231,7 +264,7 @@ class Base:
         if record is None:
             message = f"the record of {job_id!r} was read and is gone"
             raise RuntimeError(message)
-        return job_of(record, now=self._opened().estimate())
+        return shown_job(record, self._opened().estimate())
 
 
 def refuse_silent(definition: Definition, now: int) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, TypeVar, Unpack
 
 from aiosched import planning
-from aiosched._api.base import Base, DecideOne, job_id_of, refuse_silent
+from aiosched._api.base import (
+    Base,
+    DecideOne,
+    job_id_of,
+    refuse_silent,
+    shown_job,
+)
 from aiosched.enums import OnConflict
 from aiosched.errors import (
     ConfigurationError,
@@ -15,8 +21,7 @@ from aiosched.errors import (
     SchedulerStateError,
     StoreConflictError,
 )
-from aiosched.jobs import Job, JobChanges
-from aiosched.jobs.conversions import job_of
+from aiosched.jobs import Job, JobChanges, checks
 from aiosched.records import Change, Definition, Record
 from aiosched.triggers.base import Trigger
 
@@ -24,6 +29,7 @@ __all__ = ["Defining", "scheduling"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+ConflictWord = Literal["raise", "replace", "keep"]
 
 
 class Defining(Base):
@@ -35,7 +41,7 @@ class Defining(Base):
         self,
         job: Job,
         *,
-        on_conflict: str = "raise",
+        on_conflict: OnConflict | ConflictWord = "raise",
         again: bool = False,
         allow_unknown: bool = False,
     ) -> Job:
@@ -62,6 +68,8 @@ class Defining(Base):
                 safe if the job's id was not drawn anew.
         """
         rule = _conflict(on_conflict)
+        _refuse_other(job)
+        _refuse_unclear(again=again, allow_unknown=allow_unknown)
         definition = await self._definition(job, allow_unknown=allow_unknown)
         decide = scheduling(definition, rule, paused=job.paused, again=again)
         record = await self._decide(job.id, decide)
@@ -73,7 +81,7 @@ class Defining(Base):
         self,
         jobs: Iterable[Job],
         *,
-        on_conflict: str = "raise",
+        on_conflict: OnConflict | ConflictWord = "raise",
         again: bool = False,
         allow_unknown: bool = False,
     ) -> list[Job]:
@@ -90,7 +98,8 @@ class Defining(Base):
             JobExistsError: An id has another definition; the others are stored.
         """
         rule = _conflict(on_conflict)
-        given = list(jobs)
+        given = _jobs_of(jobs)
+        _refuse_unclear(again=again, allow_unknown=allow_unknown)
         definitions = {
             job.id: await self._definition(job, allow_unknown=allow_unknown)
             for job in given
@@ -126,6 +135,7 @@ class Defining(Base):
             ConfigurationError: Another job was declared with the id, or the id
                 was drawn, so that each start would make one more.
         """
+        _refuse_other(job)
         if self._session is not None or self._closed:
             message = (
                 "jobs are declared before the start; await scheduler.schedule(job)"
@@ -158,6 +168,14 @@ class Defining(Base):
             A decorator that returns the function as it was.
         """
 
+        if "executor" in options:
+            raise ConfigurationError(
+                "executor",
+                options["executor"],
+                "is the function that is decorated",
+                "leave it out, or declare(Job(...))",
+            )
+
         def decorate(function: Callable[P, T]) -> Callable[P, T]:
             registered = self.registry.register(function)
             values = {"id": registered.name, **options}
@@ -184,7 +202,8 @@ class Defining(Base):
                 is then taken (and ``changes`` on top).
             if_version: Only if the stored version is this one.
             allow_unknown: Accept an executor that no peer has advertised.
-            **changes: Fields of :class:`Job` and their new values.
+            **changes: Fields of :class:`Job` and their new values; an id is
+                for life.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
@@ -194,9 +213,18 @@ class Defining(Base):
             InvalidInputError: The result cannot be stored; nothing was.
         """
         job_id = job_id_of(job)
+        _refuse_unclear(allow_unknown=allow_unknown)
+        checks.number("if_version", if_version, least=0, most=10**12, none=True)
+        if changes.get("id", job_id) != job_id:
+            raise ConfigurationError(
+                "id",
+                changes["id"],
+                f"job {job_id!r} keeps its id for life",
+                "schedule a new job, and remove this one",
+            )
         for number in range(_TRIES):
             stored = await self._stored(job_id)
-            base = job if isinstance(job, Job) else job_of(stored, now=0)
+            base = job if isinstance(job, Job) else shown_job(stored, 0)
             wanted = base.with_changes(**changes) if changes else base
             definition = await self._definition(wanted, allow_unknown=allow_unknown)
             spec = replace(definition.spec, declared=stored.definition.spec.declared)
@@ -231,13 +259,34 @@ _PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 """Seconds, at most, before the first and before a late new try of a change."""
 
 
-def _conflict(word: str) -> OnConflict:
-    try:
-        return OnConflict(word)
-    except ValueError:
+def _conflict(word: object) -> OnConflict:
+    if not isinstance(word, str) or word not in set(OnConflict):
         raise ConfigurationError(
             "on_conflict", word, "is not known", 'use "raise", "replace" or "keep"'
-        ) from None
+        )
+    return OnConflict(word)
+
+
+def _refuse_unclear(**flags: object) -> None:
+    for name, value in flags.items():
+        checks.flag(name, value)
+
+
+def _refuse_other(job: object, field: str = "job") -> None:
+    if not isinstance(job, Job):
+        raise ConfigurationError(
+            field, job, "is not a Job", 'write Job("name of the executor", ...)'
+        )
+
+
+def _jobs_of(jobs: object) -> list[Job]:
+    remedy = "give a list of them; a single one goes to schedule"
+    if isinstance(jobs, Job | str | bytes | Mapping) or not isinstance(jobs, Iterable):
+        raise ConfigurationError("jobs", jobs, "is not a list of Jobs", remedy)
+    given = list(jobs)
+    for number, job in enumerate(given):
+        _refuse_other(job, f"jobs[{number}]")
+    return given
 
 
 def scheduling(

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiosched.abc import Terms
 from aiosched.errors import ConfigurationError
-from aiosched.instants import span
+from aiosched.instants import micros, span
 from aiosched.jobs import checks
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
-__all__ = ["at_least_one", "namespace_of", "queues_of", "terms_of"]
+__all__ = [
+    "at_least_one",
+    "callable_of",
+    "clock_of",
+    "grace_of",
+    "instant_of",
+    "length_of",
+    "namespace_of",
+    "optional_text",
+    "queues_of",
+    "terms_of",
+]
 
+MAX_SHARDS = 4096
 _DURATIONS = frozenset(("lease", "beat", "member_timeout", "steal_delay", "ledger_age"))
 LEAST_LEASE = 0.1
 _LONGEST_NAMESPACE = 100
@@ -45,9 +57,20 @@ def queues_of(value: Iterable[str] | None) -> tuple[str, ...] | None:
         raise ConfigurationError(
             "queues", value, "is a text, not a list", f'write queues=["{value}"]'
         )
-    queues = tuple(sorted({str(checks.queue("queues", each)) for each in value}))
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(
+            "queues", value, "is not a list of names", 'write queues=["mail"]'
+        )
+    queues: set[str] = set()
+    for number, each in enumerate(value):
+        name = checks.queue(f"queues[{number}]", each)
+        if name is None:
+            raise ConfigurationError(
+                f"queues[{number}]", each, "is no name of a queue", "name one"
+            )
+        queues.add(name)
     if queues:
-        return queues
+        return tuple(sorted(queues))
     raise ConfigurationError(
         "queues", value, "is empty", "name a queue, or pass run_jobs=False"
     )
@@ -66,12 +89,21 @@ def terms_of(
     given: Mapping[str, Any] | None, lease: timedelta | float | None
 ) -> dict[str, Any]:
     """Check the terms that a peer insists on; durations become microseconds."""
-    terms = dict(given or {})
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(
+            "terms", given, "is not a mapping", 'give a dict, such as {"beat": 2}'
+        )
+    terms: dict[str, Any] = dict(given or {})
     if lease is not None:
+        again = terms.get("lease", lease)
+        if _term("lease", again) != _term("lease", lease):
+            raise ConfigurationError(
+                "lease", lease, f"terms give another, {again!r}", "give it once"
+            )
         terms["lease"] = lease
     known = {field.name for field in fields(Terms)}
     for name, value in terms.items():
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ConfigurationError(
                 f"terms.{name}",
                 value,
@@ -79,17 +111,42 @@ def terms_of(
                 f"use {', '.join(sorted(known))}",
             )
         terms[name] = _term(name, value)
+    _refuse_contradictions(terms)
     return terms
 
 
+def _refuse_contradictions(terms: Mapping[str, int]) -> None:
+    """Compare those terms that are given; the store knows the others."""
+    beat = terms.get("beat")
+    if beat is None:
+        return
+    seconds = beat / 1_000_000
+    if terms.get("member_timeout", beat + 1) <= beat:
+        raise ConfigurationError(
+            "terms.member_timeout",
+            terms["member_timeout"] / 1_000_000,
+            f"is not longer than a beat of {seconds:g} s, so that every peer "
+            "would count as dead",
+            "give at least twice the beat",
+        )
+    if terms.get("lease", beat) < beat:
+        raise ConfigurationError(
+            "terms.beat",
+            seconds,
+            f"is longer than the lease of {terms['lease'] / 1_000_000:g} s",
+            "give a beat of a third of the lease, or a longer lease",
+        )
+
+
 def _term(name: str, value: Any) -> int:
+    if name == "shards":
+        checks.number("terms.shards", value, least=1, most=MAX_SHARDS)
+        return int(value)
     if name not in _DURATIONS:
         return at_least_one(f"terms.{name}", value)
-    micro = 0
-    with contextlib.suppress(TypeError, ValueError):
-        micro = span(value)
+    micro = length_of(name, value, zero=True)
     least = 0 if name == "steal_delay" else span(LEAST_LEASE)
-    if micro < least or isinstance(value, bool):
+    if micro < least:
         raise ConfigurationError(
             name,
             value,
@@ -97,3 +154,68 @@ def _term(name: str, value: Any) -> int:
             f"give a timedelta or seconds, at least {least / 1_000_000} s",
         )
     return micro
+
+
+def length_of(field: str, value: object, *, zero: bool = False) -> int:
+    """Check a duration, at most 100 years, and return its microseconds."""
+    if not isinstance(value, str):
+        length = checks.duration(field, value, zero=zero, none=False)
+        if length is not None:
+            return span(length)
+    raise ConfigurationError(
+        field, value, "is no duration", "give a timedelta or seconds"
+    )
+
+
+def instant_of(field: str, value: object) -> int:
+    """Check an aware datetime that every zone can show; return microseconds."""
+    if not isinstance(value, datetime):
+        raise ConfigurationError(
+            field, value, "is no instant", "give an aware datetime"
+        )
+    if value.utcoffset() is None:
+        raise ConfigurationError(
+            field,
+            value,
+            "is naive, so it names no instant",
+            "give it a zone: datetime(..., tzinfo=UTC)",
+        )
+    instant = micros(value)
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise ConfigurationError(
+            field, value, "is out of range", "stay between 0001-01-02 and 9999-12-30"
+        )
+    return instant
+
+
+def grace_of(value: object) -> float | None:
+    """Check how long runs may take to end, and return seconds; None: any time."""
+    return None if value is None else length_of("grace", value, zero=True) / 1_000_000
+
+
+def optional_text(field: str, value: object) -> None:
+    """Check a filter: a text, or None for no filter."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(field, value, "is not text", "give a name, or None")
+
+
+def callable_of(field: str, value: object) -> None:
+    """Check something that will be called."""
+    if not callable(value):
+        raise ConfigurationError(
+            field, value, "cannot be called", "give a function"
+        )
+
+
+def clock_of(value: object) -> None:
+    """Check that a clock has what clocks have; None: the host's."""
+    parts: tuple[Callable[..., Any] | None, ...] = tuple(
+        getattr(value, name, None) for name in ("monotonic", "wall", "sleep")
+    )
+    if value is not None and not all(callable(part) for part in parts):
+        raise ConfigurationError(
+            "clock",
+            value,
+            "is no clock",
+            "give one with monotonic, wall and sleep, or leave it out",
+        )

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from aiosched import planning
-from aiosched._api.base import Base, job_id_of
+from aiosched._api.base import Base, job_id_of, shown_job
+from aiosched._api.options import instant_of, optional_text
 from aiosched.abc import MAX_BATCH, Member
 from aiosched.enums import JobState, RowKind
-from aiosched.errors import ConfigurationError
-from aiosched.instants import SECOND, micros, moment
-from aiosched.jobs import Job, LedgerEntry, entry_of
-from aiosched.jobs.conversions import job_of
+from aiosched.errors import ConfigurationError, StoreDataError
+from aiosched.instants import SECOND, moment
+from aiosched.jobs import Job, LedgerEntry, checks, entry_of
 from aiosched.records import Record
 
 __all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
+
+MAX_ROWS = 1_000_000
+"""Ledger entries that one call may ask for."""
+
+StateWord = Literal["active", "paused", "finished", "removed", "unknown"]
 
 OVERDUE = 5 * SECOND
 """Beyond its turn, an entry that was not attended makes health red."""
@@ -123,6 +129,7 @@ class Queries(Base):
         Raises:
             JobNotFoundError: There is none with that id, or it has finished or
                 been removed (:meth:`state` tells which).
+            StoreDataError: Its record holds what cannot be shown.
         """
         job_id = job_id_of(job)
         record = (await self._opened().read([job_id])).get(job_id)
@@ -149,7 +156,7 @@ class Queries(Base):
         tag: str | None = None,
         keyword: str | None = None,
         executor: str | None = None,
-        state: JobState | str | None = None,
+        state: JobState | StateWord | None = None,
         queue: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
@@ -167,15 +174,16 @@ class Queries(Base):
             cursor: That of the page before; None begins.
 
         Returns:
-            A list of snapshots whose ``cursor`` leads on.
+            A list of snapshots whose ``cursor`` leads on.  A record that cannot
+            be shown is left out, and told by the event ``unreadable``.
 
         Raises:
-            ConfigurationError: A limit or state that there is not.
+            ConfigurationError: A limit, state or cursor that there is not.
         """
-        if not 1 <= limit <= 1000:
-            raise ConfigurationError(
-                "limit", limit, "is out of range", "give 1 to 1000 and follow cursor"
-            )
+        checks.number("limit", limit, least=1, most=1000)
+        filters = {"tag": tag, "keyword": keyword, "executor": executor}
+        for field, text in {**filters, "queue": queue, "cursor": cursor}.items():
+            optional_text(field, text)
         wanted = _states(state)
 
         def matches(record: Record) -> bool:
@@ -196,11 +204,20 @@ class Queries(Base):
         session = self._opened()
         jobs: dict[str, Job] = {}
         while True:
-            page = await session.list(cursor=cursor, limit=limit)
+            try:
+                page = await session.list(cursor=cursor, limit=limit)
+            except (ValueError, IndexError):
+                raise ConfigurationError(
+                    "cursor", cursor, "leads nowhere", "give that of the page before"
+                ) from None
             now = session.estimate()
             for record in page.records:
-                if matches(record):
-                    jobs[record.definition.id] = job_of(record, now=now)
+                if not matches(record):
+                    continue
+                try:
+                    jobs[record.definition.id] = shown_job(record, now)
+                except StoreDataError as error:
+                    self._report(record.definition.id, str(error))
             cursor = page.cursor
             if cursor is None or len(jobs) >= limit:
                 return JobPage(jobs.values(), cursor)
@@ -269,12 +286,16 @@ class Queries(Base):
             job: Of this job; None: of all.
             since: Only what was decided at or after it; an aware datetime.
             until: Only what was decided at or before it.
-            limit: Most entries to return.
+            limit: Most entries to return, 0 to 1,000,000.
+
+        Raises:
+            ConfigurationError: A bound or limit that cannot be used.
         """
+        checks.number("limit", limit, least=0, most=MAX_ROWS)
         rows = await self._opened().ledger(
             None if job is None else job_id_of(job),
-            since=_bound("since", since),
-            until=_bound("until", until),
+            since=None if since is None else instant_of("since", since),
+            until=None if until is None else instant_of("until", until),
             limit=limit,
         )
         return [entry_of(row) for row in rows]
@@ -332,28 +353,14 @@ def _peer(member: Member, me: str) -> Peer:
     )
 
 
-def _states(state: JobState | str | None) -> frozenset[JobState]:
+def _states(state: object) -> frozenset[JobState]:
     if state is None:
         return frozenset((JobState.ACTIVE, JobState.PAUSED))
-    try:
-        return frozenset((JobState(str(state)),))
-    except ValueError:
+    if not isinstance(state, str) or state not in set(JobState):
         raise ConfigurationError(
             "state",
             state,
             "is not known",
             f"use one of {', '.join(s.value for s in JobState)}",
-        ) from None
-
-
-def _bound(field: str, value: datetime | None) -> int | None:
-    if value is None:
-        return None
-    if value.tzinfo is None:
-        raise ConfigurationError(
-            field,
-            value,
-            "is naive, so it names no instant",
-            "give it a zone: datetime(..., tzinfo=UTC)",
         )
-    return micros(value)
+    return frozenset((JobState(state),))

@@ -44,6 +44,7 @@ class Engine(Wiring):
         self._host: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
         self._lifeline: LifelineThread | None = None
@@ -87,6 +88,7 @@ class Engine(Wiring):
             self._fail(errors)
         finally:
             self._group = None
+            self._stop_lifeline()
 
     def _fail(self, errors: BaseExceptionGroup[BaseException]) -> None:
         failure: BaseException = errors
@@ -100,6 +102,7 @@ class Engine(Wiring):
             exc_info=failure,
             extra={"action": "service_failed"},
         )
+        self._stop_lifeline()
         # Handed back, and said so, because it owns nothing any more.
         self.attender.accepting = False
         self.heads.assign({})
@@ -132,15 +135,33 @@ class Engine(Wiring):
             raise self.failure
 
     async def stop(self, *, force: bool, grace: float | None) -> None:
-        """Stop claiming, let runs end for ``grace`` seconds, then cancel them."""
+        """Stop claiming, let runs end for ``grace`` seconds, then cancel them.
+
+        Whatever cuts it short, nothing of the engine goes on afterwards.
+        """
         self.attender.accepting = False
         if self._host is None:
+            self.threads.close()
             return
+        self.runner.closing = True
+        if force:
+            self._hurried.set()
+        try:
+            await self._let_end(grace)
+        finally:
+            await self._end_services(self._host)
+
+    def hurry(self) -> None:
+        """Cut the grace of a ``stop`` that is under way, or to come, short."""
+        self._hurried.set()
+        self.runner.cancel_all(Reason.SHUTDOWN)
+
+    async def _let_end(self, grace: float | None) -> None:
         await self._withdraw()
         if self.timer.claiming:
             await asyncio.wait(self.timer.claiming, timeout=SETTLE_GRACE)
-        if not force:
-            await self.runner.ended_within(grace)
+        if not self._hurried.is_set():
+            await self._drain(grace)
         self.runner.cancel_all(Reason.SHUTDOWN)
         await self.runner.ended_within(CANCEL_GRACE)
         self.runner.abandon()
@@ -150,10 +171,32 @@ class Engine(Wiring):
                 await self._leave()
         except (TimeoutError, StoreError) as error:
             log.warning("left without saying so: %r", error)
+
+    async def _drain(self, grace: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        hurried = loop.create_task(self._hurried.wait())
+        drained = loop.create_task(self.runner.ended_within(grace))
+        try:
+            await asyncio.wait(
+                [hurried, drained], return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            hurried.cancel()
+            drained.cancel()
+
+    async def _end_services(self, host: asyncio.Task[None]) -> None:
+        self._stop_lifeline()
         self._stopping.set()
-        if self._lifeline is not None:
-            await self._lifeline.stop(self.threads)
-        await asyncio.wait([self._host])
+        try:
+            await asyncio.wait([host], timeout=SETTLE_GRACE)
+            if not host.done():
+                host.cancel()
+                await asyncio.wait([host], timeout=CANCEL_GRACE)
+            if self._lifeline is not None:
+                await self._lifeline.ended(self.threads)
+        finally:
+            host.cancel()
+            self.threads.close()
 
     async def _leave(self) -> None:
         # A beat after the farewell would make this peer a member again.
@@ -180,11 +223,23 @@ class Engine(Wiring):
             self._member.id,
             self.session.terms.lease,
             lambda: self.heartbeat.alive_at,
-            lambda: tuple((x.shard, x.job_id, x.fence) for x in self.runner.live),
+            lambda: tuple(
+                (x.shard, x.job_id, x.fence) for x in self.runner.live if not x.ended
+            ),
+            self._over,
         )
         name = f"aiosched-lifeline-{self._member.id}"
         self._lifeline = LifelineThread(lifeline, name)
         self._lifeline.start()
+
+    def _stop_lifeline(self) -> None:
+        if self._lifeline is not None:
+            self._lifeline.stop()
+
+    def _over(self) -> bool:
+        """Return whether nothing runs here any more; asked by another thread."""
+        host = self._host
+        return host is None or host.done() or host.get_loop().is_closed()
 
 
 CANCEL_GRACE = 2.0

@@ -11,6 +11,7 @@ for ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ class Lifeline:
     Attributes:
         seen: Tells the monotonic second of the heartbeat's last sign of life.
         snapshot: Tells (shard, job id, fence) of the live runs.
+        over: Tells whether the engine has ended, so that nobody runs anything.
         stood_in: Monotonic second since which it has stood in, or None while
             the heartbeat is alive.
     """
@@ -48,6 +50,7 @@ class Lifeline:
         lease: int,
         seen: Callable[[], float],
         snapshot: Callable[[], tuple[tuple[int, str, int], ...]],
+        over: Callable[[], bool],
     ) -> None:
         self.clock = clock
         self.connect = connect
@@ -56,14 +59,17 @@ class Lifeline:
         self.seen = seen
         self.stood_in: float | None = None
         self.snapshot = snapshot
+        self.over = over
         self._session: Session | None = None
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch until cancelled, or until the engine has ended."""
         interval = self.lease / SECOND / 3
         try:
             while True:
                 await self.clock.sleep(interval / 2)
+                if self.over():
+                    return
                 now = self.clock.monotonic()
                 if now - self.seen() < interval * 1.2:
                     self.stood_in = None
@@ -106,6 +112,8 @@ class LifelineThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._ready = threading.Event()
+        self._lock = threading.Lock()
+        self._told = False
 
     def start(self) -> None:
         """Start watching."""
@@ -116,19 +124,32 @@ class LifelineThread:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.current_task()
+            told = self._told
         self._ready.set()
+        if told:
+            return
         try:
             await self._lifeline.run()
         except asyncio.CancelledError:
             return
 
-    async def stop(self, threads: FutureExecutor) -> None:
-        """End it and wait until its connection is closed."""
-        loop, task = self._loop, self._task
-        if loop is None or task is None or loop.is_closed():
+    def stop(self) -> None:
+        """Tell it to end, without waiting; safe to call twice."""
+        with self._lock:
+            if self._told:
+                return  # a second cancellation would cut its last steps short
+            self._told = True
+            loop, task = self._loop, self._task
+        if loop is not None and task is not None:
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def ended(self, threads: FutureExecutor) -> None:
+        """Wait until its connection is closed."""
+        if not self._thread.is_alive():
             return
-        loop.call_soon_threadsafe(task.cancel)
         waiting = asyncio.get_running_loop()
         await waiting.run_in_executor(threads, self._thread.join, 2.0)

@@ -54,6 +54,7 @@ class Runner:
         self.threads = threads
         self.shards = shards
         self.live = LiveRuns()
+        self.closing = False
 
     def start(self, start: Start) -> Live:
         """Begin a run that this peer has claimed."""
@@ -72,7 +73,7 @@ class Runner:
         )
         live.task = task
         live.on_cancel = functools.partial(_cancel, task)
-        task.add_done_callback(functools.partial(self._never_begun, live))
+        task.add_done_callback(functools.partial(self._never_ended, live))
         return live
 
     def cancel(self, live: Live, reason: Reason) -> None:
@@ -152,9 +153,9 @@ class Runner:
             value = await call
         except asyncio.CancelledError:
             return self._cancelled(live)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
         except BaseException as error:  # SystemExit, too, is no way out
+            if _from_outside(live, error):
+                raise
             return self._failed(live, error)
         finally:
             if timer is not None:
@@ -191,6 +192,8 @@ class Runner:
             try:
                 return await asyncio.shield(future)
             except asyncio.CancelledError:
+                if future.done() and not future.cancelled():
+                    return future.result()
                 # The runner never cancels this task: somebody ends the loop.
                 if future.cancelled() or live.reason is Reason.NONE:
                     raise
@@ -199,14 +202,27 @@ class Runner:
 
     # -- how it ended ------------------------------------------------------
 
-    def _never_begun(self, live: Live, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never enters its body.
-        if task.cancelled() and not live.ended:
-            live.ended = True
+    def _never_ended(self, live: Live, task: asyncio.Task[None]) -> None:
+        """Settle what no other way out has settled, so that no run hangs."""
+        error = None if task.cancelled() else task.exception()
+        if live.ended:
+            return
+        live.ended = True
+        live.on_cancel = None
+        if error is None:
+            # A task cancelled before its first step never enters its body.
             self.settle(live, self._cancelled(live))
+            return
+        try:
+            ended = self._failed(live, error)
+        except BaseException:  # an error that cannot even be described
+            ended = self._failed(live, RuntimeError(type(error).__name__))
+        self.settle(live, ended)
 
     def _cancelled(self, live: Live, value: bytes = b"") -> Ended:
         reason = live.reason
+        if reason is Reason.NONE and self.closing and _is_cancelled(live):
+            reason = Reason.SHUTDOWN  # by who ends the loop under the scheduler
         outcome = Outcome.CANCELLED
         if reason is Reason.TIMEOUT:
             outcome = Outcome.TIMED_OUT
@@ -244,6 +260,24 @@ class Runner:
             entered=False,
             at=self.estimate(),
         )
+
+
+def _is_cancelled(live: Live) -> bool:
+    return live.task is not None and (
+        live.task.cancelled() or live.task.cancelling() > 0
+    )
+
+
+def _from_outside(live: Live, error: BaseException) -> bool:
+    """Return whether an exception was thrown at the run and not by it."""
+    if isinstance(error, KeyboardInterrupt):
+        return not live.threaded  # Ctrl-C strikes whatever the loop is doing
+    if isinstance(error, GeneratorExit):
+        try:
+            return asyncio.current_task() is not live.task
+        except RuntimeError:  # no loop runs: the coroutine is being disposed of
+            return True
+    return False
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

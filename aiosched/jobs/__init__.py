@@ -13,7 +13,6 @@ from aiosched.enums import JobState, Outcome
 from aiosched.jobs.conversions import (
     anchor_of,
     arguments_of,
-    dated,
     definition_of,
     fields_differing,
     job_of,
@@ -41,7 +40,6 @@ __all__ = [
     "RunFailure",
     "anchor_of",
     "arguments_of",
-    "dated",
     "definition_of",
     "entry_of",
     "executor_name",

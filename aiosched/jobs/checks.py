@@ -255,13 +255,10 @@ def flag(field: str, value: object) -> bool:
 
 def member(field: str, value: object, words: type[_Word]) -> _Word:
     """Check a word of a closed list."""
-    try:
-        return words(str(value))
-    except ValueError:
-        known = " or ".join(f'"{word}"' for word in words)
-        raise ConfigurationError(
-            field, value, "is not a word it knows", f"use {known}"
-        ) from None
+    if isinstance(value, str) and value in set(words):
+        return words(value)
+    known = " or ".join(f'"{word}"' for word in words)
+    raise ConfigurationError(field, value, "is not a word it knows", f"use {known}")
 
 
 def error_names_given(field: str, value: object) -> tuple[str, ...]:

@@ -13,12 +13,10 @@ from aiosched.jobs.plain import dump_json, load_json
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.snapshots import DEFAULT_QUEUE, NEVER_STORED, Snapshot, readable_rows
 from aiosched.records import Apart, Blob, Definition, Record, RetryRule, Spec, State
-from aiosched.triggers.date import DateTrigger
 
 __all__ = [
     "anchor_of",
     "arguments_of",
-    "dated",
     "definition_of",
     "fields_differing",
     "job_of",
@@ -26,7 +24,7 @@ __all__ = [
     "to_spec",
 ]
 
-_UNCOMPARED = frozenset(("declared", "unpinned"))
+_UNCOMPARED = frozenset(("declared", "unpinned", "delay"))
 
 
 def to_spec(
@@ -39,7 +37,7 @@ def to_spec(
     """Return what a store keeps of a job beside id, own instant and arguments.
 
     Args:
-        job: One without ``when``; see :func:`dated`.
+        job: Any.
         queue: Where it goes if the job does not say so itself.
         declared: Revision of the code that declared it.
         executor: Name to store, where the job was given a class or function
@@ -48,6 +46,7 @@ def to_spec(
     return Spec(
         executor=executor or job.executor,
         trigger=None if job.trigger is None else job.trigger.rule(),
+        delay=_micros(job.when),
         keyword=job.keyword,
         queue=job.queue or queue or DEFAULT_QUEUE,
         max_runs=job.max_runs,
@@ -67,17 +66,6 @@ def to_spec(
         meta=dump_json(job.meta, "meta").decode() if job.meta else "",
         declared=declared,
     )
-
-
-def dated(job: Job, now: int) -> Job:
-    """Turn ``when`` into a trigger, seen from the instant of scheduling.
-
-    Returns:
-        The job itself if it has no ``when``.
-    """
-    if job.when is None:
-        return job
-    return job.with_changes(trigger=DateTrigger(moment(now) + job.when))
 
 
 def anchor_of(job: Job) -> int | None:

@@ -81,8 +81,16 @@ def executor_name(target: object) -> str:
     """Return the name under which an executor is known unless it is given one.
 
     Raises:
-        ConfigurationError: It has no name of its own (a lambda, a partial).
+        ConfigurationError: It has no name of its own (a lambda, a partial), or
+            is nothing that could be run.
     """
+    if not callable(target) and not callable(getattr(target, "run", None)):
+        raise ConfigurationError(
+            "executor",
+            target,
+            "is neither a name nor anything that can be run",
+            "give the name of an executor, a function, or an Executor",
+        )
     if isinstance(target, functools.partial):
         name = None
     else:

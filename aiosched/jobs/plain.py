@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ __all__ = ["dump_json", "load_json", "to_plain"]
 
 _REMEDY = "pass data instead (text, numbers, lists, dicts, datetimes, UUIDs, models)"
 _MAX_DEPTH = 200
+_MAX_DIGITS = 4_300
+"""Digits of a whole number that Python reads, unless a process is told otherwise."""
+_MANY_DIGITS = re.compile(rb"\d{%d}" % (_MAX_DIGITS + 1))
 
 
 def load_json(text: bytes) -> Any:
@@ -48,6 +52,8 @@ def dump_json(value: object, path: str) -> bytes:
     # JSON has no NaN; the search is cheap and rarely finds even the letters.
     if (b"NaN" in text or b"Infinity" in text) and not _finite(value):
         raise _refusal(value, path)
+    if len(text) > _MAX_DIGITS and not _short_numbers(text):
+        raise _refusal(value, path)
     return text
 
 
@@ -66,6 +72,23 @@ def _finite(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _short_numbers(text: bytes) -> bool:
+    """Tell whether every whole number in it can be read again, on any peer."""
+    if _MANY_DIGITS.search(text) is None:
+        return True
+    try:
+        json.loads(text, parse_int=_short)
+    except ValueError:
+        return False
+    return True
+
+
+def _short(digits: str) -> int:
+    if len(digits.removeprefix("-")) > _MAX_DIGITS:
+        raise ValueError(digits[:20])
+    return 0
 
 
 def _refusal(value: object, path: str) -> ArgumentsError:
@@ -105,12 +128,16 @@ def _writable(value: object) -> bool:
         text = to_json(value)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError):
         return False
-    return not (b"NaN" in text or b"Infinity" in text) or _finite(value)
+    if (b"NaN" in text or b"Infinity" in text) and not _finite(value):
+        return False
+    return _short_numbers(text)
 
 
 def _problem(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "is a number that JSON does not have"
+    if isinstance(value, int):
+        return f"is a number of more than {_MAX_DIGITS} digits"
     if isinstance(value, str):
         return "has half a character (a lone surrogate)"
     if isinstance(value, bytes | bytearray):

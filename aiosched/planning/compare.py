@@ -9,7 +9,7 @@ from aiosched.records import Apart, Blob, Definition, Spec
 
 __all__ = ["differing", "digest", "same_blob"]
 
-_UNCOMPARED = ("trigger", "declared", "unpinned")
+_UNCOMPARED = ("trigger", "declared", "unpinned", "delay")
 
 
 def digest(data: bytes) -> str:
@@ -48,6 +48,8 @@ def differing(stored: Definition, given: Definition) -> tuple[str, ...]:
 
 def _same_trigger(stored: Definition, given: Definition) -> bool:
     old, new = stored.spec.trigger, given.spec.trigger
+    if given.spec.delay is not None:
+        return stored.spec.delay == given.spec.delay
     if new is None:
         run_once = given.spec.keyword is None
         return old is None or (run_once and old.rule().kind == "date")

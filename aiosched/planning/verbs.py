@@ -72,9 +72,10 @@ def pin(definition: Definition, now: int) -> Definition:
     """
     spec = definition.spec
     if spec.trigger is None:
-        if spec.keyword is not None:
+        if spec.keyword is not None and spec.delay is None:
             return definition
-        return replace(definition, spec=replace(spec, trigger=_NOW), anchor=now)
+        once = replace(spec, trigger=_NOW)
+        return replace(definition, spec=once, anchor=now + (spec.delay or 0))
     if definition.anchor is not None:
         return definition
     pinned = spec.trigger.anchored(moment(now))
@@ -136,7 +137,8 @@ def schedule(
 
 def _older_revision(new: Definition, old: Definition) -> bool:
     mine, stored = new.spec.declared, old.spec.declared
-    return mine is not None and stored is not None and mine < stored
+    # Whatever another version has stored there must not stop a start.
+    return isinstance(mine, int) and isinstance(stored, int) and mine < stored
 
 
 def _create(
@@ -185,7 +187,10 @@ def modify(
     if same:
         anchor = old.anchor
         spec = replace(
-            definition.spec, trigger=old.spec.trigger, unpinned=old.spec.unpinned
+            definition.spec,
+            trigger=old.spec.trigger,
+            unpinned=old.spec.unpinned,
+            delay=old.spec.delay,
         )
         definition = replace(definition, spec=spec, anchor=anchor)
     else:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiosched import planning
 from aiosched.clock import seeded_ids
 from aiosched.enums import (
     Cause,
@@ -29,6 +30,7 @@ from aiosched.errors import (
     ArgumentsError,
     ConfigurationError,
     InvalidInputError,
+    JobExistsError,
     TriggerError,
 )
 from aiosched.ids import ids_from
@@ -40,7 +42,6 @@ from aiosched.jobs import (
     Retry,
     anchor_of,
     arguments_of,
-    dated,
     definition_of,
     entry_of,
     executor_name,
@@ -187,10 +188,16 @@ def test_an_instant_may_be_given_in_many_forms(when: object, at: datetime) -> No
 def test_a_timedelta_counts_from_scheduling(when: object) -> None:
     job = Job("mail", when=when)
     assert job.when == timedelta(seconds=90)
-    pinned = dated(job, micros(NOON))
-    assert pinned.trigger == DateTrigger(NOON + timedelta(seconds=90))
-    assert (pinned.when, pinned.id) == (None, job.id)
-    assert dated(pinned, 0) is pinned
+    definition = definition_of(job, to_spec(job), anchor_of(job), b"")
+    first = planning.schedule(definition, None, micros(NOON))
+    assert first is not None
+    assert first.at == micros(NOON + timedelta(seconds=90))
+    later = micros(NOON + timedelta(seconds=60))
+    assert planning.schedule(definition, first.record, later) is None
+    other = job.with_changes(when=timedelta(seconds=91))
+    changed = definition_of(other, to_spec(other), anchor_of(other), b"")
+    with pytest.raises(JobExistsError):
+        planning.schedule(changed, first.record, later)
 
 
 @pytest.mark.parametrize("field", ["when", "trigger"])

@@ -15,7 +15,7 @@ from aiosched.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["FAILURES", "denied", "refusal", "translated"]
+__all__ = ["FAILURES", "denied", "refusal", "translated", "wrong_type"]
 
 FAILURES = (driver.RedisError, OSError, TimeoutError)
 """What an exchange with a server may raise."""
@@ -73,17 +73,30 @@ def translated(error: BaseException, place: str) -> StoreError:
     return StoreError(f"{place} could not be used: {error}")
 
 
-def refusal(error: Exception, place: str) -> StoreError:
-    """Return our error for an error that the server answered."""
+def refusal(error: Exception, place: str, key: str = "") -> StoreError:
+    """Return our error for an error that the server answered.
+
+    Args:
+        error: The answer.
+        place: The store's URL without its password.
+        key: What the command was about, if that is known.
+    """
     word = str(error).partition(" ")[0]
     name = type(error).__name__
-    if word == "WRONGTYPE":
-        return StoreDataError(place, f"a key is of another type ({error})")
+    if wrong_type(error):
+        return StoreDataError(key or place, f"a key is of another type ({error})")
     if word in _TRANSIENT or name in _TRANSIENT_CLASSES:
         return StoreUnavailableError(f"{place} refuses for now: {error}")
     if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
         return StoreUnavailableError(f"{place} denies access: {error}")
     return StoreError(f"{place} refused a command: {error}")
+
+
+def wrong_type(error: object) -> bool:
+    """Return whether a reply says that a key holds something of another type."""
+    return isinstance(error, driver.ResponseError) and str(error).startswith(
+        "WRONGTYPE"
+    )
 
 
 def denied(error: BaseException, place: str) -> ConfigurationError | None:

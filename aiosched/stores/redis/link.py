@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from aiosched.abc import Counters, Report, Terms
+from aiosched.abc import Counters, Member, Report, Terms
 from aiosched.clock import Clock, IdSource
 from aiosched.records import Record
 from aiosched.stores.redis.connection import (
@@ -17,7 +17,7 @@ from aiosched.stores.redis.connection import (
     LostError,
     Wiring,
 )
-from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.failures import refusal, wrong_type
 from aiosched.stores.redis.keys import Keys
 from aiosched.stores.redis.specs import SpecCache
 from aiosched.stores.redis.timing import Timekeeper, instant_of
@@ -69,6 +69,7 @@ class Link:
         epoch: Identity of the data set as last seen.
         stale: The data set is another one, so that what was entered in its
             indexes must be entered again.
+        members: The peers that the last readable answer told of.
         patience: Seconds for which an unknown EXEC is pursued.
     """
 
@@ -102,6 +103,7 @@ class Link:
         self.looked: set[str] = set()
         self.keywords: set[tuple[str, int]] = set()
         self.epoch: str = ""
+        self.members: tuple[Member, ...] = ()
         self.patience = patience
         self._report = report
         self._session = ids()
@@ -163,10 +165,38 @@ class Link:
                 raise  # it hangs rather than being closed
             replies = await self._ask(commands)
         if not lenient:
-            for reply in replies:
-                if isinstance(reply, ResponseError):
-                    raise refusal(reply, self.place) from reply
+            self.refuse(commands, replies)
         return replies
+
+    async def try_typed(self, commands: Sequence[Command]) -> list[Any]:
+        """Do the same; where a key is of a wrong type the reply is None.
+
+        Each such key is reported, once.
+
+        Raises:
+            StoreError: The store cannot be reached, or refuses.
+        """
+        replies = await self.ask(commands, lenient=True)
+        wrong: dict[str, str] = {}
+        for place, (command, reply) in enumerate(zip(commands, replies, strict=True)):
+            if wrong_type(reply):
+                wrong[str(command[1])] = str(reply)
+                replies[place] = None
+        self.refuse(commands, replies)
+        for key, problem in wrong.items():
+            self.unreadable(key, f"is of another type: {problem}")
+        return replies
+
+    def refuse(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
+        """Raise what the server answered, naming the key.
+
+        Raises:
+            StoreError: One of the replies is an error.
+        """
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                key = str(command[1]) if len(command) > 1 else ""
+                raise refusal(reply, self.place, key) from reply
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         async with self.reads.take() as lane:

@@ -17,6 +17,7 @@ from aiosched.stores.redis.specs import UnreadableError
 __all__ = [
     "agenda",
     "by_keyword",
+    "known_queues",
     "list_page",
     "numbers",
     "queue_names",
@@ -211,7 +212,7 @@ async def list_page(link: Link, cursor: str | None, limit: int) -> Page:
         raise ValueError(f"a page of {limit} records shows nothing")
     limit = min(limit, MAX_READ)
     place = None if cursor is None else _place(cursor)
-    queues = sorted(await queue_names(link))
+    queues = sorted(await known_queues(link) or link.queues)
     if place is None:
         if not queues:
             return Page((), None)
@@ -231,6 +232,13 @@ async def queue_names(link: Link) -> list[str]:
     """Return every queue that ever had a job."""
     (members,) = await link.ask([("SMEMBERS", link.keys.queues)])
     return link.texts(link.keys.queues, members)
+
+
+async def known_queues(link: Link) -> list[str] | None:
+    """Return the same; None, and a report, where garbage stands in their place."""
+    key = link.keys.queues
+    (members,) = await link.try_typed([("SMEMBERS", key)])
+    return None if members is None else link.texts(key, members)
 
 
 async def _scan(
@@ -292,10 +300,16 @@ def _next_agenda(link: Link, queues: Sequence[str], place: _Place) -> _Place | N
 
 async def scan_shard(
     link: Link, shard: int, queue: str, scan: str
-) -> tuple[list[str], str]:
-    """Return some ids of one agenda and where to go on; ``"0"`` is the end."""
+) -> tuple[list[str], str] | None:
+    """Return some ids of one agenda and where to go on; ``"0"`` is the end.
+
+    None, and a report, where garbage stands in the agenda's place.
+    """
     key = link.keys.agenda(shard, queue)
-    ((following, pairs),) = await link.ask([("ZSCAN", key, scan, "COUNT", _KEYS)])
+    (reply,) = await link.try_typed([("ZSCAN", key, scan, "COUNT", _KEYS)])
+    if reply is None:
+        return None
+    following, pairs = reply
     return link.texts(key, pairs[::2]), following.decode()
 
 
@@ -344,8 +358,8 @@ def _entries(
             try:
                 entries.append((raw.decode(), int(float(score))))
                 continue
-            except ValueError:
-                problem = f"has the entry {raw[:40]!r}, no id"
+            except (ValueError, OverflowError):
+                problem = f"has the entry {raw[:40]!r} at {score!r}, no id and instant"
         link.unreadable(link.keys.agenda(shard, queue), problem)
     return tuple(entries)
 

@@ -52,6 +52,7 @@ _SHORT = {
     "meta": "m",
     "declared": "d",
     "unpinned": "u",
+    "delay": "w",
 }
 _LONG = {short: name for name, short in _SHORT.items()}
 _DEFAULTS = {

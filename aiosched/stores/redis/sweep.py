@@ -16,7 +16,7 @@ from aiosched.stores.redis.connection import Command, LostError
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import stale_executors
-from aiosched.stores.redis.reading import queue_names, scan_shard
+from aiosched.stores.redis.reading import known_queues, scan_shard
 from aiosched.stores.redis.specs import UnreadableError
 
 __all__ = ["sweep"]
@@ -26,10 +26,12 @@ _ANY_SPEC = Spec("")
 
 async def sweep(link: Link) -> int:
     """Do what :meth:`aiosched.abc.Session.sweep` promises."""
-    queues = sorted({*await queue_names(link), *link.queues})
+    stored = await known_queues(link)
+    queues = sorted({*(stored or ()), *link.queues})
     gone = await _sweep_executors(link)
     for shard in range(link.terms.shards):
-        gone += await _sweep_shard(link, shard, queues)
+        if stored is not None:  # or who knows what the jobs of others use
+            gone += await _sweep_shard(link, shard, queues)
         await _cap_ledger(link, shard)
     return gone
 
@@ -42,8 +44,8 @@ async def _sweep_executors(link: Link) -> int:
 
 
 async def _sweep_shard(link: Link, shard: int, queues: list[str]) -> int:
-    (raw,) = await link.ask([("SMEMBERS", link.keys.shared(shard))])
-    names = set(link.texts(link.keys.shared(shard), raw))
+    (raw,) = await link.try_typed([("SMEMBERS", link.keys.shared(shard))])
+    names = set(link.texts(link.keys.shared(shard), raw or ()))
     if not names:
         return 0
     used = await _used(link, shard, queues)
@@ -62,7 +64,10 @@ async def _used(link: Link, shard: int, queues: list[str]) -> set[str] | None:
     for queue in queues:
         scan = "0"
         while True:
-            ids, scan = await scan_shard(link, shard, queue, scan)
+            found = await scan_shard(link, shard, queue, scan)
+            if found is None:
+                return None
+            ids, scan = found
             if ids:
                 keys = [link.keys.job(shard, job_id) for job_id in ids]
                 (values,) = await link.ask([("MGET", *keys)])

@@ -181,10 +181,9 @@ class _Attempt:
 
     async def _acknowledged(self, lane: Lane, commands: list[Command]) -> list[Any]:
         replies = await self._link.timed(lane, commands)
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                await lane.drop()
-                raise refusal(reply, self._link.place) from reply
+        if any(isinstance(reply, ResponseError) for reply in replies):
+            await lane.drop()
+            self._link.refuse(commands, replies)
         return replies
 
     async def _set_aside(self, lane: Lane, raw: dict[str, bytes | None]) -> None:

@@ -106,6 +106,8 @@ class Composer:
         self, job_id: str, old: Record | None, record: Record, at: int | None
     ) -> None:
         definition = record.definition
+        if definition.id != job_id:
+            raise ValueError(f"a record of {definition.id!r} for {job_id!r}")
         spec = definition.spec
         line, body = self._link.specs.line(spec)
         apart: dict[str, bytes | None] = {}
