@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.records import Row
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = [
     "ELSEWHERE",
@@ -104,6 +105,16 @@ def unpack_row(line: str) -> Row:
     fence, owner, reason, took, value = parts[10:]
     first = int(slot or 0)
     instant = int(at)
+    until = first + int(width or 0)
+    started = instant - int(took) if took else 0
+    # Datetimes are made of them sooner or later.
+    if (
+        not FIRST_INSTANT <= first <= until <= LAST_INSTANT
+        or not FIRST_INSTANT <= instant <= LAST_INSTANT
+        or not FIRST_INSTANT <= started <= LAST_INSTANT
+    ):
+        message = f"a ledger row with an impossible instant: {line[:80]!r}"
+        raise ValueError(message)
     missed, mark, rest = value.partition("~")
     if mark and missed.isdecimal():
         value = rest
@@ -114,7 +125,7 @@ def unpack_row(line: str) -> Row:
         RowKind.from_code(kind),
         instant,
         first,
-        first + int(width or 0),
+        until,
         int(count or 0),
         slot if key == _SLOT_KEY else unescape(key),
         Cause.from_code(cause),
@@ -123,7 +134,7 @@ def unpack_row(line: str) -> Row:
         int(fence or 0),
         owner,
         Reason.from_code(reason),
-        instant - int(took) if took else 0,
+        started,
         int(missed or 0),
         value.encode(),
     )

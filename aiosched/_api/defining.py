@@ -167,7 +167,6 @@ class Defining(Base):
         Returns:
             A decorator that returns the function as it was.
         """
-
         if "executor" in options:
             raise ConfigurationError(
                 "executor",

@@ -202,9 +202,7 @@ def optional_text(field: str, value: object) -> None:
 def callable_of(field: str, value: object) -> None:
     """Check something that will be called."""
     if not callable(value):
-        raise ConfigurationError(
-            field, value, "cannot be called", "give a function"
-        )
+        raise ConfigurationError(field, value, "cannot be called", "give a function")
 
 
 def clock_of(value: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -255,8 +256,9 @@ def flag(field: str, value: object) -> bool:
 
 def member(field: str, value: object, words: type[_Word]) -> _Word:
     """Check a word of a closed list."""
-    if isinstance(value, str) and value in set(words):
-        return words(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return words(value)
     known = " or ".join(f'"{word}"' for word in words)
     raise ConfigurationError(field, value, "is not a word it knows", f"use {known}")
 

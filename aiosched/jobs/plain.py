@@ -20,7 +20,7 @@ _REMEDY = "pass data instead (text, numbers, lists, dicts, datetimes, UUIDs, mod
 _MAX_DEPTH = 200
 _MAX_DIGITS = 4_300
 """Digits of a whole number that Python reads, unless a process is told otherwise."""
-_MANY_DIGITS = re.compile(rb"\d{%d}" % (_MAX_DIGITS + 1))
+_MANY_DIGITS = re.compile(rb"(?<!\d)\d{%d}" % (_MAX_DIGITS + 1))
 
 
 def load_json(text: bytes) -> Any:

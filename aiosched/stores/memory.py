@@ -220,7 +220,9 @@ class _MemorySession(Session):
             changes = dict(decide(found, now))
             if not changes.keys() <= found.keys():
                 raise ValueError("decide answered for an id that it was not given")
-            if any(c.record and c.record.definition.id != i for i, c in changes.items()):
+            if any(
+                c.record and c.record.definition.id != i for i, c in changes.items()
+            ):
                 raise ValueError("decide answered with a record of another id")
             moved = {i for i in found if records.get(i) is not found[i]}
             if not moved:

@@ -40,3 +40,26 @@ def test_what_is_doubted_during_a_reading_is_read_again() -> None:
     heads.asking([KEY])
     heads.load(reading(), asked=SECOND)
     assert heads.stale() == []
+
+
+def test_news_that_was_overtaken_is_passed_over() -> None:
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.update(KEY, "job", 2 * SECOND, seq=8)
+    # A signal of an earlier commit, heard late.
+    heads.update(KEY, "job", 15 * SECOND, seq=7)
+    assert heads.next_instant() == 2 * SECOND
+
+
+def test_an_agenda_is_read_on_when_nothing_is_left_to_act_on() -> None:
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.asking([KEY])
+    entries = (("foreign", SECOND), ("mine", 2 * SECOND))
+    heads.load(Head(*KEY, entries, complete=False, rev=1), asked=0)
+    assert heads.stale() == []
+    heads.ignore(KEY, "foreign", SECOND)
+    assert heads.stale() == []
+    heads.update(KEY, "mine", None)
+    assert heads.stale() == [KEY]
+    assert heads.limit([KEY]) > heads.limit([])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from aiosched.abc import Beat, ExecutorInfo, Member, Pulse
 from aiosched.instants import DAY, SECOND
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
-from aiosched.stores.redis.meta import renewed
+from aiosched.stores.redis.meta import followed
 from aiosched.stores.redis.reading import numbers
 from aiosched.stores.redis.timing import instant_of
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = ["ADVERTISED", "advertise", "beat", "catalogue", "stale_executors"]
 
@@ -45,27 +47,29 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         )
     commands.append(("HGETALL", keys.members))
     commands.append(("SMEMBERS", keys.queues))
-    commands.append(("HGET", keys.meta, "epoch"))
     commands.append(("PUBLISH", keys.canary, beat.member_id))
+    commands.append(("HGET", keys.meta, "epoch"))
     commands += _rev_commands(link, beat.shards)
-    time, _, fields, queues, epoch, _, *revs = await link.ask(commands)
-    if epoch is None or epoch.decode(errors="replace") != link.epoch:
-        # The data set is another one: without a name if nobody has noticed
-        # yet, and with terms of its own if somebody else was here first.
-        await renewed(link)
-    known = set(link.texts(keys.queues, queues))
+    replies = await link.try_typed(commands)
+    time, _, fields, queues, _, epoch, *revs = replies
+    await followed(link, epoch)
+    # Garbage tells nothing: what this session knows still holds.
+    known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
         await _entered_again(link)
         known |= link.written
     link.queues |= known
     now = instant_of(time)
-    members, gone = _members(link, fields, now)
+    gone: list[str] = []
+    if fields is not None:
+        link.members, gone = _members(link, fields, now)
+    members = link.members
     if beat.member is not None:
         # Written by the estimate, which is wrong by a fraction of a round trip.
-        own = beat.member.id
-        members = tuple(
-            [replace(one, beat=now) if one.id == own else one for one in members]
-        )
+        own = replace(beat.member, beat=now)
+        if fields is None or any(one.id == own.id for one in members):
+            others = [one for one in members if one.id != own.id]
+            members = tuple(sorted([*others, own], key=lambda one: one.id))
     if gone:
         await link.ask([("HDEL", keys.members, *gone)])
     values = [value for reply in revs for value in reply]
@@ -87,10 +91,15 @@ async def _entered_again(link: Link) -> None:
     commands: list[Command] = []
     if link.written:
         commands.append(("SADD", link.keys.queues, *sorted(link.written)))
-    for keyword, shard in sorted(link.keywords):
+    keywords = sorted(link.keywords)
+    for keyword, shard in keywords:
         commands.append(("SADD", link.keys.keyword_shards(keyword), shard))
     if commands:
-        await link.ask(commands)
+        replies = await link.try_typed(commands)
+        entered = replies[len(commands) - len(keywords) :]
+        for one, reply in zip(keywords, entered, strict=True):
+            if reply is None:
+                link.keywords.discard(one)  # who uses it next is told
     link.stale = False
 
 
@@ -119,6 +128,33 @@ def _pack(member: Member, now: int) -> str:
     )
 
 
+def _unpack(member_id: str, data: Any) -> Member:
+    """Read what :func:`_pack` wrote.
+
+    Raises:
+        ValueError: It is something else.
+        TypeError: It is something else.
+    """
+    seen, name, queues, executors, claims, running, started, host = data
+    instants = all(
+        type(one) is int and FIRST_INSTANT <= one <= LAST_INSTANT
+        for one in (seen, started)
+    )
+    texts = all(isinstance(one, str) for one in (name, host))
+    if not (instants and texts and _names(executors) and type(claims) is bool):
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
+    if type(running) is not int or not (queues is None or _names(queues)):
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
+    served = None if queues is None else tuple(queues)
+    return Member(
+        member_id, name, served, tuple(executors), claims, seen, running, started, host
+    )
+
+
+def _names(data: object) -> bool:
+    return isinstance(data, list) and all(isinstance(one, str) for one in data)
+
+
 def _members(
     link: Link, fields: list[bytes], now: int
 ) -> tuple[tuple[Member, ...], list[str]]:
@@ -129,25 +165,11 @@ def _members(
     for raw, value in zip(fields[::2], fields[1::2], strict=True):
         member_id = raw.decode(errors="replace")
         try:
-            seen, name, queues, executors, claims, running, started, host = json.loads(
-                value
-            )
-            served = None if queues is None else tuple(queues)
-            member = Member(
-                member_id,
-                name,
-                served,
-                tuple(executors),
-                claims,
-                seen,
-                running,
-                started,
-                host,
-            )
-            age = now - seen
-        except (ValueError, TypeError) as error:
+            member = _unpack(raw.decode(), json.loads(value))
+        except (ValueError, TypeError, RecursionError) as error:
             link.unreadable(f"{link.keys.members} {member_id}", f"no peer: {error}")
             continue
+        age = now - member.beat
         if age < timeout:
             living.append(member)
         elif age > _LONG_GONE * timeout:
@@ -170,23 +192,26 @@ async def advertise(link: Link, executors: Sequence[ExecutorInfo]) -> None:
         data = [now, [list(one) for one in info.parameters], info.queue]
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
         words += (info.name, text)
-    await link.ask([("HSET", link.keys.executors, *words)])
+    await link.try_typed([("HSET", link.keys.executors, *words)])
 
 
 async def catalogue(link: Link) -> dict[str, ExecutorInfo]:
     """Do what :meth:`aiosched.abc.Session.catalogue` promises."""
-    time, fields = await link.ask([("TIME",), ("HGETALL", link.keys.executors)])
-    known = _executors(link, fields)
-    oldest = instant_of(time) - ADVERTISED
+    known, oldest = await _advertised(link)
     return {name: info for name, info in known.items() if info.seen >= oldest}
 
 
 async def stale_executors(link: Link) -> list[str]:
     """Return the names that nobody has advertised for long."""
-    time, fields = await link.ask([("TIME",), ("HGETALL", link.keys.executors)])
-    oldest = instant_of(time) - ADVERTISED
-    known = _executors(link, fields)
+    known, oldest = await _advertised(link)
     return sorted(name for name, info in known.items() if info.seen < oldest)
+
+
+async def _advertised(link: Link) -> tuple[Mapping[str, ExecutorInfo], int]:
+    """Return what was ever advertised, and since when that counts."""
+    key = link.keys.executors
+    time, fields = await link.try_typed([("TIME",), ("HGETALL", key)])
+    return _executors(link, fields or []), instant_of(time) - ADVERTISED
 
 
 def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
@@ -196,9 +221,11 @@ def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
         try:
             seen, parameters, queue = json.loads(value)
             listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
+            if not (queue is None or isinstance(queue, str)):
+                raise TypeError(f"its queue is {str(queue)[:40]}")
             info = ExecutorInfo(name, listed, queue)
             known[name] = replace(info, seen=int(seen))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             key = f"{link.keys.executors} {name}"
             link.unreadable(key, f"no executor: {error}")
     return known

@@ -15,7 +15,7 @@ from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.terms import agreed_terms
 
-__all__ = ["agree", "renewed"]
+__all__ = ["agree", "followed"]
 
 _SCHEMA = 1
 _TRIES = 16
@@ -95,13 +95,54 @@ def _terms(key: str, stored: Mapping[str, str]) -> Terms:
         raise StoreDataError(key, str(error)) from None
 
 
-async def renewed(link: Link) -> None:
-    """Give the data set of an emptied store an identity, or learn it.
+async def followed(link: Link, epoch: bytes | None) -> None:
+    """Take over the identity that the store says its data has.
 
-    The terms are those of this session, so that it need not be opened anew.
+    The terms stay those of this session, so that it need not be opened anew.
+    Garbage is reported and changes nothing.
+
+    Args:
+        link: The session's.
+        epoch: What stands in the store; None: nothing readable.
 
     Raises:
-        ConfigurationError: Somebody has settled other terms meanwhile.
+        ConfigurationError: The data was lost, and somebody has settled other
+            terms since.
         StoreUnavailableError: Calling again is safe.
     """
-    await agree(link, {name: getattr(link.terms, name) for name in _NAMES})
+    if epoch is not None and epoch.decode(errors="replace") == link.epoch:
+        return
+    key = link.keys.meta
+    (words,) = await link.try_typed([("HGETALL", key)])
+    if words is None:
+        return
+    stored = {name.decode(errors="replace"): value for name, value in _pairs(words)}
+    if stored and "epoch" not in stored:
+        # An emptied store has nothing at all here, so this one was not emptied.
+        link.unreadable(key, "has no epoch; what is missing is put back")
+        await _put_back(link)
+        return
+    try:
+        if stored:
+            stored["epoch"].decode()
+        if stored.keys() < {"schema", "epoch", *_NAMES} and stored:
+            raise StoreDataError(key, "terms are missing")
+        await agree(link, _own(link))
+    except (StoreDataError, UnicodeDecodeError) as error:
+        link.unreadable(key, str(error))
+
+
+def _pairs(words: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def _own(link: Link) -> dict[str, int]:
+    return {name: getattr(link.terms, name) for name in _NAMES}
+
+
+async def _put_back(link: Link) -> None:
+    """Write what a peer that comes needs to know, where nothing stands."""
+    fields = {"schema": _SCHEMA, "epoch": link.epoch, **_own(link)}
+    await link.try_typed(
+        [("HSETNX", link.keys.meta, name, value) for name, value in fields.items()]
+    )
