@@ -24,10 +24,11 @@ from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.outside import Outside
+from aiosched._engine.teardown import TEARDOWN_LIMIT, tear_down
 from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
-from aiosched.enums import OnConflict, Reason
-from aiosched.errors import SchedulerStateError
+from aiosched.enums import OnConflict
+from aiosched.errors import SchedulerStateError, StoreUnavailableError, TriggerError
 from aiosched.jobs import Job, checks
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
 from aiosched.stores import MemoryJobStore, open_store
@@ -110,6 +111,7 @@ class Scheduler(Defining, Acting, Waiting):
         self._set_up: list[Registered] = []
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False
+        self._ending: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
 
     def _estimate(self) -> int:
@@ -233,7 +235,7 @@ class Scheduler(Defining, Acting, Waiting):
             )
             await self._begin(self._session)
         except BaseException:
-            await self._release(force=True, grace=0.0)
+            await self._end(force=True, grace=0.0)
             raise
 
     async def _begin(self, session: Session) -> None:
@@ -263,7 +265,7 @@ class Scheduler(Defining, Acting, Waiting):
             max_concurrency=self.max_concurrency,
         )
         await self._engine.start()
-        await self._schedule_declared()
+        await self._schedule_declared(TriggerError)
         log.info(
             "scheduler %s has started",
             self.name,
@@ -275,27 +277,45 @@ class Scheduler(Defining, Acting, Waiting):
             return None
         return lambda: self.store.open(self.namespace, {}, report=None)
 
-    async def _schedule_declared(self) -> None:
+    async def _schedule_declared(self, passing: type[Exception]) -> None:
+        """Store what was declared; report and pass over what fails that way."""
         for job in self._declared.values():
-            definition = await self._definition(job, declared=self._revision)
-            decide = scheduling(
-                definition, OnConflict.REPLACE, paused=job.paused, again=False
-            )
-            await self._decide(job.id, decide)
+            try:
+                definition = await self._definition(job, declared=self._revision)
+                decide = scheduling(
+                    definition, OnConflict.REPLACE, paused=job.paused, again=False
+                )
+                await self._decide(job.id, decide)
+            except StoreUnavailableError:
+                raise
+            except passing as error:
+                if self._closed:
+                    return
+                log.warning(
+                    "the declared job %s is passed over: %s",
+                    job.id,
+                    error,
+                    extra={"action": "declared_failed", "job_id": job.id},
+                )
+                self._bus.emit("declared_failed", job.id, error=error)
 
     async def _restore(self) -> None:
         """Put back what the code declares after the store lost its data."""
-        session = self._opened()
+        if self._session is None or self._closed:
+            return
         if self.run_jobs:
-            await session.advertise(self.registry.infos())
-        await self._schedule_declared()
+            await self._session.advertise(self.registry.infos())
+        # Nobody stands by any more to mend one: the others must be put back.
+        await self._schedule_declared(Exception)
 
     async def shutdown(
         self, *, force: bool = False, grace: timedelta | float | None = DEFAULT_GRACE
     ) -> None:
         """Stop claiming, let runs end, close the store.
 
-        Safe to call twice; a second call with ``force`` hurries the first.
+        Safe to call twice: every call waits for the same end, and one with
+        ``force`` hurries it.  A call that is cancelled while it waits hurries
+        it, too, and does not stop it.
 
         Args:
             force: Cancel runs at once.  A run that is cut short is handed
@@ -310,40 +330,46 @@ class Scheduler(Defining, Acting, Waiting):
         """
         seconds = grace_of(grace)
         checks.flag("force", force)
-        if self._closed:
-            if force and self._engine is not None:
-                self._engine.runner.cancel_all(Reason.SHUTDOWN)
-            await self._ended.wait()
-            return
+        await self._end(force=force, grace=seconds)
+
+    async def _end(self, *, force: bool, grace: float | None) -> None:
+        """Wait for the one ending, which the first call begins."""
         self._closed = True
-        await self._release(force=force, grace=seconds)
-        log.info(
-            "scheduler %s has ended",
-            self.name,
-            extra={"action": "scheduler_ended", "peer": self.id},
-        )
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(
+                self._release(force=force, grace=grace),
+                name=f"aiosched ending {self.name}",
+            )
+        elif force and self._engine is not None:
+            self._engine.hurry()
+        try:
+            await asyncio.shield(self._ending)
+        except asyncio.CancelledError:
+            if self._engine is not None:
+                self._engine.hurry()
+            raise
 
     async def _release(self, *, force: bool, grace: float | None) -> None:
-        self._closed = True
         try:
             if self._engine is not None:
                 await self._engine.stop(force=force, grace=grace)
             for task in list(self._setting_up):
                 task.cancel()
-            await asyncio.gather(*self._setting_up, return_exceptions=True)
-            await self._tear_down()
+            if self._setting_up:
+                await asyncio.wait(self._setting_up, timeout=TEARDOWN_LIMIT)
+            await tear_down(reversed(self._set_up) if self.run_jobs else ())
         finally:
-            await self._bus.close()
-            if self._session is not None:
-                await self._session.close()
-            self._ended.set()
-
-    async def _tear_down(self) -> None:
-        for registered in reversed(self._set_up) if self.run_jobs else ():
             try:
-                await registered.teardown()
-            except Exception:
-                log.exception("tearing down %s failed", registered.name)
+                await self._bus.close()
+            finally:
+                if self._session is not None:
+                    await self._session.close()
+                self._ended.set()
+        log.info(
+            "scheduler %s has ended",
+            self.name,
+            extra={"action": "scheduler_ended", "peer": self.id},
+        )
 
     async def run_forever(self) -> None:
         """Run until :meth:`shutdown` is called elsewhere, or something fails.
@@ -362,8 +388,7 @@ class Scheduler(Defining, Acting, Waiting):
                 await engine.ended()
             await self._ended.wait()
         finally:
-            if not self._closed:
-                await self.shutdown()
+            await self.shutdown()
 
     async def __aenter__(self) -> Self:
         """Start."""

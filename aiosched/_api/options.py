@@ -86,14 +86,14 @@ def at_least_one(field: str, value: int) -> int:
 
 
 def terms_of(
-    given: Mapping[str, Any] | None, lease: timedelta | float | None
+    given: object, lease: timedelta | float | None
 ) -> dict[str, Any]:
     """Check the terms that a peer insists on; durations become microseconds."""
     if given is not None and not isinstance(given, Mapping):
         raise ConfigurationError(
             "terms", given, "is not a mapping", 'give a dict, such as {"beat": 2}'
         )
-    terms: dict[str, Any] = dict(given or {})
+    terms: dict[Any, Any] = dict(given or {})
     if lease is not None:
         again = terms.get("lease", lease)
         if _term("lease", again) != _term("lease", lease):

@@ -18,6 +18,7 @@ EVENTS = frozenset(
         "blocked",  # user code held the loop: seconds
         "callback_failed",  # a listener raised: error
         "data_lost",  # the store's data set is another one: epoch
+        "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
         "job_modified",
         "job_paused",

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from aiosched.clock import Clock
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreUnavailableError
 
 __all__ = ["Service", "supervise"]
 
@@ -44,6 +44,7 @@ class Service(abc.ABC):
 
         Raises:
             StoreUnavailableError: It will be run again after a pause.
+            StoreDataError: Likewise.
         """
 
     def wake(self) -> None:
@@ -75,9 +76,13 @@ class Service(abc.ABC):
 
 
 async def supervise(
-    service: Service, on_outage: Callable[[Service, StoreUnavailableError], None]
+    service: Service,
+    on_outage: Callable[[Service, StoreUnavailableError | StoreDataError], None],
 ) -> None:
     """Run a service for ever, through every outage of the store.
+
+    Garbage that a service stumbles over is no reason to end, either: somebody
+    may put it right, and other duties do not depend on it.
 
     Any other exception passes through: it is a fault of this program, and
     going on without the service would be the silence that users fear most.
@@ -87,7 +92,7 @@ async def supervise(
     while True:
         try:
             await service.run()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, StoreDataError) as error:
             if service.healthy:
                 pause = FIRST_PAUSE
             service.healthy = False

@@ -151,7 +151,7 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         Raises:
             TriggerError: ``after`` is naive.
         """
-        slot = self.next(_aware(after, "after"))
+        slot = self.next(max(_aware(after, "after"), FIRST_INSTANT))
         return None if slot is None else moment(slot)
 
     def upcoming(self, n: int, after: datetime) -> list[datetime]:
@@ -163,11 +163,14 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             Fewer than ``n`` if the trigger ends before.
 
         Raises:
-            TriggerError: ``after`` is naive, or ``n`` is negative.
+            TriggerError: ``after`` is naive, or ``n`` is no number of times.
         """
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TriggerError("n", n, "is not a whole number", "ask for 0 or more")
         if n < 0:
             raise TriggerError("n", n, "is negative", "ask for 0 or more fire times")
-        _aware(after, "after")
+        instant = _aware(after, "after")
+        after = moment(min(max(instant, FIRST_INSTANT), LAST_INSTANT))
         try:
             pinned = self.anchored(after)
         except TriggerError:
@@ -197,7 +200,13 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             TriggerError: ``instant`` is naive, or the pinned copy could never
                 fire.
         """
-        _aware(instant, "instant")
+        if not FIRST_INSTANT <= _aware(instant, "instant") <= LAST_INSTANT:
+            raise TriggerError(
+                "instant",
+                instant,
+                "is out of range",
+                "stay between 0001-01-02 and 9999-12-30",
+            )
         return self
 
     def __and__(self, other: Trigger) -> AndTrigger:

@@ -146,6 +146,13 @@ class IntervalTrigger(Trigger, frozen=True):
         if self.start is not None:
             return self
         start = self._opening(micros(instant))
+        if start > LAST_INSTANT:
+            raise TriggerError(
+                "interval",
+                self.interval,
+                "has its first slot after the year 9999",
+                "choose a shorter interval, or a start",
+            )
         if start > self._final():
             raise TriggerError(
                 "end",

@@ -13,6 +13,7 @@ from aiosched.triggers.calendar import CalendarIntervalTrigger
 from aiosched.triggers.cron import CronTrigger
 from aiosched.triggers.cronfields import WEEKDAYS
 from aiosched.triggers.inputs import (
+    bounded,
     check_order,
     clock_seconds,
     load_zone,
@@ -253,8 +254,10 @@ def _read_end(end: object, tz: str | None) -> datetime:
             end = date.fromisoformat(end.strip())
     if isinstance(end, date) and not isinstance(end, datetime) and name is not None:
         following = datetime(end.year, end.month, end.day, tzinfo=ZoneInfo(name))
-        following += timedelta(days=1)
-        return following.astimezone(UTC) - timedelta(microseconds=1)
+        with suppress(OverflowError):
+            following += timedelta(days=1)
+            return bounded(following, "end") - timedelta(microseconds=1)
+        raise TriggerError("end", end, "is out of range", "stay before 9999-12-30")
     return read_wall(end, name, "end")
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -20,11 +21,22 @@ from redis.exceptions import ResponseError
 
 from aiosched.abc import Counters
 from aiosched.errors import StoreError, StoreUnavailableError
-from aiosched.stores.redis.failures import FAILURES, translated
+from aiosched.stores.redis.failures import FAILURES, no_handshake, translated
 from aiosched.stores.redis.urls import Address
 
-__all__ = ["Command", "Factory", "Lane", "Lanes", "LostError", "Wiring", "pack"]
+__all__ = [
+    "Command",
+    "Factory",
+    "Lane",
+    "Lanes",
+    "LostError",
+    "Wiring",
+    "pack",
+    "plainly",
+]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Command = Sequence[str | bytes | int | float]
 Factory = Callable[..., AbstractConnection]
 
@@ -46,7 +58,25 @@ def pack(commands: Sequence[Command]) -> bytes:
 
 
 class LostError(StoreUnavailableError):
-    """The connection could not be made, broke, or did not answer in time."""
+    """The connection could not be made, broke, or did not answer in time.
+
+    Stays inside: what leaves a session is made plain by :func:`plainly`.
+    """
+
+
+def plainly(
+    verb: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Decorate a verb of a session: let errors out by their public names only."""
+
+    @wraps(verb)
+    async def plain(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await verb(*args, **kwargs)
+        except LostError as error:
+            raise StoreUnavailableError(str(error)) from error.__cause__
+
+    return plain
 
 
 class Wiring:
@@ -125,6 +155,8 @@ class Lane:
         if self._connection is None:
             try:
                 self._connection = await self._wiring.connect()
+            except TimeoutError as error:
+                raise LostError(no_handshake(self._wiring.place)) from error
             except FAILURES as error:
                 ours = translated(error, self._wiring.place)
                 if type(ours) is StoreUnavailableError:

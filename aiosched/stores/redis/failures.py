@@ -15,7 +15,14 @@ from aiosched.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["FAILURES", "denied", "refusal", "translated", "wrong_type"]
+__all__ = [
+    "FAILURES",
+    "denied",
+    "no_handshake",
+    "refusal",
+    "translated",
+    "wrong_type",
+]
 
 FAILURES = (driver.RedisError, OSError, TimeoutError)
 """What an exchange with a server may raise."""
@@ -71,6 +78,16 @@ def translated(error: BaseException, place: str) -> StoreError:
     if isinstance(error, (driver.ConnectionError, OSError)):
         return StoreUnavailableError(f"{place} cannot be reached: {error}")
     return StoreError(f"{place} could not be used: {error}")
+
+
+def no_handshake(place: str) -> str:
+    """Return why a server that took the connection may say nothing on it."""
+    if place.startswith("rediss:"):
+        return (
+            f"{place} did not answer in time; if this port does not speak TLS, "
+            "write redis://"
+        )
+    return f"{place} did not answer in time"
 
 
 def refusal(error: Exception, place: str, key: str = "") -> StoreError:

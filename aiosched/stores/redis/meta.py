@@ -19,6 +19,7 @@ __all__ = ["agree", "followed"]
 
 _SCHEMA = 1
 _TRIES = 16
+_QUICK = 1.0
 _NAMES = [field.name for field in fields(Terms)]
 
 
@@ -31,13 +32,14 @@ async def agree(link: Link, wanted: Mapping[str, Any]) -> Terms:
         StoreUnavailableError: Calling again is safe.
     """
     for attempt in range(_TRIES):
+        begun = link.clock.monotonic()
         try:
             async with link.transactions.take() as lane:
                 agreed = await _try(link, lane, wanted)
         except LostError:
             # Settling twice settles the same, whatever became of the first.
-            if attempt >= 2:
-                raise
+            if attempt >= 2 or link.clock.monotonic() - begun > _QUICK:
+                raise  # also where the server hangs rather than being away
             agreed = None
         if agreed is not None:
             return agreed
@@ -125,7 +127,7 @@ async def followed(link: Link, epoch: bytes | None) -> None:
     try:
         if stored:
             stored["epoch"].decode()
-        if stored.keys() < {"schema", "epoch", *_NAMES} and stored:
+        if stored and not stored.keys() >= {"schema", *_NAMES}:
             raise StoreDataError(key, "terms are missing")
         await agree(link, _own(link))
     except (StoreDataError, UnicodeDecodeError) as error:

@@ -23,7 +23,7 @@ from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreError
 from aiosched.records import Change, Record, Row
 from aiosched.stores.redis import ledger, members, meta, reading
-from aiosched.stores.redis.connection import Factory, Wiring
+from aiosched.stores.redis.connection import Factory, Wiring, plainly
 from aiosched.stores.redis.failures import denied
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.signals import RedisSignalStream
@@ -98,6 +98,7 @@ class RedisJobStore(JobStore):
         """Name the server, without secrets."""
         return f"RedisJobStore({self._address.shown!r})"
 
+    @plainly
     async def open(
         self,
         namespace: str,
@@ -186,6 +187,7 @@ class RedisSession(Session):
         self.terms: Terms = link.terms
         self.counters: Counters = link.counters
 
+    @plainly
     async def transact(
         self,
         ids: Sequence[str],
@@ -197,24 +199,29 @@ class RedisSession(Session):
         """Apply a pure decision to records of one shard, atomically."""
         return await transact(self._link, ids, decide, claim=claim, signal=signal)
 
+    @plainly
     async def read(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return records; see the port."""
         return await reading.read(self._link, ids)
 
+    @plainly
     async def list(self, *, cursor: str | None = None, limit: int = 100) -> Page:
         """Return a page of all records; see the port."""
         return await reading.list_page(self._link, cursor, limit)
 
+    @plainly
     async def agenda(
         self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
     ) -> Sequence[Head]:
         """Return the first entries of agendas; see the port."""
         return await reading.agenda(self._link, heads, limit)
 
+    @plainly
     async def by_keyword(self, keyword: str) -> Sequence[str]:
         """Return the subscribers of a keyword; see the port."""
         return await reading.by_keyword(self._link, keyword)
 
+    @plainly
     async def ledger(
         self,
         job_id: str | None = None,
@@ -226,14 +233,17 @@ class RedisSession(Session):
         """Return ledger rows, newest first; see the port."""
         return await ledger.rows(self._link, job_id, since, until, limit)
 
+    @plainly
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a peer lives; see the port."""
         return await members.beat(self._link, beat)
 
+    @plainly
     async def advertise(self, executors: Sequence[ExecutorInfo]) -> None:
         """Tell others which executors exist; see the port."""
         await members.advertise(self._link, executors)
 
+    @plainly
     async def catalogue(self) -> dict[str, ExecutorInfo]:
         """Return advertised executors; see the port."""
         return await members.catalogue(self._link)
@@ -246,6 +256,7 @@ class RedisSession(Session):
         self._streams.add(stream)
         return stream
 
+    @plainly
     async def now(self) -> int:
         """Ask the store what time it is."""
         (time,) = await self._link.ask([("TIME",)])
@@ -255,6 +266,7 @@ class RedisSession(Session):
         """Return the store's instant without asking; see the port."""
         return self._link.estimate()
 
+    @plainly
     async def sweep(self) -> int:
         """Delete what no record uses; return how many keys went."""
         return await sweep(self._link)

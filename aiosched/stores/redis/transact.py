@@ -99,6 +99,26 @@ def _only_shard(ids: Sequence[str], shards: int) -> int:
     return numbers.pop()
 
 
+def _asked(records: Mapping[str, Record | None], changes: Mapping[str, Change]) -> bool:
+    """Return whether somebody's verb may have wanted this, not a peer's upkeep.
+
+    Upkeep ends runs, prolongs leases and puts agenda entries right: jobs of
+    others stand in the same transaction, and nobody waits for an answer.
+    """
+    for job_id, change in changes.items():
+        old, new = records[job_id], change.record
+        if new is None or change.index_only or any(row.fence for row in change.rows):
+            continue
+        if (
+            old is None
+            or old.definition is not new.definition
+            or old.state.status is not new.state.status
+            or len(old.state.waiting) < len(new.state.waiting)
+        ):
+            return True
+    return False
+
+
 class _Attempt:
     """A transaction, tried as often as need be."""
 
@@ -285,21 +305,23 @@ class _Attempt:
             reasons = [one for one in replies if isinstance(one, ResponseError)]
             raise refusal(reasons[0], link.place) from reasons[0]
         link.counters.transactions += 1
+        asked = self._signal and not self._claim and _asked(read.records, changes)
         for command, result in zip(batch.commands, results, strict=True):
             if isinstance(result, Exception):
-                self._failed(command, result)
+                self._failed(command, result, asked=asked)
         return list(results)
 
-    def _failed(self, command: Command, error: Exception) -> None:
+    def _failed(self, command: Command, error: Exception, *, asked: bool) -> None:
         """Report a command that failed although its transaction was executed.
 
         Redis undoes nothing: somebody has put something else under this key.
         A peer's own commits go on; a caller is told what was left undone.
         """
-        key = str(command[1])
-        self._link.unreadable(key, f"{command[0]!s} failed in EXEC: {error}")
-        if command[0] in {"MSET", "ZADD"} and self._signal and not self._claim:
-            raise refusal(error, key) from error
+        link, key, verb = self._link, str(command[1]), str(command[0])
+        link.unreadable(key, f"{verb} failed in EXEC: {error}")
+        subscribed = verb == "SADD" and key != link.keys.shared(self._shard)
+        if asked and (subscribed or verb in {"MSET", "ZADD"}):
+            raise refusal(error, key, key) from error
 
     def _committed(self, changes: Mapping[str, Change], batch: Batch) -> None:
         memo = self._link.memo

@@ -45,13 +45,19 @@ def _flag(text: str) -> bool:
     raise ValueError(text)
 
 
+def _cert_reqs(text: str) -> str:
+    if text not in {"none", "optional", "required"}:
+        raise ValueError(text)
+    return text
+
+
 _SSL_OPTIONS: dict[str, Callable[[str], Any]] = {
     "ssl_ca_certs": str,
     "ssl_ca_path": str,
     "ssl_certfile": str,
     "ssl_keyfile": str,
     "ssl_password": str,
-    "ssl_cert_reqs": str,
+    "ssl_cert_reqs": _cert_reqs,
     "ssl_check_hostname": _flag,
 }
 _OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -59,6 +65,11 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "username": str,
     "password": str,
     "client_name": str,
+}
+_REMEDIES = {
+    _flag: "write true or false",
+    _cert_reqs: "write none, optional or required",
+    int: "write a whole number",
 }
 _KEEPALIVE = {
     "TCP_KEEPIDLE": 10,
@@ -138,7 +149,8 @@ def _query(parts: SplitResult, shown: str) -> dict[str, Any]:
         try:
             options[name] = known[name](text)
         except ValueError:
-            raise _refused(shown, f"{name} cannot be read", "correct it") from None
+            remedy = _REMEDIES.get(known[name], "correct it")
+            raise _refused(shown, f"{name} cannot be read", remedy) from None
     return options
 
 
@@ -172,6 +184,11 @@ def _network(
 ) -> None:
     if not parts.hostname or "," in parts.netloc:
         raise _refused(shown, "does not name one host", f"write {_FORMS}")
+    host = unquote(parts.hostname)
+    if not host.isprintable() or any(char.isspace() for char in host):
+        raise _refused(shown, "has a blank in the host's name", f"write {_FORMS}")
+    if port == 0:
+        raise _refused(shown, "has the port 0", "give 1 to 65535, such as 6379")
     path = unquote(parts.path).strip("/")
     if path:
         if "db" in options:
@@ -181,7 +198,7 @@ def _network(
                 shown, "has a path that is no database", "write its number, such as /0"
             )
         options["db"] = int(path)
-    options["host"] = unquote(parts.hostname)
+    options["host"] = host
     options["port"] = 6379 if port is None else port
     options["socket_keepalive"] = True
     options["socket_keepalive_options"] = {
