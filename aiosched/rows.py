@@ -21,6 +21,15 @@ __all__ = [
 ]
 
 _FIELDS = 15
+_OF_RUNS = frozenset(RowKind) - {
+    RowKind.SKIPPED,
+    RowKind.MISSED,
+    RowKind.EXCLUDED,
+    RowKind.PAUSED,
+    RowKind.CREATED,
+    RowKind.REMOVED,
+    RowKind.MODIFIED,
+}
 Escapes = tuple[tuple[str, str], ...]
 
 _ESCAPES: Escapes = (
@@ -86,8 +95,13 @@ def pack_row(row: Row) -> str:
 
 
 def row_key(line: str) -> str:
-    """Return the firing key of a packed row without reading the rest."""
+    """Return the firing key of a packed row without reading the rest.
+
+    Of what is no row, an empty one, which no firing has.
+    """
     parts = line.split("|", 7)
+    if len(parts) < 8:
+        return ""
     return parts[3] if parts[6] == _SLOT_KEY else unescape(parts[6])
 
 
@@ -108,12 +122,14 @@ def unpack_row(line: str) -> Row:
     until = first + int(width or 0)
     started = instant - int(took) if took else 0
     # Datetimes are made of them sooner or later.
-    if (
-        not FIRST_INSTANT <= first <= until <= LAST_INSTANT
-        or not FIRST_INSTANT <= instant <= LAST_INSTANT
-        or not FIRST_INSTANT <= started <= LAST_INSTANT
+    if min(first, until - first + FIRST_INSTANT, instant, started) < FIRST_INSTANT or (
+        max(until, instant, started) > LAST_INSTANT
     ):
         message = f"a ledger row with an impossible instant: {line[:80]!r}"
+        raise ValueError(message)
+    said = RowKind.from_code(kind)
+    if final and said not in _OF_RUNS:
+        message = f"a final ledger row of no run: {line[:80]!r}"
         raise ValueError(message)
     missed, mark, rest = value.partition("~")
     if mark and missed.isdecimal():
@@ -122,7 +138,7 @@ def unpack_row(line: str) -> Row:
         missed = ""
     return Row(
         unescape(job_id),
-        RowKind.from_code(kind),
+        said,
         instant,
         first,
         until,

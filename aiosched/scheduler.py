@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.acting import Acting
-from aiosched._api.defining import Defining, scheduling
 from aiosched._api.options import (
     at_least_one,
     callable_of,
@@ -20,6 +19,7 @@ from aiosched._api.options import (
     queues_of,
     terms_of,
 )
+from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
@@ -27,8 +27,7 @@ from aiosched._engine.outside import Outside
 from aiosched._engine.teardown import TEARDOWN_LIMIT, tear_down
 from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
-from aiosched.enums import OnConflict
-from aiosched.errors import SchedulerStateError, StoreUnavailableError, TriggerError
+from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
 from aiosched.stores import MemoryJobStore, open_store
@@ -41,7 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Defining, Acting, Waiting):
+class Scheduler(Restoring, Acting, Waiting):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -277,28 +276,6 @@ class Scheduler(Defining, Acting, Waiting):
             return None
         return lambda: self.store.open(self.namespace, {}, report=None)
 
-    async def _schedule_declared(self, passing: type[Exception]) -> None:
-        """Store what was declared; report and pass over what fails that way."""
-        for job in self._declared.values():
-            try:
-                definition = await self._definition(job, declared=self._revision)
-                decide = scheduling(
-                    definition, OnConflict.REPLACE, paused=job.paused, again=False
-                )
-                await self._decide(job.id, decide)
-            except StoreUnavailableError:
-                raise
-            except passing as error:
-                if self._closed:
-                    return
-                log.warning(
-                    "the declared job %s is passed over: %s",
-                    job.id,
-                    error,
-                    extra={"action": "declared_failed", "job_id": job.id},
-                )
-                self._bus.emit("declared_failed", job.id, error=error)
-
     async def _restore(self) -> None:
         """Put back what the code declares after the store lost its data."""
         if self._session is None or self._closed:
@@ -343,11 +320,13 @@ class Scheduler(Defining, Acting, Waiting):
         elif force and self._engine is not None:
             self._engine.hurry()
         try:
-            await asyncio.shield(self._ending)
+            await asyncio.wait([self._ending])
         except asyncio.CancelledError:
             if self._engine is not None:
                 self._engine.hurry()
             raise
+        if not self._ending.cancelled():  # by who ended the loop around it
+            self._ending.result()
 
     async def _release(self, *, force: bool, grace: float | None) -> None:
         try:

@@ -214,10 +214,11 @@ class Defining(Base):
         job_id = job_id_of(job)
         _refuse_unclear(allow_unknown=allow_unknown)
         checks.number("if_version", if_version, least=0, most=10**12, none=True)
-        if changes.get("id", job_id) != job_id:
+        other = changes.get("id", job_id)
+        if other != job_id:
             raise ConfigurationError(
                 "id",
-                changes["id"],
+                other,
                 f"job {job_id!r} keeps its id for life",
                 "schedule a new job, and remove this one",
             )

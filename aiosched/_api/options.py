@@ -85,9 +85,7 @@ def at_least_one(field: str, value: int) -> int:
     return value
 
 
-def terms_of(
-    given: object, lease: timedelta | float | None
-) -> dict[str, Any]:
+def terms_of(given: object, lease: timedelta | float | None) -> dict[str, Any]:
     """Check the terms that a peer insists on; durations become microseconds."""
     if given is not None and not isinstance(given, Mapping):
         raise ConfigurationError(
@@ -116,20 +114,25 @@ def terms_of(
 
 
 def _refuse_contradictions(terms: Mapping[str, int]) -> None:
-    """Compare those terms that are given; the store knows the others."""
-    beat = terms.get("beat")
-    if beat is None:
+    """Compare the terms that are given with each other.
+
+    What is left out may be settled already; a beat and the time-out that goes
+    with it are compared with each other's default, so as to be given together.
+    """
+    if not {"beat", "member_timeout"} & terms.keys():
         return
+    beat = terms.get("beat", Terms().beat)
+    silent = terms.get("member_timeout", Terms().member_timeout)
     seconds = beat / 1_000_000
-    if terms.get("member_timeout", beat + 1) <= beat:
+    if silent <= beat:
         raise ConfigurationError(
             "terms.member_timeout",
-            terms["member_timeout"] / 1_000_000,
+            silent / 1_000_000,
             f"is not longer than a beat of {seconds:g} s, so that every peer "
             "would count as dead",
-            "give at least twice the beat",
+            "give both, the time-out at least twice the beat",
         )
-    if terms.get("lease", beat) < beat:
+    if "beat" in terms and terms.get("lease", beat) < beat:
         raise ConfigurationError(
             "terms.beat",
             seconds,

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiosched import planning
 from aiosched._api.base import job_id_of
+from aiosched._api.options import callable_of, length_of
 from aiosched._api.queries import Queries
 from aiosched._engine.events import Event, Handler
 from aiosched.enums import JobState, Outcome
@@ -24,7 +25,7 @@ from aiosched.errors import (
     RunTimedOutError,
     WaitTimeoutError,
 )
-from aiosched.instants import micros
+from aiosched.instants import SECOND, micros
 from aiosched.jobs import Firing, Job, Run, run_of
 from aiosched.jobs.snapshots import readable_rows
 from aiosched.records import Record, Row
@@ -195,8 +196,9 @@ class Waiting(Queries):
         Raises:
             ConfigurationError: There is no event of that name.
         """
+        callable_of("handler", handler)
         try:
-            return self._bus.on(name, handler)
+            return self._bus.on(str(name), handler)
         except ValueError as error:
             raise ConfigurationError(
                 "name", name, "no event is named so", str(error)
@@ -215,6 +217,7 @@ class Waiting(Queries):
         Returns:
             A function that ends it; safe to call twice.
         """
+        callable_of("callback", callback)
         job_id = None if job is None else job_id_of(job)
         bus = self._bus
         completions = self._running_engine().completions
@@ -222,7 +225,9 @@ class Waiting(Queries):
 
 
 def _seconds(value: timedelta | float | None) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    if value is None:
+        return None
+    return length_of("timeout", value, zero=True) / SECOND
 
 
 def _over(record: Record) -> bool:

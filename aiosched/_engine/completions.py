@@ -94,9 +94,7 @@ class Completions(Service):
             wanted.add(shard_of(job_id, self.session.terms.shards))
         return frozenset(wanted)
 
-    def wait(
-        self, job_id: str, key: str | None, since: int | None = None
-    ) -> Waiter:
+    def wait(self, job_id: str, key: str | None, since: int | None = None) -> Waiter:
         """Enter a waiter; ``leave`` it when done.
 
         Args:

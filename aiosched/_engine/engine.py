@@ -177,9 +177,7 @@ class Engine(Wiring):
         hurried = loop.create_task(self._hurried.wait())
         drained = loop.create_task(self.runner.ended_within(grace))
         try:
-            await asyncio.wait(
-                [hurried, drained], return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([hurried, drained], return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurried.cancel()
             drained.cancel()
@@ -223,9 +221,9 @@ class Engine(Wiring):
             self._member.id,
             self.session.terms.lease,
             lambda: self.heartbeat.alive_at,
-            lambda: tuple(
-                (x.shard, x.job_id, x.fence) for x in self.runner.live if not x.ended
-            ),
+            # Those that have ended and are being settled, too: a loop that is
+            # blocked meanwhile must not have them run a second time.
+            lambda: tuple((x.shard, x.job_id, x.fence) for x in self.runner.live),
             self._over,
         )
         name = f"aiosched-lifeline-{self._member.id}"

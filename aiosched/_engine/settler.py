@@ -15,12 +15,16 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
+from aiosched.enums import Outcome, RowKind
 from aiosched.errors import StoreConflictError, StoreUnavailableError
-from aiosched.records import Change, Ended, Record
+from aiosched.records import Change, Ended, Record, Row
 
 __all__ = ["Settler"]
 
 log = logging.getLogger("aiosched")
+
+_ROWS = 1000
+"""The newest rows of a job among which the end of a run is looked for."""
 
 Settled = Callable[[Live, Change | None], None]
 
@@ -96,17 +100,59 @@ class Settler:
         # backups must hear of it, or they look only when that lease has ended,
         # should the owner die meanwhile.
         signal = any(_goes_on(live) or not self.owns(live) for live, _ in batch)
-        changes = await self._through_outages(ids, decide, signal=signal)
-        for live, _ in batch:
-            done = live.fence in written.get(live.job_id, ())
-            if not done:
-                self.bus.emit("fenced", live.job_id, fence=live.fence)
-                log.warning(
-                    "the outcome of a run of %s came too late and was not recorded",
-                    live.job_id,
-                    extra={"action": "fenced", "job_id": live.job_id},
-                )
-            self.settled(live, changes.get(live.job_id) if done else None)
+        changes, doubtful = await self._through_outages(ids, decide, signal=signal)
+        for live, ended in batch:
+            if live.fence in written.get(live.job_id, ()):
+                self.settled(live, changes.get(live.job_id))
+                continue
+            change = await self._applied(live, ended) if doubtful else None
+            if change is None:
+                self._too_late(live)
+            self.settled(live, change)
+
+    def _too_late(self, live: Live) -> None:
+        self.bus.emit("fenced", live.job_id, fence=live.fence)
+        log.warning(
+            "the outcome of a run of %s came too late and was not recorded",
+            live.job_id,
+            extra={"action": "fenced", "job_id": live.job_id},
+        )
+
+    async def _applied(self, live: Live, ended: Ended) -> Change | None:
+        """Return what an earlier try wrote, whose answer was lost; None: nothing.
+
+        As a change to the record as it is now, with the run's own row.
+        """
+        pause = 0.05
+        while True:
+            try:
+                rows = await self._rows(live, ended)
+                records = await self.session.read([live.job_id]) if rows else {}
+                break
+            except StoreUnavailableError:
+                await self.clock.sleep(pause)
+                pause = min(pause * 2, 1.0)
+        if not rows:
+            return None
+        record = records.get(live.job_id)
+        if record is None:
+            return Change(None, rows=rows)
+        at = planning.instant(record.definition, record.state)
+        return Change(record, at, rows=rows)
+
+    async def _rows(self, live: Live, ended: Ended) -> tuple[Row, ...]:
+        """Return the row that this peer wrote for the end of a run, if it did."""
+        kinds = {RowKind.from_code(ended.outcome.code)}
+        if ended.outcome is Outcome.CANCELLED:
+            kinds.add(RowKind.HANDED_BACK)
+        page = await self.session.ledger(
+            live.job_id, since=live.start.run.started, limit=_ROWS
+        )
+        return tuple(
+            row
+            for row in page
+            if (row.fence, row.owner) == (live.fence, self.owner) and row.kind in kinds
+        )
 
     async def _through_outages(
         self,
@@ -114,14 +160,18 @@ class Settler:
         decide: Callable[[Mapping[str, Record | None], int], dict[str, Change]],
         *,
         signal: bool,
-    ) -> dict[str, Change]:
-        pause = 0.05
+    ) -> tuple[dict[str, Change], bool]:
+        """Write; return also whether an earlier try may have been carried out."""
+        pause, doubtful = 0.05, False
         while True:
             try:
-                return await self.session.transact(ids, decide, signal=signal)
-            except (StoreUnavailableError, StoreConflictError):
+                changes = await self.session.transact(ids, decide, signal=signal)
+            except (StoreUnavailableError, StoreConflictError) as error:
+                doubtful = doubtful or isinstance(error, StoreUnavailableError)
                 await self.clock.sleep(pause)
                 pause = min(pause * 2, 1.0)
+            else:
+                return changes, doubtful
 
 
 def _goes_on(live: Live) -> bool:

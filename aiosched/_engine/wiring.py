@@ -31,7 +31,7 @@ from aiosched._engine.timer import Timer
 from aiosched.abc import Member, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import run_of
 from aiosched.records import Change
 
@@ -237,7 +237,9 @@ class Wiring(abc.ABC):
         self.completions.resync()
         self.timer.wake()
 
-    def _outage(self, service: Service, error: StoreUnavailableError) -> None:
+    def _outage(
+        self, service: Service, error: StoreUnavailableError | StoreDataError
+    ) -> None:
         if not self._away:
             self._away = True
             log.warning("the store is away: %s", error, extra={"action": "store_down"})
@@ -265,7 +267,7 @@ class Wiring(abc.ABC):
     async def _restore(self) -> None:
         try:
             await self.outside.restored()
-        except StoreUnavailableError:
+        except (StoreUnavailableError, StoreDataError):
             self.membership.epoch = ""  # the next beat finds out again
         finally:
             self._restoring = False

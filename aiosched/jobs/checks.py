@@ -7,6 +7,7 @@ value and remedy.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -211,8 +212,12 @@ def duration(
         raise ConfigurationError(field, value, "is not a duration", remedy)
     try:
         length = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    except (OverflowError, ValueError):  # also NaN
-        raise ConfigurationError(field, value, "is no finite number", remedy) from None
+    except (OverflowError, ValueError):
+        finite = not isinstance(value, float) or math.isfinite(value)
+        problem = "is too long" if finite else "is no finite number"
+        if finite:
+            remedy = f"give at most {MAX_DURATION.days} days"
+        raise ConfigurationError(field, value, problem, remedy) from None
     if length < timedelta(0) or not (length or zero):
         raise ConfigurationError(field, value, "is not positive", remedy)
     if length > MAX_DURATION:

@@ -17,6 +17,7 @@ from aiosched.errors import ArgumentsError
 __all__ = ["dump_json", "load_json", "to_plain"]
 
 _REMEDY = "pass data instead (text, numbers, lists, dicts, datetimes, UUIDs, models)"
+_AS_TEXT = "pass it as text"
 _MAX_DEPTH = 200
 _MAX_DIGITS = 4_300
 """Digits of a whole number that Python reads, unless a process is told otherwise."""
@@ -93,7 +94,8 @@ def _short(digits: str) -> int:
 
 def _refusal(value: object, path: str) -> ArgumentsError:
     where, culprit, problem = _blame(value, path, frozenset())
-    return ArgumentsError(where, culprit, problem, _REMEDY)
+    long = isinstance(culprit, int)
+    return ArgumentsError(where, culprit, problem, _AS_TEXT if long else _REMEDY)
 
 
 def _blame(value: object, path: str, above: frozenset[int]) -> tuple[str, object, str]:

@@ -151,7 +151,8 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         Raises:
             TriggerError: ``after`` is naive.
         """
-        slot = self.next(max(_aware(after, "after"), FIRST_INSTANT))
+        instant = max(_aware(after, "after"), FIRST_INSTANT)
+        slot = None if instant >= LAST_INSTANT else self.next(instant)
         return None if slot is None else moment(slot)
 
     def upcoming(self, n: int, after: datetime) -> list[datetime]:

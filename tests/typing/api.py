@@ -35,6 +35,7 @@ from aiosched import (
     JobStore,
     LedgerEntry,
     MemoryJobStore,
+    OnConflict,
     OnLost,
     OrTrigger,
     Outcome,
@@ -172,6 +173,9 @@ async def unnoticed(scheduler: Scheduler) -> None:
     scheduler.add_done_callback(deaf)  # type: ignore[arg-type]
     await scheduler.wait(5)  # type: ignore[arg-type]
     await scheduler.schedule("full")  # type: ignore[arg-type]
+    await scheduler.schedule(Job("send"), on_conflict="drop")  # type: ignore[arg-type]
+    await scheduler.schedule_many([], on_conflict="drop")  # type: ignore[arg-type]
+    await scheduler.get_jobs(state="Paused")  # type: ignore[arg-type]
     await scheduler.fire_job("mail", ttl="1 h")  # type: ignore[arg-type]
     await scheduler.get_jobs(limit="10")  # type: ignore[arg-type]
     await scheduler.pause("full", until="tomorrow")  # type: ignore[arg-type]
@@ -208,6 +212,7 @@ async def defining(scheduler: Scheduler) -> None:
     """Schedule and change jobs."""
     first, *others = jobs()
     assert_type(await scheduler.schedule(first, on_conflict="replace"), Job)
+    await scheduler.schedule(first, on_conflict=OnConflict.KEEP)
     assert_type(await scheduler.schedule_many(others, allow_unknown=True), list[Job])
     changed = await scheduler.modify(first, note="new", trigger=every(2).hours)
     assert_type(changed, Job)
@@ -240,6 +245,7 @@ async def acting(scheduler: Scheduler) -> None:
 
 async def looking(scheduler: Scheduler) -> None:
     """Ask about jobs, peers and the past."""
+    await scheduler.get_jobs(state="paused")
     page = await scheduler.get_jobs(tag="mail", state=JobState.PAUSED, limit=10)
     assert_type(page, JobPage)
     assert_type(page.cursor, str | None)

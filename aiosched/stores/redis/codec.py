@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from aiosched.enums import Cause, JobState, Reason
+from aiosched.instants import DAY
 from aiosched.planning.compare import digest
 from aiosched.records import (
     Apart,
@@ -24,6 +25,7 @@ from aiosched.records import (
 )
 from aiosched.rows import escape, unescape
 from aiosched.stores.redis.specs import UnreadableError
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = ["INLINE", "Parts", "aparts", "decode", "encode", "one_line", "split"]
 
@@ -50,6 +52,9 @@ _STATUSES = {member.code: member for member in JobState}
 _CAUSES = {member.code: member for member in Cause}
 _REASONS = {member.code: member for member in Reason}
 _NO_COUNTS = Counts()
+_EARLIEST = FIRST_INSTANT - DAY
+_LATEST = LAST_INSTANT + DAY
+"""Of datetimes; the days between are for time zones."""
 _Member = TypeVar("_Member")
 
 
@@ -273,8 +278,21 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         recent,
     )
     own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created
+    _check(created, next_, own, state.since, state.latest, state.pause_until)
     arguments = source.blob(where) if where else source.rest()
     return Record(Definition(job_id, spec, own, arguments), state)
+
+
+def _check(*instants: int | None) -> None:
+    """Refuse what triggers and datetimes cannot take.
+
+    Raises:
+        ValueError: There is no such instant.
+    """
+    for one in instants:
+        if one is not None and not _EARLIEST <= one <= _LATEST:
+            message = f"an instant of {one}"
+            raise ValueError(message)
 
 
 class _Tail:
@@ -305,6 +323,7 @@ class _Tail:
 def _read_run(text: str, seq: int, created: int, source: _Tail) -> LiveRun:
     behind, owner, lease, begun, cancel, *firing = text.split(",")
     started = int(begun) + created
+    _check(started)
     return LiveRun(
         seq - int(behind),
         _unquote(owner),
@@ -320,6 +339,7 @@ def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:
         texts.extend([""] * (_FIRING_FIELDS - len(texts)))
     past, key, cause, later, attempt, lost, missed, expires, where, opened = texts
     slot = int(past) + created
+    _check(slot)
     return Pending(
         str(slot) if not key else "" if key == _EMPTY else _unquote(key),
         _CAUSES[cause] if cause else _SLOT,

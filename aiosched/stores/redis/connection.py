@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -35,8 +35,7 @@ __all__ = [
     "plainly",
 ]
 
-P = ParamSpec("P")
-T = TypeVar("T")
+V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, Any]])
 Command = Sequence[str | bytes | int | float]
 Factory = Callable[..., AbstractConnection]
 
@@ -64,19 +63,17 @@ class LostError(StoreUnavailableError):
     """
 
 
-def plainly(
-    verb: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
+def plainly(verb: V) -> V:
     """Decorate a verb of a session: let errors out by their public names only."""
 
     @wraps(verb)
-    async def plain(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def plain(*args: Any, **kwargs: Any) -> Any:
         try:
             return await verb(*args, **kwargs)
         except LostError as error:
             raise StoreUnavailableError(str(error)) from error.__cause__
 
-    return plain
+    return cast("V", plain)
 
 
 class Wiring:

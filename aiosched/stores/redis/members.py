@@ -221,9 +221,7 @@ def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
         try:
             seen, parameters, queue = json.loads(value)
             listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
-            if not (queue is None or isinstance(queue, str)):
-                raise TypeError(f"its queue is {str(queue)[:40]}")
-            info = ExecutorInfo(name, listed, queue)
+            info = ExecutorInfo(name, listed, str(queue))
             known[name] = replace(info, seen=int(seen))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             key = f"{link.keys.executors} {name}"

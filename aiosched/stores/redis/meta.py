@@ -124,11 +124,12 @@ async def followed(link: Link, epoch: bytes | None) -> None:
         link.unreadable(key, "has no epoch; what is missing is put back")
         await _put_back(link)
         return
+    if stored and not stored.keys() >= {"schema", *_NAMES}:
+        link.unreadable(key, "has another epoch, and lacks terms")
+        return
     try:
         if stored:
             stored["epoch"].decode()
-        if stored and not stored.keys() >= {"schema", *_NAMES}:
-            raise StoreDataError(key, "terms are missing")
         await agree(link, _own(link))
     except (StoreDataError, UnicodeDecodeError) as error:
         link.unreadable(key, str(error))
@@ -145,6 +146,7 @@ def _own(link: Link) -> dict[str, int]:
 async def _put_back(link: Link) -> None:
     """Write what a peer that comes needs to know, where nothing stands."""
     fields = {"schema": _SCHEMA, "epoch": link.epoch, **_own(link)}
+    key = link.keys.meta
     await link.try_typed(
-        [("HSETNX", link.keys.meta, name, value) for name, value in fields.items()]
+        [("HSETNX", key, name, str(value)) for name, value in fields.items()]
     )
