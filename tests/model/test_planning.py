@@ -72,8 +72,19 @@ ENDS = st.builds(
     entered=st.booleans(),
 )
 VERBS = st.sampled_from(
-    ["schedule", "fire", "fire", "fire_ttl", "start", "modify", "retime", "pause"]
-    + ["resume", "stop", "remove"]
+    [
+        "schedule",
+        "fire",
+        "fire",
+        "fire_ttl",
+        "start",
+        "modify",
+        "retime",
+        "pause",
+        "resume",
+        "stop",
+        "remove",
+    ]
 )
 STEPS = st.one_of(
     st.tuples(st.just("pass"), SECONDS),
