@@ -16,11 +16,12 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as FutureExecutor
+from contextlib import suppress
 
 from aiosched._engine.heartbeat import batches, extension
 from aiosched.abc import Session
 from aiosched.clock import Clock
-from aiosched.errors import StoreError
+from aiosched.errors import AioschedError, StoreError
 from aiosched.instants import SECOND
 
 __all__ = ["BOUND", "Lifeline", "LifelineThread"]
@@ -67,17 +68,19 @@ class Lifeline:
         interval = self.lease / SECOND / 3
         try:
             while True:
-                await self.clock.sleep(interval / 2)
+                await self.clock.sleep(interval / 4)
                 if self.over():
                     return
-                now = self.clock.monotonic()
-                if now - self.seen() < interval * 1.2:
-                    self.stood_in = None
-                    continue
                 try:
                     runs = self.snapshot()
                 except RuntimeError:
                     continue  # the loop has just changed them, so it lives
+                if runs:
+                    await self._connect()  # before it is needed in a hurry
+                now = self.clock.monotonic()
+                if now - self.seen() < interval * 1.2:
+                    self.stood_in = None
+                    continue
                 if not runs:
                     # The heartbeat of an idle peer has nothing to say: the
                     # bound begins with the first run that needs a stand-in.
@@ -91,10 +94,15 @@ class Lifeline:
             if self._session is not None:
                 await self._session.close()
 
-    async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
-        try:
-            if self._session is None:
+    async def _connect(self) -> None:
+        if self._session is None:
+            with suppress(AioschedError):
                 self._session = await self.connect()
+
+    async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
+        if self._session is None:
+            return
+        try:
             for _, fences in batches(runs):
                 decide = extension(self.owner, fences, self.lease)
                 await self._session.transact(list(fences), decide)
