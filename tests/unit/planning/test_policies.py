@@ -526,3 +526,34 @@ def test_a_users_trigger_that_fails_holds_its_job_and_says_why() -> None:
     assert story.state.status is JobState.PAUSED
     assert "no more" in story.state.pause_note
     assert story.due() is None
+
+
+def test_slots_that_queue_up_in_two_looks_are_bounded_together() -> None:
+    story = Story(
+        overlap=Overlap.QUEUE, coalesce=Coalesce.ALL, misfire_grace=10**6 * SECOND
+    )
+    story.attend(0)
+    record = story.record
+    assert record is not None
+    lasting = replace(record.state.runs[0], until=T0 + 10**6 * SECOND)
+    story.record = Record(record.definition, replace(record.state, runs=(lasting,)))
+    story.attend(500)
+    assert len(story.state.waiting) == 50
+    story.attend(5_000)
+    assert len(story.state.waiting) == MAX_WAITING
+
+
+def test_an_id_that_is_taken_again_while_its_run_ends_has_sums_of_its_own() -> None:
+    story = Story()
+    story.attend(0)
+    assert story.record is not None
+    story.take(planning.remove(story.record, T0 + SECOND))
+    assert story.record is not None
+    definition = story.record.definition
+    again = planning.schedule(definition, story.record, T0 + 2 * SECOND)
+    story.take(again)
+    assert story.state.counts.slots - story.state.former == 0
+    story.settle(3, Ended(Outcome.CANCELLED))
+    assert story.state.counts.slots - story.state.former == 0
+    assert story.attend(10) == [10]
+    assert story.state.counts.slots - story.state.former == 1
