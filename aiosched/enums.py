@@ -88,6 +88,14 @@ class RowKind(_Coded):
     CREATED = "created", "c"
     REMOVED = "removed", "r"
     MODIFIED = "modified", "o"
+    HELD = "held", "h"
+    """Somebody paused the job."""
+    RESUMED = "resumed", "v"
+    """Somebody let it go on, or its pause came to its end."""
+    STOPPED = "stopped", "t"
+    """Somebody cancelled what ran and waited, and paused it."""
+    ASKED = "asked", "a"
+    """Somebody asked for a run by hand."""
 
 
 class Outcome(_Coded):
@@ -127,6 +135,8 @@ class Reason(_Coded):
     COALESCED = "coalesced", "c"
     GRACE = "grace", "g"
     """Later than its misfire grace."""
+    LIMIT = "limit", "n"
+    """Beyond the number of due slots that are caught up with."""
     MODIFIED = "modified", "m"
     UNRESOLVABLE = "unresolvable", "x"
     """The peer that claimed it could not build its executor or arguments."""

@@ -121,6 +121,10 @@ class Spec:
     note: str = ""
     meta: str = ""
     declared: int | None = None
+    coalesce_limit: int | None = None
+    """With ``coalesce="all"``: how many slots that are due at once are fired."""
+    keep_results: int | None = None
+    """How long the value of an outcome is kept; None: as long as its row."""
     delay: int | None = None
     """Run once, so long after it was scheduled; that instant is the anchor."""
     unpinned: Trigger | None = None
@@ -352,7 +356,11 @@ class Row:
         final: True for the one outcome that a firing ends with.
         fence: Of the run; for a skipped range, of the run that was in the way.
         owner: Incarnation id of the peer that ran it, or that decided.
-        value: JSON text of result or error; empty for none.
+        value: JSON text of result or error, or of who asked for what
+            (:func:`aiosched.rows.pack_act`); empty for none.
+        due: When the firing was to start: its slot, moved and jittered; 0: at
+            ``slot``.
+        value_until: From when on ``value`` is not shown any more; 0: never.
     """
 
     job_id: str
@@ -371,6 +379,8 @@ class Row:
     started: int = 0
     missed: int = 0
     value: bytes = b""
+    due: int = 0
+    value_until: int = 0
 
 
 @dataclass(slots=True)

@@ -6,21 +6,27 @@ them; both sides treat them as opaque until somebody wants to read one.
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
+
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.records import Row
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = [
     "ELSEWHERE",
+    "Act",
     "Escapes",
     "escape",
+    "pack_act",
     "pack_row",
     "row_key",
     "unescape",
+    "unpack_act",
     "unpack_row",
 ]
 
-_FIELDS = 15
+_FIELDS = 17
 _OF_RUNS = frozenset(RowKind) - {
     RowKind.SKIPPED,
     RowKind.MISSED,
@@ -29,6 +35,10 @@ _OF_RUNS = frozenset(RowKind) - {
     RowKind.CREATED,
     RowKind.REMOVED,
     RowKind.MODIFIED,
+    RowKind.HELD,
+    RowKind.RESUMED,
+    RowKind.STOPPED,
+    RowKind.ASKED,
 }
 Escapes = tuple[tuple[str, str], ...]
 
@@ -89,6 +99,8 @@ def pack_row(row: Row) -> str:
             row.owner,
             row.reason.code,
             str(row.at - row.started) if row.started else "",
+            str(row.due - slot) if row.due and row.due != slot else "",
+            str(row.value_until) if row.value_until else "",
             (f"{row.missed}~" if row.missed else "") + row.value.decode(),
         )
     )
@@ -116,15 +128,17 @@ def unpack_row(line: str) -> Row:
         message = f"not a ledger row: {line[:80]!r}"
         raise ValueError(message)
     job_id, kind, at, slot, width, count, key, cause, attempt, final = parts[:10]
-    fence, owner, reason, took, value = parts[10:]
+    fence, owner, reason, took, moved, fades, value = parts[10:]
     first = int(slot or 0)
     instant = int(at)
     until = first + int(width or 0)
     started = instant - int(took) if took else 0
     # Datetimes are made of them sooner or later.
-    if min(first, until - first + FIRST_INSTANT, instant, started) < FIRST_INSTANT or (
-        max(until, instant, started) > LAST_INSTANT
-    ):
+    due = first + int(moved or 0)
+    fade = int(fades or 0)
+    if min(first, until - first + FIRST_INSTANT, instant, started, due, fade) < (
+        FIRST_INSTANT
+    ) or (max(until, instant, started, due, fade) > LAST_INSTANT):
         message = f"a ledger row with an impossible instant: {line[:80]!r}"
         raise ValueError(message)
     said = RowKind.from_code(kind)
@@ -153,4 +167,38 @@ def unpack_row(line: str) -> Row:
         started,
         int(missed or 0),
         value.encode(),
+        due if moved else 0,
+        fade,
     )
+
+
+class Act(NamedTuple):
+    """What somebody did to a job, as the value of its row says.
+
+    Attributes:
+        by: Who did it; empty if nobody said.
+        note: Why, in that person's words.
+        fields: What a modification changed.
+    """
+
+    by: str = ""
+    note: str = ""
+    fields: tuple[str, ...] = ()
+
+
+def pack_act(act: Act) -> bytes:
+    """Write an act as the value of a row; empty if there is nothing to say."""
+    said = {name: value for name, value in act._asdict().items() if value}
+    if not said:
+        return b""
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def unpack_act(value: bytes) -> Act:
+    """Read what :func:`pack_act` wrote; of anything else, that nothing was said."""
+    try:
+        said = json.loads(value) if value else {}
+        fields = tuple(str(name) for name in said.get("fields", ()))
+        return Act(str(said.get("by", "")), str(said.get("note", "")), fields)
+    except (ValueError, AttributeError, TypeError):
+        return Act()

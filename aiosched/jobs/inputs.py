@@ -55,6 +55,7 @@ class JobFields(TypedDict, total=False):
     max_runs: int | None
     misfire_grace: timedelta | float | str | None
     coalesce: Coalesce | Literal["latest", "earliest", "all"]
+    coalesce_limit: int | None
     overlap: Overlap | Literal["skip", "queue", "allow", "cancel_previous"]
     max_running: int
     jitter: timedelta | float | str
@@ -64,6 +65,7 @@ class JobFields(TypedDict, total=False):
     max_lost: int
     keep: timedelta | float | str | None
     keep_last: int
+    keep_results: timedelta | float | str | None
     tags: Iterable[str]
     note: str
     meta: Mapping[str, Any]
@@ -196,6 +198,7 @@ CHECKS: dict[str, Any] = {
     "max_runs": _optional,
     "misfire_grace": checks.duration,
     "coalesce": functools.partial(checks.member, words=Coalesce),
+    "coalesce_limit": _optional,
     "overlap": functools.partial(checks.member, words=Overlap),
     "max_running": functools.partial(checks.number, least=1, most=checks.MAX_RUNNING),
     "jitter": _length,
@@ -205,6 +208,7 @@ CHECKS: dict[str, Any] = {
     "max_lost": _hundred,
     "keep": _length,
     "keep_last": _hundred,
+    "keep_results": functools.partial(checks.duration, zero=True),
     "tags": checks.tags,
     "note": checks.free_text,
     "meta": checks.meta,

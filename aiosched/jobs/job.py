@@ -70,6 +70,8 @@ class Job(Stored):
     """How late a slot may start; none given: until the next, at least 60 s."""
     coalesce: Coalesce = Coalesce.LATEST
     """Which of several slots that are due at once is run."""
+    coalesce_limit: Annotated[int, Field(ge=1)] | None = None
+    """With ``coalesce="all"``: how many of those slots are run, the newest."""
     overlap: Overlap = Overlap.SKIP
     """What to do with a slot while the job runs ``max_running`` times."""
     max_running: Annotated[int, Field(ge=1, le=checks.MAX_RUNNING)] = 1
@@ -91,6 +93,8 @@ class Job(Stored):
     """How long the finished job is remembered; with a drawn id 0 by default."""
     keep_last: Annotated[int, Field(ge=0, le=100)] = 10
     """How many outcomes it carries with it, beside the ledger."""
+    keep_results: Duration | None = None
+    """How long results are shown; none given: as long as their ledger rows."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
     note: Annotated[str, Field(max_length=checks.MAX_NOTE)] = ""

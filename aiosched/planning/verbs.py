@@ -78,7 +78,7 @@ def pin(definition: Definition, now: int) -> Definition:
         return replace(definition, spec=once, anchor=now + (spec.delay or 0))
     if definition.anchor is not None:
         return definition
-    pinned = spec.trigger.anchored(moment(now))
+    pinned = spec.trigger.for_job(definition.id).anchored(moment(now))
     anchor = pinned.own_instant()
     inside = anchor is None and pinned != spec.trigger
     unpinned = spec.trigger if inside else None

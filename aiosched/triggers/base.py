@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
@@ -29,6 +29,7 @@ __all__ = [
     "LAST_INSTANT",
     "LOOK_LIMIT",
     "AnyTrigger",
+    "Stretch",
     "Trigger",
     "trigger_from_data",
     "trigger_kinds",
@@ -44,6 +45,21 @@ LAST_INSTANT = 253_402_214_399_999_999
 """9999-12-30 23:59:59.999999 UTC: the latest instant that every zone can show."""
 
 _registry: dict[str, type[Trigger]] = {}
+
+
+class Stretch(NamedTuple):
+    """Slots that follow each other and share their fate.
+
+    Attributes:
+        last: The last of them.
+        number: How many there are.
+        fate: ``kept``: due at their own instants; ``moved``: due at others;
+            ``excluded``: never fired.
+    """
+
+    last: int
+    number: int
+    fate: Literal["kept", "moved", "excluded"]
 
 
 class Trigger(BaseModel, frozen=True, extra="forbid"):
@@ -327,6 +343,50 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             slot = self.next(slot, anchor)
         return latest
 
+    # -- for planning: what becomes of a slot -----------------------------------------
+
+    @property
+    def plain(self) -> bool:
+        """Whether each slot is due at its own instant: none is excluded or moved."""
+        return True
+
+    def due(self, slot: int, anchor: int | None = None) -> int | None:
+        """Return when a slot is to be acted on.
+
+        Later slots are not due earlier.
+
+        Returns:
+            None if it is excluded: it is accounted for, and never fired.
+        """
+        del anchor
+        return slot
+
+    def stretch(self, first: int, until: int, anchor: int | None = None) -> Stretch:
+        """Return the slots from ``first`` on, up to ``until``, that share its fate.
+
+        Args:
+            first: A slot.
+            until: An instant that is not earlier.
+            anchor: As for :meth:`next`.
+
+        Returns:
+            At most as many as one look can enumerate (see :meth:`reach`).
+        """
+        last = self.reach(first, until, anchor)
+        if last is None:
+            return Stretch(first, 0, "kept")
+        return Stretch(last, self.count(first, last, anchor), "kept")
+
+    def closes(self) -> int | None:
+        """Return the instant after which none of its slots may start by design.
+
+        Jitter does not go beyond it.
+
+        Returns:
+            None if it has no end.
+        """
+        return None
+
     # -- for sharing: many jobs, one stored rule ------------------------------------
 
     def own_instant(self) -> int | None:
@@ -344,6 +404,11 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
     def with_instant(self, instant: int | None) -> Trigger:
         """Give a shared rule its own instant back; None gives the rule itself."""
         del instant
+        return self
+
+    def for_job(self, job_id: str) -> Trigger:
+        """Return the copy in which what is drawn from a job's id is settled."""
+        del job_id
         return self
 
     # -- as data ---------------------------------------------------------------------

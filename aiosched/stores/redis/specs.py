@@ -53,6 +53,8 @@ _SHORT = {
     "declared": "d",
     "unpinned": "u",
     "delay": "w",
+    "coalesce_limit": "b",
+    "keep_results": "f",
 }
 _LONG = {short: name for name, short in _SHORT.items()}
 _DEFAULTS = {

@@ -209,7 +209,7 @@ async def test_upkeep_over_a_spoiled_agenda(redis_url: str, raw: Client) -> None
     [(HUGE, 5, 0, 0), (5, HUGE, 0, 0), (5, 5, HUGE, 0), (5, 5, -9, 0), (5, 5, 0, HUGE)],
 )
 def test_rows_of_impossible_instants(at: int, slot: int, width: int, took: int) -> None:
-    tail = f"1|=|s|1|1|7|own||{took or ''}|null"
+    tail = f"1|=|s|1|1|7|own||{took or ''}|||null"
     good = unpack_row(f"job|S|5|5||{tail.replace(str(HUGE), '3')}")
     assert (good.at, good.slot, good.until) == (5, 5, 5)
     with pytest.raises(ValueError, match="impossible instant"):
@@ -217,7 +217,7 @@ def test_rows_of_impossible_instants(at: int, slot: int, width: int, took: int) 
 
 
 def test_slots_that_passed_end_no_run() -> None:
-    tail = "5|5||1|=|s||{}|||||"
+    tail = "5|5||1|=|s||{}|||||||"
     assert not unpack_row(f"job|k|{tail.format('')}").final
     with pytest.raises(ValueError, match="of no run"):
         unpack_row(f"job|k|{tail.format('1')}")
