@@ -10,6 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.acting import Acting
+from aiosched._api.backfilling import Backfilling
+from aiosched._api.bulk import Bulk
+from aiosched._api.explaining import Explaining
 from aiosched._api.options import (
     at_least_one,
     callable_of,
@@ -19,6 +22,7 @@ from aiosched._api.options import (
     queues_of,
     terms_of,
 )
+from aiosched._api.previewing import Previewing
 from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
@@ -40,7 +44,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Acting, Waiting):
+class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfilling):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
