@@ -1,31 +1,33 @@
-"""The triggers that phrases are made of: with ``at``, ``to`` and ``until``."""
+"""The triggers that phrases are made of: with ``at``, ``on`` and ``to``."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import date, datetime, timedelta
-from typing import Any, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Mapping
+from datetime import datetime, time
+from typing import Any, Literal, TypeVar
 
 from aiosched.errors import TriggerError
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.calendar import CalendarIntervalTrigger
 from aiosched.triggers.cron import CronTrigger
-from aiosched.triggers.cronfields import WEEKDAYS
-from aiosched.triggers.inputs import (
-    bounded,
-    check_order,
-    clock_seconds,
-    load_zone,
-    read_wall,
-    zone_name,
+from aiosched.triggers.ending import (
+    End,
+    Ending,
+    UntilTrigger,
+    Zone,
+    clock_of,
+    misplaced,
+    refuse_late,
 )
+from aiosched.triggers.inputs import clock_seconds, zone_name
 from aiosched.triggers.interval import IntervalTrigger
 from aiosched.triggers.varied import (
     AlignedIntervalTrigger,
     RandomIntervalTrigger,
     mark_seconds,
 )
+from aiosched.triggers.walltime import Fold, Gap
+from aiosched.triggers.weekly import DAYS, EveryWeekday, read_weekdays
 
 __all__ = [
     "EveryCron",
@@ -34,65 +36,60 @@ __all__ = [
     "EveryMark",
     "EveryMonths",
     "EveryRandom",
+    "EveryWeekday",
     "Unit",
     "cron_phrase",
     "said",
+    "weekday_phrase",
 ]
 
 Phrase = TypeVar("Phrase", bound=Trigger)
 Unit = Literal["seconds", "minutes", "hours", "days", "weeks"]
 
 
-class _Ending(Trigger, frozen=True):
-    """What a phrase with bounds adds to its trigger."""
-
-    def until(self, end: datetime | date | str, *, tz: str | None = None) -> Self:
-        """Return the copy without slots later than ``end``.
-
-        Args:
-            end: An aware datetime or ISO 8601 text; without an offset it is wall
-                time in ``tz``, and a date means its end.
-            tz: Name of a zone.
-
-        Raises:
-            TriggerError: ``end`` has neither offset nor zone, or is before the
-                start.
-        """
-        final = _read_end(end, tz)
-        check_order(getattr(self, "start", None), final)
-        return self.model_copy(update={"end": final})
-
-
-class EveryInterval(IntervalTrigger, _Ending, frozen=True):
+class EveryInterval(IntervalTrigger, Ending, frozen=True):
     """An interval that was said in words."""
 
-    def at(self, mark: str, tz: str = "UTC") -> Trigger:
+    def at(
+        self,
+        mark: str | time,
+        tz: Zone = "UTC",
+        *,
+        gap: Gap | None = None,
+        fold: Fold | None = None,
+    ) -> Ending:
         """Fix when in its unit it fires.
 
         Args:
             mark: ``"HH:MM"`` or ``"HH:MM:SS"`` for days and weeks, ``"MM:SS"`` or
                 ``":MM"`` for hours, ``":SS"`` for minutes.
             tz: Whose wall time it is.
+            gap: What to do about times that a clock change leaves out.
+            fold: What to do about times that a clock change repeats.
 
         Raises:
             TriggerError: The unit has no such mark, or the zone is unknown.
         """
         unit = _unit_of(self)
         number = getattr(self, unit)
+        wall = {"tz": tz, "gap": gap, "fold": fold}
         if unit in ("days", "weeks"):
-            if self.end is not None:
-                raise _order("at", mark)
-            return said(EveryDate, {unit: number, "at": mark, "tz": tz})
+            refuse_late("at", mark, self.end)
+            return said(EveryDate, {unit: number, "at": mark, **wall})
         if unit == "seconds":
             raise TriggerError("at", mark, "has no meaning for seconds", "leave it out")
         seconds = mark_seconds(mark, unit)
         name = zone_name(tz)
-        if self.end is not None:
-            raise _order("at", mark)
+        refuse_late("at", mark, self.end)
         if number == 1:
             minute, second = divmod(seconds, 60)
             rest = "* * * * *" if unit == "minutes" else f"{minute} * * * *"
-            return cron_phrase(second, rest, name)
+            return cron_phrase(second, rest, wall)
+        for field, value in (("gap", gap), ("fold", fold)):
+            if value is not None:
+                raise TriggerError(
+                    field, value, f"{number} {unit} are elapsed time", "leave it out"
+                )
         if name != "UTC":
             raise TriggerError(
                 "tz",
@@ -101,6 +98,27 @@ class EveryInterval(IntervalTrigger, _Ending, frozen=True):
                 "leave the zone out",
             )
         return said(EveryMark, {unit: number, "mark": seconds})
+
+    def on(self, *weekdays: str) -> EveryCron | EveryWeekday:
+        """Choose the weekdays: ``every(2).weeks.on("mon")``.
+
+        Args:
+            *weekdays: Names, whole or of three letters.
+
+        Raises:
+            TriggerError: It is not an interval of weeks, or one is no weekday.
+        """
+        names = read_weekdays(weekdays)
+        unit = _unit_of(self)
+        if unit != "weeks":
+            raise TriggerError(
+                "on",
+                weekdays,
+                f"{unit} have no weekdays",
+                f'write every({getattr(self, unit)}).weeks.on("{names[0]}")',
+            )
+        refuse_late("on", weekdays, self.end)
+        return weekday_phrase(self.weeks, names)
 
     def to(self, high: int) -> EveryRandom:
         """Vary the length of the interval up to ``high`` units, included.
@@ -114,57 +132,48 @@ class EveryInterval(IntervalTrigger, _Ending, frozen=True):
         return phrase if self.end is None else phrase.until(self.end)
 
 
-class EveryMark(AlignedIntervalTrigger, _Ending, frozen=True):
+class EveryMark(AlignedIntervalTrigger, Ending, frozen=True):
     """An interval on a mark, said in words."""
 
 
-class EveryRandom(RandomIntervalTrigger, _Ending, frozen=True):
+class EveryRandom(RandomIntervalTrigger, Ending, frozen=True):
     """A varying interval, said in words."""
 
 
-class EveryCron(CronTrigger, _Ending, frozen=True):
+class EveryCron(CronTrigger, Ending, frozen=True):
     """A fixed time, said in words."""
 
-    def at(self, time: str, tz: str = "UTC") -> EveryCron:
-        """Fix the time of day of a weekday.
+    def at(
+        self,
+        time: str | time,
+        tz: Zone = "UTC",
+        *,
+        gap: Gap | None = None,
+        fold: Fold | None = None,
+    ) -> EveryCron:
+        """Fix the time of day of weekdays.
 
         Args:
             time: ``"HH:MM"`` or ``"HH:MM:SS"``.
             tz: Whose wall time it is.
+            gap: What to do about times that a clock change leaves out.
+            fold: What to do about times that a clock change repeats.
 
         Raises:
             TriggerError: It is not a time of day, or the zone is unknown.
         """
-        weekday = self.expression.rsplit(" ", 1)[-1]
-        if weekday not in WEEKDAYS or self.end is not None:
-            raise _order("at", time)
-        minutes, second = divmod(clock_seconds(time), 60)
+        days = self.expression.rsplit(" ", 1)[-1]
+        if not set(days.split(",")) <= set(DAYS):
+            raise misplaced("at", time)
+        refuse_late("at", time, self.end)
+        minutes, second = divmod(clock_seconds(clock_of(time)), 60)
         hour, minute = divmod(minutes, 60)
-        return cron_phrase(second, f"{minute} {hour} * * {weekday}", zone_name(tz))
+        wall = {"tz": tz, "gap": gap, "fold": fold}
+        return cron_phrase(second, f"{minute} {hour} * * {days}", wall)
 
 
-class EveryDate(CalendarIntervalTrigger, frozen=True):
+class EveryDate(CalendarIntervalTrigger, Ending, frozen=True):
     """A calendar interval with its time, said in words."""
-
-    def until(self, end: datetime | date | str, *, tz: str | None = None) -> EveryDate:
-        """Return the copy without slots later than ``end``.
-
-        Args:
-            end: A date (included), an aware datetime or ISO 8601 text; without an
-                offset it is wall time in ``tz``, or else in the trigger's zone.
-            tz: Name of a zone.
-
-        Raises:
-            TriggerError: ``end`` cannot be read, or is before the start.
-        """
-        final = _read_end(end, tz or self.tz)
-        local = final.astimezone(load_zone(self.tz))
-        last = local.date()
-        clock = local.hour * 3600 + local.minute * 60 + local.second
-        if clock < clock_seconds(self.at):
-            last -= timedelta(days=1)
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return said(EveryDate, fields | {"end": last})
 
 
 class EveryMonths(Trigger, frozen=True):
@@ -203,20 +212,29 @@ class EveryMonths(Trigger, frozen=True):
         """Return None: nothing is behind a trigger that is not pinned."""
         return self._dates().last(until, anchor)
 
-    def at(self, time: str, tz: str = "UTC") -> EveryDate:
+    def at(
+        self,
+        time: str | time,
+        tz: Zone = "UTC",
+        *,
+        gap: Gap | None = None,
+        fold: Fold | None = None,
+    ) -> EveryDate:
         """Fix the time of day.
 
         Args:
             time: ``"HH:MM"`` or ``"HH:MM:SS"``.
             tz: Whose wall time it is.
+            gap: What to do about times that a clock change leaves out.
+            fold: What to do about times that a clock change repeats.
 
         Raises:
             TriggerError: It is not a time of day, or the zone is unknown.
         """
-        fields = {"months": self.months, "years": self.years}
-        return said(EveryDate, fields | {"at": time, "tz": tz})
+        fields = {"months": self.months, "years": self.years, "at": time}
+        return said(EveryDate, fields | {"tz": tz, "gap": gap, "fold": fold})
 
-    def until(self, end: datetime | date | str, *, tz: str | None = None) -> EveryDate:
+    def until(self, end: End, *, tz: Zone | None = None) -> EveryDate | UntilTrigger:
         """Return the copy without slots later than ``end``; see EveryDate."""
         return self._dates().until(end, tz=tz)
 
@@ -224,17 +242,25 @@ class EveryMonths(Trigger, frozen=True):
         return self.at("00:00")
 
 
-def cron_phrase(second: int, rest: str, tz: str) -> EveryCron:
-    """Build a cron phrase, with six fields only where seconds are said."""
-    fields: dict[str, Any] = {"expression": rest, "tz": tz}
+def cron_phrase(second: int, rest: str, wall: Mapping[str, Any]) -> EveryCron:
+    """Build a cron phrase, with six fields only where seconds are said.
+
+    Args:
+        second: Of the minute.
+        rest: The five other fields.
+        wall: Zone, gap and fold.
+    """
+    fields: dict[str, Any] = {"expression": rest, **wall}
     if second or rest.startswith("*"):
         fields |= {"expression": f"{second} {rest}", "seconds": "first"}
     return said(EveryCron, fields)
 
 
-def _unit_of(phrase: IntervalTrigger) -> Unit:
-    units: tuple[Unit, ...] = ("seconds", "minutes", "hours", "days", "weeks")
-    return next(unit for unit in units if getattr(phrase, unit))
+def weekday_phrase(weeks: int, weekdays: Iterable[str]) -> EveryCron | EveryWeekday:
+    """Say weekdays of every so many weeks, at midnight UTC until ``at`` says when."""
+    if weeks == 1:
+        return cron_phrase(0, f"0 0 * * {','.join(weekdays)}", {})
+    return said(EveryWeekday, {"weeks": weeks, "weekdays": tuple(weekdays)})
 
 
 def said(cls: type[Phrase], fields: dict[str, Any]) -> Phrase:
@@ -242,26 +268,6 @@ def said(cls: type[Phrase], fields: dict[str, Any]) -> Phrase:
     return cls(**fields)
 
 
-def _read_end(end: object, tz: str | None) -> datetime:
-    """Read an end; a date includes its whole day."""
-    if isinstance(end, timedelta):
-        raise TriggerError(
-            "end", end, "counts from an unknown instant", "give a datetime"
-        )
-    name = None if tz is None else zone_name(tz)
-    if isinstance(end, str) and "T" not in end and ":" not in end:
-        with suppress(ValueError):
-            end = date.fromisoformat(end.strip())
-    if isinstance(end, date) and not isinstance(end, datetime) and name is not None:
-        following = datetime(end.year, end.month, end.day, tzinfo=ZoneInfo(name))
-        with suppress(OverflowError):
-            following += timedelta(days=1)
-            return bounded(following, "end") - timedelta(microseconds=1)
-        raise TriggerError("end", end, "is out of range", "stay before 9999-12-30")
-    return read_wall(end, name, "end")
-
-
-def _order(verb: str, value: object) -> TriggerError:
-    return TriggerError(
-        verb, value, "cannot be said here", "say .at() directly after the unit"
-    )
+def _unit_of(phrase: IntervalTrigger) -> Unit:
+    units: tuple[Unit, ...] = ("seconds", "minutes", "hours", "days", "weeks")
+    return next(unit for unit in units if getattr(phrase, unit))

@@ -1,7 +1,7 @@
 """``every(10).minutes``: triggers said in words.
 
 Each phrase is a trigger already, so it can be used wherever one is expected;
-``at``, ``to`` and ``until`` make another trigger of it.
+``at``, ``on``, ``to`` and ``until`` make another trigger of it.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ class Every:
                 "every",
                 self._number,
                 "a weekday comes once a week",
-                f"write every().{weekday}, or CalendarIntervalTrigger(weeks="
-                f"{self._number}, start=date(…)) with a start on that day",
+                f"write every().{weekday}, or "
+                f'every({self._number}).weeks.on("{weekday[:3]}")',
             )
-        return cron_phrase(0, f"0 0 * * {weekday[:3]}", "UTC")
+        return cron_phrase(0, f"0 0 * * {weekday[:3]}", {})
 
     @property
     def seconds(self) -> EveryInterval:
@@ -174,7 +174,7 @@ class Every:
 
     @property
     def weeks(self) -> EveryInterval:
-        """So many weeks: of 7 × 24 hours, or by the calendar with ``at``."""
+        """So many weeks: of 7 × 24 hours, or by the calendar with ``at`` or ``on``."""
         return self._interval("weeks")
 
     @property

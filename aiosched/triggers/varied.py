@@ -201,6 +201,15 @@ class RandomIntervalTrigger(Trigger, frozen=True):
         final = self._upto(min(until, self._final))
         return max(final - self._upto(first - 1), 0)
 
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the start; ``anchor`` has no part in it."""
+        del anchor
+        return None if self.start is None else micros(self.start)
+
+    def closes(self) -> int | None:
+        """Return the end."""
+        return None if self.end is None else micros(self.end)
+
     @cached_property
     def _final(self) -> int:
         return LAST_INSTANT if self.end is None else micros(self.end)

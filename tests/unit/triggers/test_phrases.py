@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,11 +15,14 @@ from aiosched.instants import SECOND, micros
 from aiosched.triggers import (
     CalendarIntervalTrigger,
     CronTrigger,
+    DateTrigger,
     IntervalTrigger,
     RandomIntervalTrigger,
     Trigger,
     every,
+    trigger_from_data,
 )
+from aiosched.triggers.ending import UntilTrigger
 
 # A Friday.
 NOW = datetime(2026, 5, 1, 10, 5, 7, tzinfo=UTC)
@@ -201,7 +205,6 @@ def test_months_can_be_used_as_they_are() -> None:
         lambda: every(5).hours.at("20:30", tz="Asia/Kolkata"),
         lambda: every().second.at(":10"),
         lambda: every().hour.at(":30").at(":40"),
-        lambda: every().day.until(timedelta(hours=8)),  # type: ignore[arg-type]
         lambda: every().day.until("2026-01-01"),
         lambda: every().day.until(datetime(2026, 1, 1)),  # type: ignore[call-arg] # noqa: DTZ001
         lambda: every().day.until("soon", tz="UTC"),
@@ -218,3 +221,138 @@ def test_seconds_are_whole_on_a_mark() -> None:
     trigger = every(2).minutes.at(":15").anchored(NOW)
     for slot in trigger.upcoming(5, NOW):
         assert micros(slot) % (60 * SECOND) == 15 * SECOND
+
+
+@pytest.mark.parametrize("names", [("mon",), ("friday", "TUE"), ("sun", "mon", "fri")])
+@pytest.mark.parametrize("weeks", [1, 2, 3])
+@pytest.mark.parametrize("clock", ["00:00", "10:05:07", "23:30"])
+def test_weekdays_of_rarer_weeks(
+    names: tuple[str, ...], weeks: int, clock: str
+) -> None:
+    zone = ZoneInfo("Europe/Paris")
+    trigger = every(weeks).weeks.on(*names).at(clock, zone)
+    wanted = {name[:3].lower() for name in names}
+    for hours in range(0, 24 * 8, 5):
+        now = NOW + timedelta(hours=hours)
+        local = now.astimezone(zone)
+        expected: list[datetime] = []
+        first_week: date | None = None
+        day = local.date()
+        while len(expected) < 7:
+            monday = day - timedelta(days=day.weekday())
+            slot = datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=zone)
+            if f"{day:%a}".lower() in wanted and slot > local:
+                first_week = first_week or monday
+                if (monday - first_week).days // 7 % weeks == 0:
+                    expected.append(slot.astimezone(UTC))
+            day += timedelta(days=1)
+        assert trigger.upcoming(7, now) == expected
+        assert trigger.next_fire_time(now) == expected[0]
+        pinned = trigger.anchored(now)
+        assert pinned.upcoming(7, now) == expected
+        assert not pinned.needs_pin()
+
+
+@pytest.mark.parametrize(
+    ("build", "field"),
+    [
+        (lambda: every(2).weeks.on(), "on"),
+        (lambda: every(2).weeks.on("someday"), "on"),
+        (lambda: every(2).weeks.on("mo"), "on"),
+        (lambda: every(2).weeks.on(1), "on"),  # type: ignore[arg-type]
+        (lambda: every(2).days.on("mon"), "on"),
+        (lambda: every(2).weeks.until(NOW).on("mon"), "on"),
+        (lambda: every(2).weeks.on("mon").until(NOW).at("10:00"), "at"),
+        (lambda: every(2).weeks.on("mon").at("25:00"), "at"),
+        (lambda: every(500_000).weeks.on("mon"), "weeks"),
+        (lambda: every(5).minutes.at(":10", gap="skip"), "gap"),
+        (lambda: UntilTrigger(every().hour), "until"),
+        (lambda: UntilTrigger(every().hour, length="PT1H", time="18:30"), "until"),
+        (lambda: UntilTrigger(DateTrigger(NOW), length="PT1H"), "trigger"),
+        (lambda: UntilTrigger(every().hour, time="18:30", zone="Mars/X"), "tz"),
+    ],
+)
+def test_rarer_weeks_and_ends_that_make_no_sense(
+    build: Callable[[], object], field: str
+) -> None:
+    with pytest.raises(TriggerError) as caught:
+        build()
+    assert caught.value.field == field
+    assert caught.value.remedy
+
+
+def phrases_that_end() -> list[Any]:
+    return [
+        every(7).minutes,
+        every(5).hours.at("20:30"),
+        every(5).to(9).hours,
+        every().hour.at(":30"),
+        every().friday.at("12:00"),
+        every().day.at("10:30", "Europe/Paris"),
+        every().day.at("02:30", "Europe/Paris", fold="both"),
+        every(2).weeks.on("mon", "fri").at("10:00"),
+        every().week.on("mon", "fri").at("10:00"),
+    ]
+
+
+@pytest.mark.parametrize("phrase", phrases_that_end(), ids=str)
+@pytest.mark.parametrize(
+    "length", [timedelta(minutes=30), timedelta(hours=9), timedelta(days=20.3)]
+)
+def test_a_duration_counts_from_scheduling(phrase: Any, length: timedelta) -> None:
+    trigger = phrase.until(length)
+    assert trigger.needs_pin()
+    assert trigger_from_data(trigger.to_data()) == trigger
+    for hours in range(0, 40, 7):
+        now = NOW + timedelta(hours=hours)
+        pinned = phrase.anchored(now)
+        everything = pinned.upcoming(5000, now)
+        expected = [slot for slot in everything if slot <= now + length]
+        assert len(expected) < len(everything)
+        assert trigger.upcoming(5000, now) == expected
+        if expected:
+            assert trigger.anchored(now) == phrase.until(now + length).anchored(now)
+            assert trigger.next_fire_time(now) == expected[0]
+            # The last slot is still a slot when the end is its own instant.
+            exact = phrase.until(expected[-1]).anchored(now)
+            assert exact.upcoming(5000, now) == expected
+        assert trigger.last(micros(now)) is None
+
+
+def test_a_calendar_ends_at_an_instant_within_a_fold() -> None:
+    phrase = every().day.at("02:30", "Europe/Paris")
+    first_pass = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    for minutes, last in ((-1, 24), (0, 25), (45, 25), (61, 25)):
+        trigger = phrase.until(first_pass + timedelta(minutes=minutes))
+        assert trigger.end == date(2026, 10, last)
+
+
+def test_an_end_that_is_said_later_counts() -> None:
+    phrase = every().friday.at("12:00")
+    assert len(phrase.upcoming(3, NOW)) == 3
+    assert len(phrase.until("2026-05-08").upcoming(3, NOW)) == 2
+    shorter = phrase.until("2026-05-08").until("2026-05-01 12:00")
+    assert len(shorter.upcoming(3, NOW)) == 1
+
+
+def test_an_end_says_its_words() -> None:
+    hourly = every().hour
+    assert "for 1 day 2 hours" in hourly.until(timedelta(hours=26)).describe()
+    assert "for 1 minute 30 seconds" in hourly.until("PT90S").describe()
+    assert "until 18:30 UTC" in hourly.until("18:30", tz="UTC").describe()
+    assert "every 2 weeks on Mon, Fri" in every(2).weeks.on("fri", "mon").describe()
+
+
+def test_a_time_of_day_carries_its_zone() -> None:
+    tokyo = time(18, 30, tzinfo=ZoneInfo("Asia/Tokyo"))
+    trigger = every().hour.until(tokyo)
+    assert trigger == every().hour.until("18:30", tz="Asia/Tokyo")
+    # In Tokyo it is past 19 o'clock.
+    with pytest.raises(TriggerError, match="is past on the day"):
+        trigger.anchored(NOW)
+    assert trigger.upcoming(1, NOW) == []
+    assert trigger.next_fire_time(NOW) is None
+    own = every().day.at("17:00", "Europe/Paris").until("18:30")
+    assert own == every().day.at("17:00", "Europe/Paris").until(
+        time(18, 30), tz="Europe/Paris"
+    )
