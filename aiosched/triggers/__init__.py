@@ -6,6 +6,7 @@ from aiosched.triggers.base import (
     LOOK_LIMIT,
     AnyTrigger,
     Trigger,
+    trigger_class,
     trigger_from_data,
     trigger_kinds,
 )
@@ -13,9 +14,12 @@ from aiosched.triggers.calendar import CalendarIntervalTrigger
 from aiosched.triggers.combining import AndTrigger, OrTrigger
 from aiosched.triggers.cron import CronTrigger
 from aiosched.triggers.date import DateTrigger
+from aiosched.triggers.excluding import ExcludingTrigger
 from aiosched.triggers.interval import IntervalTrigger
 from aiosched.triggers.phrases import Every, every
+from aiosched.triggers.recurring import RRuleTrigger
 from aiosched.triggers.varied import AlignedIntervalTrigger, RandomIntervalTrigger
+from aiosched.triggers.words import ScheduleConfig, from_unit
 
 __all__ = [
     "LOOK_LIMIT",
@@ -26,11 +30,16 @@ __all__ = [
     "CronTrigger",
     "DateTrigger",
     "Every",
+    "ExcludingTrigger",
     "IntervalTrigger",
     "OrTrigger",
+    "RRuleTrigger",
     "RandomIntervalTrigger",
+    "ScheduleConfig",
     "Trigger",
     "every",
+    "from_unit",
+    "trigger_class",
     "trigger_from_data",
     "trigger_kinds",
 ]

@@ -4,7 +4,8 @@ A trigger is read in two ways.  People ask with datetimes
 (:meth:`Trigger.next_fire_time`, :meth:`Trigger.upcoming`,
 :meth:`Trigger.describe`).  Planning asks with whole microseconds since 1970
 (:meth:`Trigger.next`, :meth:`Trigger.last`, :meth:`Trigger.count`).  Both say
-the same.
+the same, but for triggers that exclude or move slots: planning accounts for each
+slot, and people are told when it really fires.
 
 Nothing here reads a clock, and an answer depends on the question alone, so all
 peers agree about every slot.
@@ -14,52 +15,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
 from aiosched.errors import TriggerError
 from aiosched.instants import micros, moment
+from aiosched.triggers.refusals import refusal
+from aiosched.triggers.stretches import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    LOOK_LIMIT,
+    STRETCH_LIMIT,
+    Fate,
+    Stretch,
+    first_due,
+    stretch_by_slots,
+)
 
 if TYPE_CHECKING:
     from aiosched.triggers.combining import AndTrigger, OrTrigger
+    from aiosched.triggers.excluding import ExcludingTrigger
+    from aiosched.triggers.exclusions import Exclusion, Shift
 
 __all__ = [
     "FIRST_INSTANT",
     "LAST_INSTANT",
     "LOOK_LIMIT",
+    "STRETCH_LIMIT",
     "AnyTrigger",
+    "Fate",
     "Stretch",
     "Trigger",
+    "trigger_class",
     "trigger_from_data",
     "trigger_kinds",
 ]
 
-LOOK_LIMIT = 10_000
-"""How many candidates one look may enumerate where there is no arithmetic."""
-
-FIRST_INSTANT = -62_135_510_400_000_000
-"""0001-01-02 UTC: a day after the earliest datetime, so every zone can show it."""
-
-LAST_INSTANT = 253_402_214_399_999_999
-"""9999-12-30 23:59:59.999999 UTC: the latest instant that every zone can show."""
-
 _registry: dict[str, type[Trigger]] = {}
-
-
-class Stretch(NamedTuple):
-    """Slots that follow each other and share their fate.
-
-    Attributes:
-        last: The last of them.
-        number: How many there are.
-        fate: ``kept``: due at their own instants; ``moved``: due at others;
-            ``excluded``: never fired.
-    """
-
-    last: int
-    number: int
-    fate: Literal["kept", "moved", "excluded"]
 
 
 class Trigger(BaseModel, frozen=True, extra="forbid"):
@@ -97,7 +90,7 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise _refusal(error, type(self)) from None
+            raise refusal(error, type(self).__name__, type(self).model_fields) from None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -150,26 +143,35 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         own = {name: state["__dict__"][name] for name in type(self).model_fields}
         return state | {"__dict__": own}
 
+    def __copy__(self) -> Self:
+        # A copy may be given other fields, so it computes its own tables.
+        copied = super().__copy__()
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        object.__setattr__(copied, "__dict__", own)
+        return copied
+
     # -- for people ---------------------------------------------------------------
 
     def next_fire_time(self, after: datetime) -> datetime | None:
         """Return the first fire time strictly later than ``after``, in UTC.
 
         An :class:`~aiosched.IntervalTrigger` without a start counts from
-        ``after`` until it is pinned.
+        ``after`` until it is pinned.  What is excluded is left out, and what is
+        moved comes when it is due.
 
         Args:
             after: An aware datetime.
 
         Returns:
-            None if no fire time follows.
+            None if no fire time follows, or if all of the next 10,000 stretches
+            of slots are excluded.
 
         Raises:
             TriggerError: ``after`` is naive.
         """
         instant = max(_aware(after, "after"), FIRST_INSTANT)
-        slot = None if instant >= LAST_INSTANT else self.next(instant)
-        return None if slot is None else moment(slot)
+        at = None if instant >= LAST_INSTANT else self.next_due(instant)
+        return None if at is None else moment(at)
 
     def upcoming(self, n: int, after: datetime) -> list[datetime]:
         """Return the next ``n`` fire times strictly later than ``after``.
@@ -237,6 +239,46 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         from aiosched.triggers.combining import OrTrigger
 
         return OrTrigger([self, other])
+
+    def __sub__(self, other: Trigger) -> ExcludingTrigger:
+        """Fire at the instants that ``other`` does not have."""
+        from aiosched.triggers.excluding import exclude
+
+        return exclude(self, (other,), None, "skip")
+
+    def excluding(
+        self, *what: Exclusion, tz: str | None = None, shift: Shift = "skip"
+    ) -> ExcludingTrigger:
+        """Return the trigger that leaves out some of its slots, or moves them.
+
+        A slot that is left out is accounted for as excluded, and never fired.
+        Said again with the same zone and shift, it adds to what is excluded.
+
+        Args:
+            *what: Dates, or ISO text of one (``"2030-12-25"``); ranges, both ends
+                included, as text (``"2030-12-24/2031-01-02"``) or as a tuple of
+                two dates; days of each year (``"12-25"``); weekdays (``"sat"``,
+                ``"saturday"``, ``"sat-sun"``); other triggers, whose instants are
+                excluded; or iterables of these.
+            tz: Whose days they are, a zone by name.  None takes the trigger's own
+                zone, and UTC where it has none.
+            shift: What becomes of a slot on an excluded day.  ``"skip"`` leaves it
+                out.  ``"next_business_day"`` and ``"previous_business_day"`` move
+                it to the same wall time of the next or previous day that is not
+                excluded.  Such a day takes the slots of one day at most, the
+                nearest that has any, and of none if it has slots itself; the
+                others are left out.  So is a slot that would be moved beyond the
+                end, or before the start.
+
+        Raises:
+            TriggerError: Nothing is excluded, or everything; what is excluded
+                cannot be read, or is a datetime; a range runs backwards; the zone
+                is unknown, or parts in several zones leave it open; or a shift is
+                combined with excluded triggers or other exclusions.
+        """
+        from aiosched.triggers.excluding import exclude
+
+        return exclude(self, what, tz, shift)
 
     # -- for planning: whole microseconds since 1970 --------------------------------
 
@@ -350,10 +392,19 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         """Whether each slot is due at its own instant: none is excluded or moved."""
         return True
 
+    @property
+    def moves(self) -> bool:
+        """Whether a slot may be due at another instant than its own."""
+        return False
+
     def due(self, slot: int, anchor: int | None = None) -> int | None:
         """Return when a slot is to be acted on.
 
         Later slots are not due earlier.
+
+        Args:
+            slot: A slot.
+            anchor: As for :meth:`next`.
 
         Returns:
             None if it is excluded: it is accounted for, and never fired.
@@ -370,12 +421,55 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             anchor: As for :meth:`next`.
 
         Returns:
-            At most as many as one look can enumerate (see :meth:`reach`).
+            At most as many as one look can enumerate (see :meth:`reach`), so a
+            stretch may end before their fate changes.
         """
-        last = self.reach(first, until, anchor)
-        if last is None:
-            return Stretch(first, 0, "kept")
-        return Stretch(last, self.count(first, last, anchor), "kept")
+        if self.plain:
+            last = self.reach(first, until, anchor)
+            if last is None:
+                return Stretch(first, 0, "kept")
+            return Stretch(last, self.count(first, last, anchor), "kept")
+        return stretch_by_slots(self, first, until, anchor)
+
+    def next_due(self, after: int, anchor: int | None = None) -> int | None:
+        """Return the first instant later than ``after`` at which it really fires.
+
+        Args:
+            after: Microseconds since 1970.
+            anchor: As for :meth:`next`.
+
+        Returns:
+            None if nothing follows, or if all of the next 10,000 stretches of
+            slots are excluded.
+        """
+        if self.plain:
+            return self.next(after, anchor)
+        if anchor is None and self.needs_pin():
+            try:
+                pinned = self.anchored(moment(after))
+            except TriggerError:
+                return None  # it would be refused: nothing of it ever fires
+            return pinned._next_due(after, None)
+        return self._next_due(after, anchor)
+
+    def _next_due(self, after: int, anchor: int | None) -> int | None:
+        return first_due(self, after, anchor)
+
+    def _leap(self, slot: int) -> int:
+        """Return an instant up to which slots share the fate of this."""
+        return slot
+
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the instant before which none of its slots may start by design.
+
+        Args:
+            anchor: As for :meth:`next`.
+
+        Returns:
+            None if it has no start.
+        """
+        del anchor
+        return None
 
     def closes(self) -> int | None:
         """Return the instant after which none of its slots may start by design.
@@ -433,15 +527,9 @@ def trigger_from_data(data: Mapping[str, Any]) -> Trigger:
             "trigger", data, "is not a mapping", "give a dict with a kind"
         )
     kind = data.get("kind")
-    known = ", ".join(trigger_kinds())
-    cls = _registry.get(kind) if isinstance(kind, str) else None
+    cls = trigger_class(kind)
     if cls is None:
-        raise TriggerError(
-            "kind",
-            kind,
-            "is not the kind of a trigger",
-            f"use one of {known}, or import the module that defines it",
-        )
+        raise _unknown_kind(kind)
     fields = cls.model_fields
     for name in data:
         if name not in fields:
@@ -456,6 +544,34 @@ def trigger_from_data(data: Mapping[str, Any]) -> Trigger:
             raise TriggerError(name, None, "is missing", f"a {kind} trigger needs it")
     arguments = {str(name): value for name, value in data.items() if name != "kind"}
     return cls(**arguments)
+
+
+def trigger_class(kind: object) -> type[Trigger] | None:
+    """Return the class of a kind, which plugins may bring.
+
+    Returns:
+        None if it is known neither here nor to a plugin.
+    """
+    if not isinstance(kind, str):
+        return None
+    if kind not in _registry:
+        from aiosched.triggers.plugins import TRIGGERS, find_plugins
+
+        find_plugins(TRIGGERS)
+    return _registry.get(kind)
+
+
+def _unknown_kind(kind: object) -> TriggerError:
+    """Return the error for a kind that nobody knows."""
+    from aiosched.triggers.plugins import TRIGGERS, find_plugins
+
+    remedy = (
+        f"use one of {', '.join(trigger_kinds())}, or install or import what defines it"
+    )
+    for plugin in find_plugins(TRIGGERS):
+        if plugin.problem is not None:
+            remedy += f"; the plugin {plugin.name} is broken: {plugin.problem}"
+    return TriggerError("kind", kind, "is not the kind of a trigger", remedy)
 
 
 def trigger_kinds() -> tuple[str, ...]:
@@ -477,22 +593,6 @@ def _aware(value: object, field: str) -> int:
 
 def _place(cls: type[Trigger]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _refusal(error: ValidationError, cls: type[Trigger]) -> TriggerError:
-    """Turn pydantic's first complaint into an error of our tree."""
-    first = error.errors()[0]
-    inner = first.get("ctx", {}).get("error")
-    if isinstance(inner, TriggerError):
-        return inner
-    field = ".".join(str(part) for part in first["loc"]) or "trigger"
-    known = ", ".join(sorted(name for name in cls.model_fields if name != "kind"))
-    return TriggerError(
-        field,
-        first["input"],
-        first["msg"][:1].lower() + first["msg"][1:],
-        f"correct it ({cls.__name__} takes {known})",
-    )
 
 
 def _as_trigger(value: object) -> object:

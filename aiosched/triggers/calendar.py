@@ -18,6 +18,7 @@ from aiosched.triggers.inputs import (
     read_date,
     zone_name,
 )
+from aiosched.triggers.localdays import day_number, local_days
 from aiosched.triggers.walltime import Fold, Gap, WallSchedule
 
 __all__ = ["CalendarIntervalTrigger"]
@@ -202,6 +203,19 @@ class CalendarIntervalTrigger(Trigger, frozen=True):
         if self.start is None:
             return 0
         return self._schedule.count(-(-first // SECOND), until // SECOND)
+
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the first instant of the start date; ``anchor`` has no part in it."""
+        del anchor
+        if self.start is None:
+            return None
+        return local_days(self.tz).opens(day_number(self.start))
+
+    def closes(self) -> int | None:
+        """Return the last instant of the end date."""
+        if self.end is None:
+            return None
+        return local_days(self.tz).opens(day_number(self.end) + 1) - 1
 
     def _from(self, start: date) -> CalendarIntervalTrigger:
         fields: dict[str, Any]

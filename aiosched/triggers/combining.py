@@ -14,6 +14,7 @@ from aiosched.triggers.base import (
     AnyTrigger,
     Trigger,
 )
+from aiosched.triggers.exclusions import ever_fires
 
 __all__ = ["AndTrigger", "OrTrigger"]
 
@@ -31,7 +32,8 @@ class _Combined(Trigger, frozen=True):
         """Combine ``triggers``; a combination of the same kind is taken apart.
 
         Raises:
-            TriggerError: There is none, or one of them is not a trigger.
+            TriggerError: There is none, or one of them is not a trigger or moves
+                its slots.
         """
         flat: list[object] = []
         given: object = triggers
@@ -44,6 +46,14 @@ class _Combined(Trigger, frozen=True):
         if not flat:
             raise TriggerError("triggers", [], "is empty", "give at least one trigger")
         super().__init__(triggers=tuple(flat), **data)
+        for trigger in self.triggers:
+            if trigger.moves:
+                raise TriggerError(
+                    "triggers",
+                    trigger.describe(),
+                    "a part whose slots are moved cannot be combined",
+                    "combine first, and exclude days from the combination",
+                )
 
     def needs_pin(self) -> bool:
         """Tell whether any of them has no start yet."""
@@ -60,11 +70,28 @@ class _Combined(Trigger, frozen=True):
             return self
         return type(self)([trigger.anchored(instant) for trigger in self.triggers])
 
+    @property
+    def plain(self) -> bool:
+        """Whether none of its parts excludes anything."""
+        return all(trigger.plain for trigger in self.triggers)
+
+    def for_job(self, job_id: str) -> Self:
+        """Return the copy in which each part has what the job draws.
+
+        Raises:
+            TriggerError: What is drawn leaves no instant that all have.
+        """
+        settled = [trigger.for_job(job_id) for trigger in self.triggers]
+        if all(one is other for one, other in zip(settled, self.triggers, strict=True)):
+            return self
+        return type(self)(settled)
+
 
 class OrTrigger(_Combined, frozen=True):
     """Fires at each instant that any of its triggers has; together counts once.
 
-    Counts are by enumeration, 10,000 slots a look.
+    Counts are by enumeration, 10,000 slots a look.  An instant is excluded if all
+    parts that have it exclude it.
     """
 
     kind: Literal["or"] = "or"
@@ -73,7 +100,8 @@ class OrTrigger(_Combined, frozen=True):
         """Combine ``triggers``.
 
         Raises:
-            TriggerError: There is none, or one of them is not a trigger.
+            TriggerError: There is none, or one of them is not a trigger or moves
+                its slots.
         """
         super().__init__(triggers, **data)
 
@@ -93,9 +121,32 @@ class OrTrigger(_Combined, frozen=True):
         slots = [trigger.last(until) for trigger in self.triggers]
         return max((slot for slot in slots if slot is not None), default=None)
 
+    def due(self, slot: int, anchor: int | None = None) -> int | None:
+        """Return the slot; None: each part that has it excludes it."""
+        del anchor
+        for trigger in self.triggers:
+            if trigger.next(slot - 1) == slot and trigger.due(slot) is not None:
+                return slot
+        return None
+
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the earliest start if all parts have one; ``anchor`` has no part."""
+        del anchor
+        starts = [trigger.opens() for trigger in self.triggers]
+        known = [start for start in starts if start is not None]
+        return min(known) if len(known) == len(starts) else None
+
+    def closes(self) -> int | None:
+        """Return the latest end, if all of its parts have one."""
+        ends = [trigger.closes() for trigger in self.triggers]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
+
 
 class AndTrigger(_Combined, frozen=True):
     """Fires at the instants that all of its triggers have, to the microsecond.
+
+    An instant that any of them excludes is excluded.
 
     Meetings are sought by enumeration, at most 10,000 candidates a look; where
     that is not enough, no further meeting counts.  An interval in it should have a
@@ -108,17 +159,18 @@ class AndTrigger(_Combined, frozen=True):
         """Combine ``triggers``.
 
         Raises:
-            TriggerError: There is none, one of them is not a trigger, or they do
-                not meet within ten years (of 2020, or of the latest first slot if
-                that is later; for triggers that end before, of that slot).  Where
-                one is not pinned, this is checked when it is.
+            TriggerError: There is none, one of them is not a trigger or moves its
+                slots, all meetings are excluded, or they do not meet within ten
+                years (of 2020, or of the latest first slot if that is later; for
+                triggers that end before, of that slot).  Where one is not pinned,
+                this is checked when it is.
         """
         super().__init__(triggers, **data)
         if not self.needs_pin() and not self._ever_meet():
             raise TriggerError(
                 "triggers",
                 self.describe(),
-                "they do not meet within ten years",
+                "they do not meet within ten years, or what meets is excluded",
                 "combine triggers that share instants, or use | for either",
             )
 
@@ -159,6 +211,25 @@ class AndTrigger(_Combined, frozen=True):
             at = earliest
         return None
 
+    def due(self, slot: int, anchor: int | None = None) -> int | None:
+        """Return the slot; None: a part excludes it."""
+        del anchor
+        for trigger in self.triggers:
+            if not trigger.plain and trigger.due(slot) is None:
+                return None
+        return slot
+
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the latest start of its parts; ``anchor`` has no part in it."""
+        del anchor
+        starts = [trigger.opens() for trigger in self.triggers]
+        return max((start for start in starts if start is not None), default=None)
+
+    def closes(self) -> int | None:
+        """Return the earliest end of its parts."""
+        ends = [trigger.closes() for trigger in self.triggers]
+        return min((end for end in ends if end is not None), default=None)
+
     def _ever_meet(self) -> bool:
         """Tell whether there is a meeting within ten years of a fair beginning."""
         for beginning in (_RECENT, FIRST_INSTANT):
@@ -168,7 +239,7 @@ class AndTrigger(_Combined, frozen=True):
                 continue
             meeting = _next_meeting(self.triggers, max(known) - 1, within=_TEN_YEARS)
             if meeting is not None:
-                return True
+                return self.plain or ever_fires(self, [meeting])
         return False
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from aiosched.errors import TriggerError
 from aiosched.instants import SECOND, micros
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT, Trigger
-from aiosched.triggers.cronfields import Seconds
+from aiosched.triggers.cronfields import CronFields, Seconds, read_expression
+from aiosched.triggers.cronhashed import check_draws, settle
+from aiosched.triggers.cronkeywords import expression_of
 from aiosched.triggers.crontable import CronTable, cron_table
 from aiosched.triggers.cronwords import describe_cron
 from aiosched.triggers.inputs import check_order, read_instant, stamp, zone_name
@@ -25,9 +27,15 @@ class CronTrigger(Trigger, frozen=True):
     numbers, names (``mon``, ``jan``), ranges, steps, lists, ``?``, ``L`` (last day
     of the month), ``L-3``, ``LW`` (last Monday to Friday), ``15W`` (nearest Monday
     to Friday), ``fri#2`` (second Friday), ``5L`` (last Friday), and nicknames from
-    ``@hourly`` to ``@yearly``.  Sunday is 0 and 7.  If day of month and day of week
-    are both restricted (anything but a bare ``*`` or ``?``), a day matches that
-    matches either.
+    ``@hourly`` to ``@yearly``.  APScheduler's ``last``, ``last fri`` and ``2nd mon``
+    are read as ``L``, ``5L`` and ``mon#2``, also as a day of the month.  Sunday is 0
+    and 7.  If day of month and day of week are both restricted (anything but a bare
+    ``*`` or ``?``), a day matches that matches either.
+
+    ``H`` stands for a number that follows from the id of the job (``H``, ``H/15``,
+    ``H(0-29)``, ``H(0-29)/10``), so that many jobs of one expression spread out.
+    Scheduling a job settles it; until then it has no fire times, and
+    :meth:`for_job` answers what a job of some id will have.
 
     Clock changes: where the minute or hour field starts with ``*`` the schedule
     follows elapsed time, so nothing is made up for the times that a gap leaves
@@ -112,13 +120,109 @@ class CronTrigger(Trigger, frozen=True):
         )
         _tested(self.expression, self.seconds, self.day_or)
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        second: int | str | None = None,
+        minute: int | str | None = None,
+        hour: int | str | None = None,
+        day: int | str | None = None,
+        month: int | str | None = None,
+        day_of_week: int | str | None = None,
+        year: None = None,
+        week: None = None,
+        tz: str = "UTC",
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        day_or: bool = True,
+        gap: Gap | None = None,
+        fold: Fold | None = None,
+    ) -> Self:
+        """Build one from fields said by name, as APScheduler's users know it.
+
+        A field that is left out is ``*`` if a less significant one is said, else
+        its least number: ``of(day=1, minute=20)`` is ``20 * 1 * *``, and
+        ``of(hour=9)`` is ``0 9 * * *``.  The order is month, day, day_of_week,
+        hour, minute, second; a day of week that is left out is always ``*``.
+
+        Each field is what stands in an expression.  Two things are cron's and not
+        APScheduler's: numbers of ``day_of_week`` count from Sunday, 0, so names
+        are safer; and ``day`` with ``day_of_week`` means either, unless
+        ``day_or=False``.
+
+        Args:
+            second: Such as ``"*/20"``.
+            minute: Such as ``30`` or ``"H"``.
+            hour: Such as ``"9-17"``.
+            day: Of the month, such as ``"last fri"``.
+            month: Such as ``"jan,jul"``.
+            day_of_week: Such as ``"mon-fri"``.
+            year: Refused; ``start`` and ``end`` say it.
+            week: Refused; a :class:`~aiosched.CalendarIntervalTrigger` says it.
+            tz: As for the class, like all that follow.
+            start: The first instant that may be a slot, aware.
+            end: The last instant that may be a slot, aware.
+            day_or: Join two restricted day fields by "or".
+            gap: What to do about times that a clock change leaves out.
+            fold: What to do about times that a clock change repeats.
+
+        Raises:
+            TriggerError: No field is said, one is not one field of a cron
+                expression, or what they say is refused by the class.
+        """
+        for name, value, remedy in (
+            ("year", year, "say the years by start= and end="),
+            ("week", week, "use CalendarIntervalTrigger(weeks=...) with a start"),
+        ):
+            if value is not None:
+                raise TriggerError(name, value, "is no field of cron", remedy)
+        expression, six = expression_of(
+            {
+                "second": second,
+                "minute": minute,
+                "hour": hour,
+                "day": day,
+                "month": month,
+                "day_of_week": day_of_week,
+            }
+        )
+        return cls(
+            expression,
+            tz=tz,
+            seconds="first" if six else None,
+            start=start,
+            end=end,
+            day_or=day_or,
+            gap=gap,
+            fold=fold,
+        )
+
     def describe(self) -> str:
         """Say in words what the expression means, and where."""
-        words = describe_cron(self._schedule.table.fields, day_or=self.day_or)
+        words = describe_cron(self._fields, day_or=self.day_or)
         words += f", {self.tz}"
         if self.start is not None:
             words += f", from {stamp(self.start)}"
-        return words if self.end is None else f"{words}, until {stamp(self.end)}"
+        if self.end is not None:
+            words += f", until {stamp(self.end)}"
+        return f"{words}; drawn from the job's id" if self._fields.hashed else words
+
+    def needs_pin(self) -> bool:
+        """Tell whether it has an ``H``, which only a job's id settles."""
+        return self._fields.hashed
+
+    def for_job(self, job_id: str) -> Self:
+        """Return the copy in which each ``H`` is the number that a job draws.
+
+        The answer depends on the expression and the id alone, everywhere and for
+        ever.  Without an ``H`` it is the trigger itself.
+        """
+        if not self._fields.hashed:
+            return self
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        fields["expression"] = settle(self.expression, self.seconds, job_id)
+        return type(self)(**fields)
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         """Return the first slot later than ``after``; ``anchor`` has no part in it."""
@@ -143,6 +247,15 @@ class CronTrigger(Trigger, frozen=True):
             return 0
         return self._schedule.count(-(-first // SECOND), until // SECOND)
 
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the start; ``anchor`` has no part in it."""
+        del anchor
+        return None if self.start is None else micros(self.start)
+
+    def closes(self) -> int | None:
+        """Return the end."""
+        return None if self.end is None else micros(self.end)
+
     @cached_property
     def _bounds(self) -> tuple[int, int]:
         return (
@@ -150,8 +263,19 @@ class CronTrigger(Trigger, frozen=True):
             LAST_INSTANT if self.end is None else micros(self.end),
         )
 
+    @property
+    def _fields(self) -> CronFields:
+        return read_expression(self.expression, self.seconds)
+
     @cached_property
     def _schedule(self) -> WallSchedule[CronTable]:
+        if self._fields.hashed:
+            raise TriggerError(
+                "expression",
+                self.expression,
+                "H is drawn from the id of a job, and no job is known here",
+                "ask scheduler.preview(job), or trigger.for_job(id)",
+            )
         return _schedule(
             self.expression, self.seconds, self.day_or, self.tz, self.gap, self.fold
         )
@@ -184,7 +308,9 @@ def _tested(
     day_or: bool,  # noqa: FBT001 - part of a cache key
 ) -> None:
     """Refuse an expression that cannot be read or that no date ever matches."""
-    if not cron_table(expression, seconds, day_or).ever_fires():
+    if read_expression(expression, seconds).hashed:
+        check_draws(expression, seconds, day_or=day_or)
+    elif not cron_table(expression, seconds, day_or).ever_fires():
         raise TriggerError(
             "expression",
             expression,

@@ -1,16 +1,16 @@
 """The day table: which local seconds a cron expression matches.
 
-The times of one day are a sorted list (a range, where they are evenly spaced), the
-matching days of a month a short tuple.  Everything else is division and halving,
-so no question costs more for a dense schedule than for a sparse one.
+The times of one day are the matching hours and, the same in each of them, the
+matching seconds of an hour; the matching days of a month are a short tuple.
+Everything else is division and halving, so no question costs more for a dense
+schedule than for a sparse one, and a table costs little to make.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from calendar import monthrange
-from collections.abc import Sequence
+from calendar import isleap
 from datetime import date
 from functools import lru_cache
 
@@ -19,7 +19,9 @@ from aiosched.triggers.cronfields import CronFields, DayRule, Seconds, read_expr
 __all__ = ["CronTable", "cron_table"]
 
 _DAY = 86_400
+_HOUR = 3600
 _EPOCH = date(1970, 1, 1).toordinal()
+_LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _FIRST_MONTH = 12
 _LAST_MONTH = 9999 * 12 + 11
 _REMEMBERED = 4096
@@ -44,11 +46,14 @@ class CronTable:
 
     __slots__ = (
         "_all_days",
+        "_closing",
         "_day_or",
+        "_hours",
         "_month",
         "_months",
+        "_opening",
         "_rule",
-        "_times",
+        "_within",
         "fields",
     )
 
@@ -57,7 +62,10 @@ class CronTable:
         self.fields: CronFields = fields
         self._rule = fields.day
         self._day_or = day_or
-        self._times = _times(fields)
+        self._hours = fields.hours
+        self._within = _within(fields)
+        self._opening = self._hours[0] * _HOUR + self._within[0]
+        self._closing = self._hours[-1] * _HOUR + self._within[-1]
         self._all_days = (
             fields.day.any_day and fields.day.any_weekday and len(fields.months) == 12
         )
@@ -66,6 +74,8 @@ class CronTable:
 
     def ever_fires(self) -> bool:
         """Tell whether any date of the calendar matches."""
+        if self._rule.any_day:
+            return True  # every weekday is at times the nth and the last of a month
         # Every kind of year (common or leap, by the weekday of its first day)
         # occurs in 28 years without an omitted leap day.
         return any(
@@ -77,20 +87,32 @@ class CronTable:
     def next_at(self, local: int) -> int | None:
         """Return the first match at or after ``local``."""
         day, second = divmod(local, _DAY)
-        index = bisect_left(self._times, second)
-        if index == len(self._times) or not self._has(day):
+        if second > self._closing or not self._has(day):
             following = self._day_from(day + 1)
-            return None if following is None else following * _DAY + self._times[0]
-        return day * _DAY + self._times[index]
+            return None if following is None else following * _DAY + self._opening
+        hour, second = divmod(second, _HOUR)
+        hours, within = self._hours, self._within
+        index = bisect_left(hours, hour)
+        if hours[index] == hour:
+            if second <= within[-1]:
+                return local - second + within[bisect_left(within, second)]
+            index += 1
+        return day * _DAY + hours[index] * _HOUR + within[0]
 
     def last_at(self, local: int) -> int | None:
         """Return the latest match at or before ``local``."""
         day, second = divmod(local, _DAY)
-        index = bisect_right(self._times, second)
-        if index == 0 or not self._has(day):
+        if second < self._opening or not self._has(day):
             earlier = self._day_until(day - 1)
-            return None if earlier is None else earlier * _DAY + self._times[-1]
-        return day * _DAY + self._times[index - 1]
+            return None if earlier is None else earlier * _DAY + self._closing
+        hour, second = divmod(second, _HOUR)
+        hours, within = self._hours, self._within
+        index = bisect_right(hours, hour) - 1
+        if hours[index] == hour:
+            if second >= within[0]:
+                return local - second + within[bisect_right(within, second) - 1]
+            index -= 1
+        return day * _DAY + hours[index] * _HOUR + within[-1]
 
     def matches(self, low: int, high: int) -> int:
         """Count the matches of ``low <= local < high``."""
@@ -98,11 +120,20 @@ class CronTable:
             return 0
         first, early = divmod(low, _DAY)
         final, late = divmod(high, _DAY)
-        total = self._days_between(first, final) * len(self._times)
+        total = self._days_between(first, final) * len(self._hours) * len(self._within)
         if early and self._has(first):
-            total -= bisect_left(self._times, early)
+            total -= self._earlier(early)
         if late and self._has(final):
-            total += bisect_left(self._times, late)
+            total += self._earlier(late)
+        return total
+
+    def _earlier(self, second: int) -> int:
+        """Count the times of a day that are earlier than a second of it."""
+        hour, second = divmod(second, _HOUR)
+        index = bisect_left(self._hours, hour)
+        total = index * len(self._within)
+        if index < len(self._hours) and self._hours[index] == hour:
+            total += bisect_left(self._within, second)
         return total
 
     def _has(self, day: int) -> bool:
@@ -160,8 +191,8 @@ class CronTable:
         ordinal = min(max(day + _EPOCH, 1), date.max.toordinal())
         where = date.fromordinal(ordinal)
         number = where.year * 12 + where.month - 1
-        low = where.replace(day=1).toordinal() - _EPOCH
-        high = low + monthrange(where.year, where.month)[1]
+        low = ordinal - where.day + 1 - _EPOCH
+        high = low + _length(where.year, where.month)
         month = (number, low, high, self._days_of(number))
         self._month = month
         return month
@@ -182,28 +213,23 @@ class CronTable:
         return days
 
 
-def _times(fields: CronFields) -> Sequence[int]:
-    """Return the matching seconds of a day, sorted."""
-    times = [
-        hour * 3600 + minute * 60 + second
-        for hour in fields.hours
-        for minute in fields.minutes
-        for second in fields.seconds
-    ]
-    step = times[1] - times[0] if len(times) > 1 else 1
-    even = range(times[0], times[-1] + 1, step)
-    if len(even) == len(times) and all(map(int.__eq__, even, times)):
-        return even
-    return array("l", times)
+def _within(fields: CronFields) -> array[int]:
+    """Return the matching seconds of an hour, sorted."""
+    starts = [minute * 60 for minute in fields.minutes]
+    return array("H", [start + second for start in starts for second in fields.seconds])
+
+
+def _length(year: int, month: int) -> int:
+    """Return the number of days of a month."""
+    return 29 if month == 2 and isleap(year) else _LENGTHS[month]
 
 
 def _month_days(rule: DayRule, year: int, month: int, *, day_or: bool) -> set[int]:
     """Return the matching days of a month."""
-    monday_first, length = monthrange(year, month)
-    everything = set(range(1, length + 1))
+    length = _length(year, month)
     if rule.any_day and rule.any_weekday:
-        return everything
-    opening = (monday_first + 1) % 7
+        return set(range(1, length + 1))
+    opening = date(year, month, 1).toordinal() % 7
     if rule.any_day:
         return _by_weekday(rule, opening, length)
     if rule.any_weekday:
@@ -220,6 +246,7 @@ def _by_day(rule: DayRule, opening: int, length: int) -> set[int]:
     found = {day for day in rule.days if day <= length}
     found |= {length - back for back in rule.before_last if back < length}
     found |= {_nearest_workday(day, opening, length) for day in rule.nearest}
+    found |= _named_days(rule.day_nth, rule.day_last, opening, length)
     if rule.last_workday:
         weekday = (opening + length - 1) % 7
         found.add(length - {6: 1, 0: 2}.get(weekday, 0))
@@ -239,14 +266,22 @@ def _nearest_workday(day: int, opening: int, length: int) -> int:
 
 def _by_weekday(rule: DayRule, opening: int, length: int) -> set[int]:
     """Return the days that the field day of week matches."""
-    found = {
-        day for day in range(1, length + 1) if (opening + day - 1) % 7 in rule.weekdays
-    }
-    for weekday, number in rule.nth:
+    found: set[int] = set()
+    for weekday in rule.weekdays:
+        found.update(range((weekday - opening) % 7 + 1, length + 1, 7))
+    return found | _named_days(rule.nth, rule.last_weekdays, opening, length)
+
+
+def _named_days(
+    nth: frozenset[tuple[int, int]], last: frozenset[int], opening: int, length: int
+) -> set[int]:
+    """Return the nth and the last such weekdays of a month."""
+    found = set()
+    for weekday, number in nth:
         day = (weekday - opening) % 7 + 1 + (number - 1) * 7
         if day <= length:
             found.add(day)
-    for weekday in rule.last_weekdays:
+    for weekday in last:
         final = (opening + length - 1) % 7
         found.add(length - (final - weekday) % 7)
     return found

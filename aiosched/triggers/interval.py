@@ -189,6 +189,14 @@ class IntervalTrigger(Trigger, frozen=True):
             return 0
         return (high - start) // self._step - (low - start - 1) // self._step
 
+    def opens(self, anchor: int | None = None) -> int | None:
+        """Return the start."""
+        return self._first(anchor)
+
+    def closes(self) -> int | None:
+        """Return the end."""
+        return None if self.end is None else micros(self.end)
+
     def own_instant(self) -> int | None:
         """Return the start, or None while it is not pinned."""
         return self._first(None)

@@ -18,9 +18,11 @@ range, not on the number of slots.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, compress, islice, pairwise, repeat
+from operator import add, ne
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -36,10 +38,16 @@ LONGEST_GAP = 3 * 3600
 _FIRST = FIRST_INSTANT // 1_000_000
 _LAST = LAST_INSTANT // 1_000_000
 _DAY = 86_400
-_BLOCK = 64 * _DAY
+_BLOCK_DAYS = 64
+_BLOCK = _BLOCK_DAYS * _DAY
 # No zone changes its clock by more; offsets differ by less than two days.
 _MARGIN = 2 * _DAY
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Days around a block whose changes may have a part in it: a fold is a day long at
+# most, and midnights on the wall are less than a day away from those of UTC.
+_AROUND = 2
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of no zone: asked of any
+_DAYS_APART = 2
+_STRIDE = timedelta(days=_DAYS_APART)
 
 
 class WallTable(Protocol):
@@ -84,85 +92,112 @@ _STEADY = frozenset({"UTC", "Etc/UTC"})
 
 
 class _Change(NamedTuple):
+    """A change of the clock: its first UTC second, and the offsets around it."""
+
     at: int
     before: int
     after: int
 
 
-def _offset(zone: ZoneInfo, second: int) -> int:
-    delta = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
-    return 0 if delta is None else delta.days * _DAY + delta.seconds
+def _halving(seconds: int) -> Iterator[timedelta]:
+    """Halve a stretch, what is left of it, and so on, down to a second."""
+    while seconds > 1:
+        yield timedelta(seconds=seconds // 2)
+        seconds -= seconds // 2
 
 
-def _scan(name: str, low: int, end: int) -> tuple[_Change, ...]:
-    """Find the clock changes of ``low < at <= end``, looking once a day."""
+_HALVES = tuple(_halving(_DAYS_APART * _DAY))
+_ONE_SECOND = timedelta(seconds=1)
+
+
+@lru_cache(maxsize=256)
+def _midnights(block: int) -> tuple[datetime, ...]:
+    """Return every other midnight of a block, of no zone, and of days around it."""
+    first = max(block * _BLOCK_DAYS - _AROUND, _FIRST // _DAY)
+    final = min((block + 1) * _BLOCK_DAYS + _AROUND, _LAST // _DAY)
+    strides = repeat(_STRIDE, (final - first) // _DAYS_APART)
+    return tuple(accumulate(strides, add, initial=_EPOCH + timedelta(days=first)))
+
+
+@lru_cache(maxsize=4096)
+def _changes(name: str, block: int) -> tuple[int, tuple[_Change, ...]]:
+    """Find the clock changes of a block and of two days around it.
+
+    The wall is looked at every other midnight, which is the cheapest question that
+    a zone answers.  Two changes within two days would be taken for one: of all
+    that the tz database lists, the closest two are four days apart.
+
+    Returns:
+        The offset before the first change, and the changes in their order.
+    """
     zone = load_zone(name)
-    low, end = max(low, _FIRST), min(end, _LAST + 1)
-    found: list[_Change] = []
-    before = _offset(zone, low) if low < end else 0
-    while low < end:
-        high = min(low + _DAY, end)
-        after = _offset(zone, high)
-        if after != before:
-            # Several changes in a day are found one by one: halving leads to one
-            # of them, and the search goes on behind it.
-            left, right = low, high
-            while right - left > 1:
-                middle = (left + right) // 2
-                if _offset(zone, middle) == before:
-                    left = middle
-                else:
-                    right = middle
-            after, high = _offset(zone, right), right
-            found.append(_Change(right, before, after))
-        low, before = high, after
-    return tuple(found)
+    days = _midnights(block)
+    offsets = list(map(zone.utcoffset, days))
+    if offsets.count(offsets[0]) == len(offsets):
+        return _seconds(offsets[0]), ()
+    places = range(len(offsets))
+    differ = map(ne, offsets, islice(offsets, 1, None))
+    changes = tuple(
+        _Change(
+            _turn(zone, days[place], offsets[place]),
+            _seconds(offsets[place]),
+            _seconds(offsets[place + 1]),
+        )
+        for place in compress(places, differ)
+    )
+    return changes[0].before, changes
 
 
-@lru_cache(maxsize=4096)
-def _inside(name: str, block: int) -> tuple[int, tuple[_Change, ...]]:
-    """Return the offset before a block, and the changes within it."""
-    low, high = block * _BLOCK, (block + 1) * _BLOCK
-    opening = _offset(load_zone(name), min(max(low - 1, _FIRST), _LAST))
-    return opening, _scan(name, low - 1, high - 1)
+def _turn(zone: ZoneInfo, midnight: datetime, before: timedelta | None) -> int:
+    """Return the first second of UTC at which an offset is no more, soon after.
+
+    What the wall shows twice is taken for its first pass, and what it never shows
+    for the time before; so the wall is that of the greater offset where the
+    answer of the zone turns.
+    """
+    for step in _HALVES:
+        probe = midnight + step
+        if zone.utcoffset(probe) == before:
+            midnight = probe
+    shown = midnight + _ONE_SECOND
+    greater = max(_seconds(before), _seconds(zone.utcoffset(shown)))
+    return _seconds(shown - _EPOCH) - greater
 
 
-@lru_cache(maxsize=4096)
-def _around(name: str, block: int) -> tuple[_Change, ...]:
-    """Return the changes close to the start of a block, on either side."""
-    edge = block * _BLOCK
-    return _scan(name, edge - _MARGIN, edge + _MARGIN)
+def _seconds(delta: timedelta | None) -> int:
+    return 0 if delta is None else delta.days * _DAY + delta.seconds
 
 
 @lru_cache(maxsize=8192)
 def _pieces(name: str, gap: Gap, fold: Fold, block: int) -> tuple[Piece, ...]:
     """Cut a block into pieces, leaving out the pass of a fold that is not used."""
     low, high = block * _BLOCK, (block + 1) * _BLOCK
-    opening, inner = _inside(name, block)
-    near = {*_around(name, block), *inner, *_around(name, block + 1)}
+    offset, changes = _changes(name, block)
+    if not changes:
+        return (Piece(low, high, offset, None),)
     unused: list[tuple[int, int]] = []
-    for change in near:
-        twice = change.before - change.after
-        if twice > 0 and fold == "first":
-            unused.append((change.at, change.at + twice))
-        elif twice > 0 and fold == "last":
-            unused.append((change.at - twice, change.at))
     made_up: dict[int, int] = {}
-    for change in near:
-        missing = change.after - change.before
-        if gap == "next" and 0 < missing <= LONGEST_GAP:
-            made_up[change.at] = change.at + change.before
-    offsets = {low: opening} | {change.at: change.after for change in inner}
-    cuts = {low, high, *offsets}
+    offsets: dict[int, int] = {}
+    cuts = {low, high}
+    for at, before, after in changes:
+        if at <= low:
+            offset = after
+        elif at < high:
+            offsets[at] = after
+            cuts.add(at)
+        if before > after and fold != "both":
+            begin = at if fold == "first" else at - (before - after)
+            unused.append((begin, begin + before - after))
+        elif gap == "next" and 0 < after - before <= LONGEST_GAP:
+            made_up[at] = at + before
     for begin, end in unused:
         cuts |= {edge for edge in (begin, end) if low < edge < high}
     pieces: list[Piece] = []
-    offset = opening
-    edges = sorted(cuts)
-    for begin, end in pairwise(edges):
+    for begin, end in pairwise(sorted(cuts)):
         offset = offsets.get(begin, offset)
-        if not any(first <= begin < behind for first, behind in unused):
-            pieces.append(Piece(begin, end, offset, made_up.get(begin)))
+        if unused and any(first <= begin < behind for first, behind in unused):
+            continue
+        pieces.append(Piece(begin, end, offset, made_up.get(begin)))
     return tuple(pieces)
 
 
@@ -242,19 +277,28 @@ class WallSchedule(Generic[Table]):
             return 0
         if self._whole:
             return self.table.matches(first, until + 1)
-        total, low, high, offset = 0, first, first, 0
+        # One count over the whole wall, put right where the wall has jumped.
+        total, opening, closing = 0, None, 0
         for block in range(first // _BLOCK, until // _BLOCK + 1):
             for piece in _pieces(self._zone, self._gap, self._fold, block):
                 begin, end = max(piece.low, first), min(piece.high, until + 1)
                 if end <= begin:
                     continue
-                if begin != high or piece.offset != offset:
-                    total += self.table.matches(low + offset, high + offset)
-                    low, offset = begin, piece.offset
-                high = end
+                local = begin + piece.offset
+                if opening is None:
+                    opening = local
+                elif local != closing:
+                    total -= self._between(closing, local)
+                closing = end + piece.offset
                 if piece.gap is not None and begin == piece.low:
                     total += self._extra(piece)
-        return total + self.table.matches(low + offset, high + offset)
+        return total if opening is None else total + self._between(opening, closing)
+
+    def _between(self, low: int, high: int) -> int:
+        """Count the matches of the table; those of a range backwards are negative."""
+        if low <= high:
+            return self.table.matches(low, high)
+        return -self.table.matches(high, low)
 
     def _extra(self, piece: Piece) -> int:
         """Return 1 if a gap adds a slot that the table does not have anyway."""
