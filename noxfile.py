@@ -177,6 +177,22 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def zones(session: nox.Session) -> None:
+    """Check every zone of the tz database by itself, minute by minute: an hour."""
+    files = [
+        f"tests/unit/triggers/{name}.py" for name in ("test_zones", "test_fuzz_zones")
+    ]
+    run_tests(session, *files, "--long", "--timeout", "3600", "-n", "2")
+
+
+@nox.session(name="bench-triggers")
+def bench_triggers(session: nox.Session) -> None:
+    """Measure fire times against croniter and cronsim, and against our limits."""
+    session.install("-e", ".", *[one for one in group("test") if "cronsim" in one])
+    session.run("python", "benchmarks/triggers.py", *(session.posargs or ["--check"]))
+
+
+@nox.session
 def seeds(session: nox.Session) -> None:
     """Print which rows of the seeds are shown by a test that passes."""
     default = ("tests/seeds", "-q", "--seeds-table", "-n", "2", "--dist", "loadgroup")

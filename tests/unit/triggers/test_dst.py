@@ -141,6 +141,140 @@ def test_a_zone_that_leaves_out_a_date_has_no_fire_on_it() -> None:
     assert dates == [date(2011, 12, 29), date(2011, 12, 31), date(2012, 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("expression", "zone", "since", "expected"),
+    [
+        # Samoa had no 30 December 2011, a Friday: no day 30, no last working day.
+        (
+            "0 9 * * *",
+            "Pacific/Apia",
+            "2011-12-29",
+            ["2011-12-29T09:00:00-10:00", "2011-12-31T09:00:00+14:00"],
+        ),
+        ("0 9 30 12 *", "Pacific/Apia", "2011-12-01", ["2012-12-30T09:00:00+14:00"]),
+        ("0 9 LW 12 *", "Pacific/Apia", "2011-12-01", ["2012-12-31T09:00:00+14:00"]),
+        (
+            "0 */12 * * *",
+            "Pacific/Apia",
+            "2011-12-29",
+            [
+                "2011-12-29T00:00:00-10:00",
+                "2011-12-29T12:00:00-10:00",
+                "2011-12-31T00:00:00+14:00",
+            ],
+        ),
+        # Kwajalein had no 21 August 1993, Kanton no last day of 1994.
+        (
+            "0 12 * * *",
+            "Pacific/Kwajalein",
+            "1993-08-20",
+            ["1993-08-20T12:00:00-12:00", "1993-08-22T12:00:00+12:00"],
+        ),
+        (
+            "0 0 L * *",
+            "Pacific/Kanton",
+            "1994-11-02",
+            ["1994-11-30T00:00:00-11:00", "1995-01-31T00:00:00+13:00"],
+        ),
+        # Alaska had a day twice when it was sold; Manila left one out.
+        (
+            "0 12 * * *",
+            "America/Juneau",
+            "1867-10-18",
+            ["1867-10-18T12:00:00+15:02:19", "1867-10-19T12:00:00+15:02:19"],
+        ),
+        (
+            "0 12 * * *",
+            "Asia/Manila",
+            "1844-12-30",
+            ["1844-12-30T12:00:00-15:56:08", "1845-01-01T12:00:00+08:03:52"],
+        ),
+        # Greenland's gap ends at midnight: what is made up has the next date.
+        (
+            "30 23 * * *",
+            "America/Nuuk",
+            "2024-03-30",
+            ["2024-03-31T00:00:00-01:00", "2024-03-31T23:30:00-01:00"],
+        ),
+        # Two hours at once.
+        (
+            "0 1,2 * * *",
+            "Antarctica/Troll",
+            "2026-03-29",
+            ["2026-03-29T03:00:00+02:00", "2026-03-30T01:00:00+02:00"],
+        ),
+        (
+            "30 2 * * *",
+            "Antarctica/Troll",
+            "2026-10-25",
+            ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+00:00"],
+        ),
+        # Ramadan: the clock is put back for five weeks.
+        (
+            "30 2 * * *",
+            "Africa/Casablanca",
+            "2026-02-14",
+            [
+                "2026-02-14T02:30:00+01:00",
+                "2026-02-15T02:30:00+01:00",
+                "2026-02-16T02:30:00+00:00",
+            ],
+        ),
+        (
+            "30 2 * * *",
+            "Africa/Casablanca",
+            "2026-03-22",
+            ["2026-03-22T03:00:00+01:00", "2026-03-23T02:30:00+01:00"],
+        ),
+        ("30 2 * * *", "Asia/Gaza", "2026-03-28", ["2026-03-28T03:00:00+03:00"]),
+        # Half an hour, and a change that is no change of summer time.
+        (
+            "15 0 * * *",
+            "Asia/Pyongyang",
+            "2018-05-04",
+            ["2018-05-04T00:15:00+08:30", "2018-05-05T00:15:00+09:00"],
+        ),
+        (
+            "45 23 * * *",
+            "Asia/Pyongyang",
+            "2018-05-04",
+            ["2018-05-05T00:00:00+09:00", "2018-05-05T23:45:00+09:00"],
+        ),
+        (
+            "45 2 * * *",
+            "America/Caracas",
+            "2007-12-09",
+            ["2007-12-09T02:45:00-04:00", "2007-12-10T02:45:00-04:30"],
+        ),
+        # At one minute past midnight, back into the day before.
+        (
+            "0 0 * * *",
+            "America/St_Johns",
+            "2006-10-29",
+            ["2006-10-29T00:00:00-02:30", "2006-10-30T00:00:00-03:30"],
+        ),
+        (
+            "30 23 * * *",
+            "America/St_Johns",
+            "2006-10-28",
+            ["2006-10-28T23:30:00-02:30", "2006-10-29T23:30:00-03:30"],
+        ),
+        # Winter time, not summer time, is the exception of Ireland and Namibia.
+        ("30 1 * * *", "Europe/Dublin", "2026-03-29", ["2026-03-29T02:00:00+01:00"]),
+        ("30 2 * * *", "Africa/Windhoek", "2017-09-03", ["2017-09-03T03:00:00+02:00"]),
+        # Liberia gave up its 44 and a half minutes.
+        ("20 0 * * *", "Africa/Monrovia", "1972-01-07", ["1972-01-07T00:44:30+00:00"]),
+    ],
+)
+def test_the_odd_ones_of_history(
+    expression: str, zone: str, since: str, expected: list[str]
+) -> None:
+    begin = datetime.fromisoformat(since).replace(tzinfo=ZoneInfo(zone))
+    trigger = CronTrigger(expression, tz=zone)
+    times = trigger.upcoming(len(expected), begin - timedelta(microseconds=1))
+    assert [one.astimezone(ZoneInfo(zone)).isoformat() for one in times] == expected
+
+
 def test_a_calendar_interval_obeys_the_same_rule() -> None:
     trigger = CalendarIntervalTrigger(
         days=1, at="02:30", tz=BERLIN, start=date(2025, 1, 1)
