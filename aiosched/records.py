@@ -332,6 +332,8 @@ class Ended:
         entered: Whether the executor had been entered at all.
         at: When the executor ended, by the store's clock as its peer knows
             it; 0: just now.
+        finish: Whether the run asks for the end of its job: it is removed
+            together with this outcome.
     """
 
     outcome: Outcome
@@ -341,6 +343,7 @@ class Ended:
     retryable: bool = True
     entered: bool = True
     at: int = 0
+    finish: bool = False
 
 
 @dataclass(frozen=True, slots=True)

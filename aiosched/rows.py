@@ -15,9 +15,11 @@ from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = [
     "ELSEWHERE",
+    "NO_ACT",
     "Act",
     "Escapes",
     "escape",
+    "fade_row",
     "pack_act",
     "pack_row",
     "row_key",
@@ -117,6 +119,19 @@ def row_key(line: str) -> str:
     return parts[3] if parts[6] == _SLOT_KEY else unescape(parts[6])
 
 
+def fade_row(line: str, now: int) -> str:
+    """Return a packed row without its value, if the time of that is over."""
+    parts = line.split("|", _FIELDS - 1)
+    if len(parts) != _FIELDS:
+        return line
+    fades, value = parts[-2:]
+    if not value or not fades.isdecimal() or int(fades) > now:
+        return line
+    missed, mark, _ = value.partition("~")
+    parts[-1] = f"{missed}~" if mark and missed.isdecimal() else ""
+    return "|".join(parts)
+
+
 def unpack_row(line: str) -> Row:
     """Read a line that :func:`pack_row` wrote.
 
@@ -184,6 +199,10 @@ class Act(NamedTuple):
     by: str = ""
     note: str = ""
     fields: tuple[str, ...] = ()
+
+
+NO_ACT = Act()
+"""Of what nobody did, or nobody said anything about."""
 
 
 def pack_act(act: Act) -> bytes:

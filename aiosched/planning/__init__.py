@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from aiosched.planning.attend import attend
 from aiosched.planning.compare import differing
-from aiosched.planning.moments import due_at, instant, later
+from aiosched.planning.conservation import conserved
+from aiosched.planning.moments import attempt_due, due_at, instant, later
 from aiosched.planning.settle import extend, settle, settle_all
 from aiosched.planning.verbs import (
     fire,
@@ -27,7 +28,9 @@ from aiosched.planning.verbs import (
 )
 
 __all__ = [
+    "attempt_due",
     "attend",
+    "conserved",
     "differing",
     "due_at",
     "extend",

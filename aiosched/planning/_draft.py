@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aiosched.enums import Cause, JobState, Outcome, Reason, RowKind
-from aiosched.planning.moments import due_at, instant
+from aiosched.planning._walk import (
+    Due,
+    Tally,
+    due_slots,
+    excluded_to,
+    fires_after,
+    nth,
+    tally,
+)
+from aiosched.planning.moments import attempt_due, due_at, instant
 from aiosched.records import (
     Change,
     Definition,
@@ -16,7 +25,8 @@ from aiosched.records import (
     Start,
     State,
 )
-from aiosched.rows import ELSEWHERE, pack_row
+from aiosched.rows import ELSEWHERE, NO_ACT, Act, fade_row, pack_act, pack_row
+from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["Draft"]
 
@@ -96,34 +106,68 @@ class Draft:
             self._broken(error)
             return None
 
-    def reach(self, until: int) -> int | None:
-        """Return the latest slot from ``next`` to ``until`` that a look gets to."""
-        trigger, first = self.definition.spec.trigger, self.state.next
-        if trigger is None or first is None or first > until:
+    def due(self, until: int, *, whole: bool = True) -> Due | None:
+        """Return the slots, from ``next`` on, that are due at ``until``.
+
+        Args:
+            until: An instant.
+            whole: Leave out a stretch of excluded slots that is not over yet.
+        """
+        first = self.state.next
+        if first is None:
             return None
         try:
-            return trigger.reach(first, until, self.definition.anchor)
+            return due_slots(self.definition, first, until, whole=whole)
         except Exception as error:
             self._broken(error)
             return None
 
-    def count(self, until: int) -> int:
-        """Count the slots from ``next`` to ``until``, which ``reach`` has named."""
-        trigger, first = self.definition.spec.trigger, self.state.next
-        if trigger is None or first is None:
-            return 0
+    def due_at(self, slot: int) -> int | None:
+        """Return when a slot is acted on; None: it is excluded."""
         try:
-            return trigger.count(first, until, self.definition.anchor)
+            return due_at(self.definition, slot)
         except Exception as error:
             self._broken(error)
-            return 0
+            return slot
+
+    def fires_after(self, slot: int) -> bool:
+        """Tell whether the trigger has a slot to be fired behind this one."""
+        try:
+            return fires_after(self.definition, slot)
+        except Exception as error:
+            self._broken(error)
+            return False
+
+    def tally(self, last: int) -> Tally:
+        """Count the slots from ``next`` to ``last``, which ``due`` has named."""
+        first = self.state.next
+        if first is None:
+            return Tally()
+        try:
+            return tally(self.definition, first, last)
+        except Exception as error:
+            self._broken(error)
+            return Tally()
+
+    def nth(self, last: int, number: int) -> int:
+        """Return the slot up to which ``number`` of those due are to be fired."""
+        first = self.state.next
+        if first is None:
+            return last
+        try:
+            return nth(self.definition, first, last, number)
+        except Exception as error:
+            self._broken(error)
+            return last
 
     def _broken(self, error: Exception) -> None:
         # A trigger of the user's own may fail like any code of his; the job is
         # held, with the reason beside it, and the peer goes on.
         if self.state.status is JobState.ACTIVE:
+            note = f"its trigger failed: {error!r}"[:_LONGEST_NOTE]
             self.state.status = JobState.PAUSED
-            self.state.pause_note = f"its trigger failed: {error!r}"[:_LONGEST_NOTE]
+            self.state.pause_note = note
+            self.note(RowKind.HELD, Act(note=note))
         self.touched = True
 
     def passed(self, last: int) -> None:
@@ -141,16 +185,49 @@ class Draft:
     ) -> int:
         """Account for the slots from ``next`` to ``until`` without firing them.
 
+        Those that are excluded are accounted for as that.
+
         Returns:
-            How many there were.
+            How many others there were.
         """
-        first, last = self.state.next, self.reach(until)
-        count = 0 if last is None else self.count(last)
-        if first is None or last is None or not count:
+        if self.state.next is None or until < self.state.next:
             return 0
-        self.note_range(kind, first, last, count, reason, fence)
-        self.passed(last)
-        return count
+        found = self.tally(until)
+        if found.excluded:
+            first, last = found.first_excluded, found.last_excluded
+            self._note_excluded(first, last, found.excluded)
+        if found.kept:
+            first, last = found.first_kept, found.last_kept
+            self.note_range(kind, first, last, found.kept, reason, fence)
+        if found.kept or found.excluded:
+            self.passed(max(found.last_kept, found.last_excluded))
+        return found.kept
+
+    def pass_excluded(self, until: int) -> bool:
+        """Account for the excluded slots with which ``next`` begins.
+
+        Returns:
+            Whether there were any.
+        """
+        first = self.state.next
+        if first is None:
+            return False
+        try:
+            last = excluded_to(self.definition, first, until)
+        except Exception as error:
+            self._broken(error)
+            return False
+        self.pass_over(last, RowKind.SKIPPED)
+        return self.state.next != first
+
+    def _note_excluded(self, first: int, last: int, count: int) -> None:
+        """Write one row for all that one look leaves out."""
+        for index, row in enumerate(self.rows):
+            if row.kind is RowKind.EXCLUDED:
+                self.add("excluded", count)
+                self.rows[index] = replace(row, until=last, count=row.count + count)
+                return
+        self.note_range(RowKind.EXCLUDED, first, last, count)
 
     def note_range(
         self,
@@ -158,7 +235,7 @@ class Draft:
         first: int,
         last: int,
         count: int,
-        reason: Reason,
+        reason: Reason = Reason.NONE,
         fence: int = 0,
     ) -> None:
         """Write a row for a range of slots and count it."""
@@ -180,13 +257,9 @@ class Draft:
     def take_slot(self, slot: int, missed: int = 0) -> Pending:
         """Turn a slot into a firing; ``passed`` is the caller's duty."""
         self.add("fired", 1)
-        return Pending(
-            str(slot),
-            Cause.SLOT,
-            slot,
-            due_at(self.definition, slot),
-            missed=missed,
-        )
+        due = self.due_at(slot)
+        at = slot if due is None else due
+        return Pending(str(slot), Cause.SLOT, slot, at, missed=missed)
 
     # -- firings -----------------------------------------------------------
 
@@ -252,6 +325,12 @@ class Draft:
         reason: Reason,
         value: bytes,
     ) -> Row:
+        kept = self.definition.spec.keep_results
+        fades = 0
+        if kept is not None and value:
+            fades = min(self.now + kept, LAST_INSTANT)
+            value = value if kept else b""
+        due = self._due(firing)
         return Row(
             self.definition.id,
             kind,
@@ -269,7 +348,16 @@ class Draft:
             run.started if run else 0,
             firing.missed,
             value,
+            due if due != firing.slot else 0,
+            fades,
         )
+
+    def _due(self, firing: Pending) -> int:
+        try:
+            return attempt_due(self.definition, firing)
+        except Exception as error:
+            self._broken(error)
+            return firing.at
 
     def drop_waiting(self, reason: Reason) -> None:
         """Cancel every firing that waits."""
@@ -295,9 +383,28 @@ class Draft:
         self.sums[name] = self.sums.get(name, 0) + count
         self.touched = True
 
-    def note(self, kind: RowKind) -> None:
-        """Write a row about the job itself."""
-        self.rows.append(Row(self.definition.id, kind, self.now, owner=self.owner))
+    def note(
+        self,
+        kind: RowKind,
+        act: Act = NO_ACT,
+        reason: Reason = Reason.NONE,
+        *,
+        key: str = "",
+        cause: Cause = Cause.SLOT,
+    ) -> None:
+        """Write a row about the job itself, and who did it."""
+        self.rows.append(
+            Row(
+                self.definition.id,
+                kind,
+                self.now,
+                key=key,
+                cause=cause,
+                owner=self.owner,
+                reason=reason,
+                value=pack_act(act),
+            )
+        )
         self.touched = True
 
     def change(self) -> Change | None:
@@ -307,6 +414,8 @@ class Draft:
         state, definition = self.state, self.definition
         if self.sums:
             state.counts = state.counts.plus(**self.sums)
+        if definition.spec.keep_results is not None:
+            state.recent = tuple(fade_row(line, self.now) for line in state.recent)
         rows, starts = tuple(self.rows), tuple(self.starts)
         state.seq = self.start_seq + len(starts)
         if not state.runs and not state.waiting:

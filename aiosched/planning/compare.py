@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import fields
 
 from aiosched.records import Apart, Blob, Definition, Spec
 
 __all__ = ["differing", "digest", "same_blob"]
+
+_TOLD_APART = 1_024
+"""Longest arguments, in bytes, that are looked into; a store may keep longer ones
+apart, and what is said of a change must not depend on the store."""
 
 _UNCOMPARED = ("trigger", "declared", "unpinned", "delay")
 
@@ -40,10 +45,26 @@ def differing(stored: Definition, given: Definition) -> tuple[str, ...]:
         and getattr(stored.spec, f.name) != getattr(given.spec, f.name)
     ]
     if not same_blob(stored.arguments, given.arguments):
-        names.append("arguments")
+        names += _arguments(stored.arguments, given.arguments)
     if not _same_trigger(stored, given):
         names.append("trigger")
     return tuple(sorted(names))
+
+
+def _arguments(stored: Blob, given: Blob) -> list[str]:
+    """Say in which of args and kwargs two arguments differ."""
+    if isinstance(stored, Apart) or isinstance(given, Apart):
+        return ["args", "kwargs"]
+    if max(len(stored), len(given)) > _TOLD_APART:
+        return ["args", "kwargs"]
+    try:
+        pairs = [json.loads(blob) if blob else [[], {}] for blob in (stored, given)]
+        (args, kwargs), (others, other_kwargs) = pairs
+    except ValueError:  # another version wrote what this one cannot read
+        return ["args", "kwargs"]
+    differ = {"args": args != others, "kwargs": kwargs != other_kwargs}
+    # Texts that differ in how they write the same values differ in both.
+    return [name for name, here in differ.items() if here] or list(differ)
 
 
 def _same_trigger(stored: Definition, given: Definition) -> bool:

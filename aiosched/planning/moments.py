@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterator
 
 from aiosched.enums import Cause, JobState, Overlap
-from aiosched.records import MAX_WAITING, Definition, State
+from aiosched.records import MAX_WAITING, Definition, Pending, State
+from aiosched.triggers.base import LAST_INSTANT
 
-__all__ = ["due_at", "fraction", "instant", "later"]
+__all__ = ["attempt_due", "due_at", "fraction", "instant", "later"]
 
 
 def fraction(job_id: str, key: str, salt: str = "") -> float:
@@ -26,12 +27,46 @@ def fraction(job_id: str, key: str, salt: str = "") -> float:
     return zlib.crc32(f"{job_id}\n{key}\n{salt}".encode()) / 2**32
 
 
-def due_at(definition: Definition, slot: int) -> int:
-    """Return when a slot is acted on: its instant plus its jitter."""
-    jitter = definition.spec.jitter
-    if not jitter:
+def due_at(definition: Definition, slot: int) -> int | None:
+    """Return when a slot is acted on: moved by its trigger, then jittered.
+
+    Jitter does not go beyond the end of the trigger.
+
+    Returns:
+        None if the slot is excluded.
+
+    Raises:
+        Exception: Whatever a trigger of the user's own raises.
+    """
+    spec = definition.spec
+    trigger, jitter = spec.trigger, spec.jitter
+    if trigger is None:
         return slot
-    return slot + int(fraction(definition.id, str(slot)) * jitter)
+    due: int | None = slot
+    if not trigger.plain:
+        due = trigger.due(slot, definition.anchor)
+    if not jitter or due is None:
+        return due
+    late = due + int(fraction(definition.id, str(slot)) * jitter)
+    end = trigger.closes()
+    return late if end is None else min(late, max(due, end))
+
+
+def attempt_due(definition: Definition, firing: Pending) -> int:
+    """Return when an attempt was to start, from which its lateness counts.
+
+    A retry is due at the end of its back-off.  One that was lost or handed back
+    waits from then on, but is late since its slot.
+
+    Raises:
+        Exception: Whatever a trigger of the user's own raises.
+    """
+    if firing.attempt - firing.lost > 1:
+        return firing.at
+    if firing.cause is not Cause.SLOT:
+        return firing.slot
+    due = due_at(definition, firing.slot)
+    return min(firing.slot if due is None else due, firing.at)
 
 
 def instant(definition: Definition, state: State) -> int | None:
@@ -72,7 +107,27 @@ def _candidates(definition: Definition, state: State) -> Iterator[int]:
     if paused or state.next is None:
         return
     if room > 0 or _woken_at_limit(definition, state):
-        yield due_at(definition, state.next)
+        spec = definition.spec
+        if spec.jitter or (spec.trigger is not None and not spec.trigger.plain):
+            yield _look_at(definition, state.next)
+        else:
+            yield state.next
+
+
+def _look_at(definition: Definition, slot: int) -> int:
+    """Return when the next slot is looked at.
+
+    An excluded one is looked at together with those behind it, at the last.
+    """
+    try:
+        due = due_at(definition, slot)
+        trigger = definition.spec.trigger
+        if due is None and trigger is not None:
+            due = trigger.stretch(slot, LAST_INSTANT, definition.anchor).last
+    except Exception:
+        # A trigger of the user's own: the look at the slot finds out and says so.
+        return slot
+    return slot if due is None else due
 
 
 def _woken_at_limit(definition: Definition, state: State) -> bool:

@@ -10,6 +10,7 @@ from aiosched.planning._draft import Draft
 from aiosched.planning.moments import instant
 from aiosched.planning.retry import backoff, retries
 from aiosched.planning.slots import pass_overlapped
+from aiosched.planning.verbs import take_out
 from aiosched.records import Change, Definition, Ended, LiveRun, Record, Row, State
 
 __all__ = ["extend", "settle", "settle_all"]
@@ -29,6 +30,8 @@ def settle(
         The change to write, or None where the record no longer carries
         (owner, fence): somebody else has taken the firing over, and nothing
         may be written.
+
+    A run that asks for the end of its job takes it out with its own outcome.
     """
     run = _held(state, owner, fence)
     if run is None:
@@ -57,6 +60,9 @@ def settle(
         if ended.outcome is Outcome.CANCELLED and run.cancel is not Reason.NONE:
             reason = run.cancel
         draft.end(firing, ended.outcome, run=run, reason=reason, value=ended.value)
+        if ended.finish and not removed and run.cancel is not Reason.REMOVED:
+            # A run of the removed job that had the id before ends only that one.
+            take_out(draft, Reason.ITSELF)
     return draft.change()
 
 

@@ -11,73 +11,66 @@ from dataclasses import replace
 from aiosched.enums import Cause, Coalesce, Outcome, Overlap, Reason, RowKind
 from aiosched.instants import SECOND
 from aiosched.planning._draft import Draft
-from aiosched.planning.moments import due_at
+from aiosched.planning._walk import Due
 from aiosched.records import MAX_WAITING, Pending
 
-__all__ = ["LEAST_GRACE", "attend_slots", "last_due", "pass_overlapped"]
+__all__ = ["LEAST_GRACE", "attend_slots", "pass_overlapped"]
 
 LEAST_GRACE = 60 * SECOND
 """By default a slot stays valid until the next is due, and at least so long."""
 
-
-def last_due(draft: Draft, until: int) -> int | None:
-    """Return the last slot, from ``next`` on, that is due at ``until``.
-
-    With jitter the slots are taken in order: one whose own delay is not over
-    holds back those behind it.
-    """
-    definition, first = draft.definition, draft.state.next
-    if first is None or due_at(definition, first) > until:
-        return None
-    jitter = definition.spec.jitter
-    if not jitter:
-        return draft.reach(until)
-    last = draft.reach(until - jitter) or first
-    while True:
-        following = draft.next_slot(last)
-        if following is None or due_at(definition, following) > until:
-            return last
-        last = following
+_BEHIND_A_START = (Overlap.SKIP, Overlap.QUEUE)
+"""Rules that decide at once about slots for which the last start left no room."""
 
 
 def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
     """Fire, skip or miss every due slot, as far as capacity allows."""
-    lapsed = _lapsed_before(draft)
-    if lapsed is not None and _miss(draft, lapsed):
+    due = _still_valid(draft)
+    if due is None:
         return
-    last = last_due(draft, draft.now)
-    if last is None:
+    if due.newest is None:
+        draft.pass_over(due.last, RowKind.SKIPPED)  # all of them are excluded
         return
-    overlap = draft.definition.spec.overlap
-    room = draft.room()
-    if room <= 0:
-        if overlap is Overlap.SKIP:
-            _skip(draft, last)
-        elif overlap is Overlap.QUEUE:
-            _enqueue(draft, last)
-        elif overlap is Overlap.CANCEL_PREVIOUS:
-            _replace(draft, last)
+    if draft.room() <= 0:
+        _at_limit(draft, due)
         return
     if capacity <= len(draft.starts) or _someone_waits(draft):
         return
-    places = min(room, capacity - len(draft.starts))
-    for firing in _select(draft, last, places):
+    places = min(draft.room(), capacity - len(draft.starts))
+    for firing in _select(draft, due, places):
         draft.start(firing, lease)
-    last = last_due(draft, draft.now)
-    if last is not None and draft.room() <= 0:
-        if overlap is Overlap.SKIP:
-            _skip(draft, last)
-        elif overlap is Overlap.QUEUE:
-            _enqueue(draft, last)
+    due = draft.due(draft.now)
+    if due is None:
+        return
+    if due.newest is None:
+        draft.pass_over(due.last, RowKind.SKIPPED)
+    elif draft.room() <= 0 and draft.definition.spec.overlap in _BEHIND_A_START:
+        _at_limit(draft, due)
+
+
+def _at_limit(draft: Draft, due: Due) -> None:
+    """Do with due slots what the overlap rule says while the job is at its limit."""
+    overlap = draft.definition.spec.overlap
+    if overlap is Overlap.SKIP:
+        if not _former(draft):
+            runs = draft.state.runs
+            fence = runs[0].fence if runs else 0
+            draft.pass_over(due.last, RowKind.SKIPPED, Reason.OVERLAP, fence)
+    elif overlap is Overlap.QUEUE:
+        places = MAX_WAITING - len(draft.state.waiting)
+        for firing in _select(draft, due, places):
+            draft.wait(firing)
+    elif overlap is Overlap.CANCEL_PREVIOUS:
+        _replace(draft, due)
 
 
 def pass_overlapped(draft: Draft, until: int, fence: int) -> None:
     """Count the slots that came while a run was in the way (``skip`` only)."""
     if _former(draft):
         return
-    last = last_due(draft, until)
-    if last is not None:
-        draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
+    due = draft.due(until)
+    if due is not None:
+        draft.pass_over(due.last, RowKind.SKIPPED, Reason.OVERLAP, fence)
 
 
 def _someone_waits(draft: Draft) -> bool:
@@ -88,45 +81,34 @@ def _someone_waits(draft: Draft) -> bool:
     )
 
 
-def _lapsed_before(draft: Draft) -> int | None:
+def _still_valid(draft: Draft) -> Due | None:
+    """Miss what has lapsed, and return what is due beside; None: nothing now."""
+    due = draft.due(draft.now)
+    cutoff = None if due is None else _lapsed_before(draft, due)
+    if due is None or cutoff is None:
+        return due
+    lapsed = draft.due(cutoff)
+    if lapsed is None:
+        return due
+    draft.pass_over(lapsed.last, RowKind.MISSED, Reason.GRACE)
+    # Where there are more of them, another look goes on.
+    return None if lapsed.more else draft.due(draft.now)
+
+
+def _lapsed_before(draft: Draft, due: Due) -> int | None:
     """Return the instant up to which due slots have lapsed; None: none has."""
     spec, now = draft.definition.spec, draft.now
-    last = last_due(draft, now)
-    if last is None:
-        return None
     grace = spec.misfire_grace
     if grace is not None:
         return now - grace - 1
-    if spec.coalesce is Coalesce.LATEST:
+    if spec.coalesce is Coalesce.LATEST or due.newest is None:
         return None
     cutoff = now - LEAST_GRACE - 1
-    if _more_due(draft, last):
+    if due.more:
         return cutoff
     # The newest is valid until the next is due, however late it is.
-    return min(cutoff, due_at(draft.definition, last) - 1)
-
-
-def _miss(draft: Draft, cutoff: int) -> bool:
-    """Pass over what has lapsed; return whether another look has to go on."""
-    definition = draft.definition
-    jitter = definition.spec.jitter
-    draft.pass_over(cutoff - jitter, RowKind.MISSED, Reason.GRACE)
-    slot = draft.state.next
-    if jitter:
-        # Lateness counts from the instant at which a slot is due, so those
-        # whose own delay reaches past the cutoff are told one by one.
-        end: int | None = None
-        while slot is not None and due_at(definition, slot) <= cutoff:
-            end, slot = slot, draft.next_slot(slot)
-        if end is not None:
-            draft.pass_over(end, RowKind.MISSED, Reason.GRACE)
-    return slot is not None and due_at(definition, slot) <= cutoff
-
-
-def _more_due(draft: Draft, last: int) -> bool:
-    """Tell whether there are more due slots than one look gets to."""
-    following = draft.next_slot(last)
-    return following is not None and due_at(draft.definition, following) <= draft.now
+    newest = draft.due_at(due.newest)
+    return cutoff if newest is None else min(cutoff, newest - 1)
 
 
 def _former(draft: Draft) -> bool:
@@ -134,59 +116,67 @@ def _former(draft: Draft) -> bool:
     return any(run.cancel is Reason.REMOVED for run in draft.state.runs)
 
 
-def _skip(draft: Draft, last: int) -> None:
-    runs = draft.state.runs
-    if _former(draft):
-        return
-    fence = runs[0].fence if runs else 0
-    draft.pass_over(last, RowKind.SKIPPED, Reason.OVERLAP, fence)
-
-
-def _select(draft: Draft, last: int, places: int) -> list[Pending]:
+def _select(draft: Draft, due: Due, places: int) -> list[Pending]:
     """Take the firings that the coalescing rule chooses among the due slots."""
-    first, spec = draft.state.next, draft.definition.spec
-    if first is None or places <= 0:
+    spec, oldest, newest = draft.definition.spec, due.oldest, due.newest
+    if places <= 0 or oldest is None or newest is None:
         return []
     if spec.coalesce is Coalesce.ALL:
-        return _each(draft, last, places)
-    count = draft.count(last)
-    if not count:
+        return [] if _beyond_limit(draft, due) else _each(draft, newest, places)
+    if spec.overlap is Overlap.QUEUE and _fresh(draft, due):
+        return _each(draft, newest, places)
+    if spec.coalesce is Coalesce.EARLIEST:
+        draft.pass_over(oldest - 1, RowKind.SKIPPED)  # excluded ones before it
+        firing = draft.take_slot(oldest)
+        draft.passed(oldest)
+        others = draft.pass_over(due.last, RowKind.SKIPPED, Reason.COALESCED)
+        return [replace(firing, missed=others)]
+    if due.more:
+        # The newest is yet to come.
+        draft.pass_over(due.last, RowKind.SKIPPED, Reason.COALESCED)
         return []
-    if spec.coalesce is Coalesce.LATEST:
-        if _more_due(draft, last):
-            # The newest is yet to come.
-            draft.pass_over(last, RowKind.SKIPPED, Reason.COALESCED)
-            return []
-        draft.pass_over(last - 1, RowKind.SKIPPED, Reason.COALESCED)
-        firing = draft.take_slot(last, missed=count - 1)
-        draft.passed(last)
-        return [firing]
-    firing = draft.take_slot(first, missed=count - 1)
-    draft.passed(first)
-    draft.pass_over(last, RowKind.SKIPPED, Reason.COALESCED)
+    others = draft.pass_over(newest - 1, RowKind.SKIPPED, Reason.COALESCED)
+    firing = draft.take_slot(newest, missed=others)
+    draft.passed(newest)
     return [firing]
 
 
-def _each(draft: Draft, last: int, places: int) -> list[Pending]:
+def _fresh(draft: Draft, due: Due) -> bool:
+    """Tell whether the look is on time enough for each slot to have its turn."""
+    oldest = None if due.oldest is None else draft.due_at(due.oldest)
+    return oldest is not None and not due.more and oldest >= draft.now - LEAST_GRACE
+
+
+def _beyond_limit(draft: Draft, due: Due) -> bool:
+    """Skip what is not caught up with; return whether another look has to go on."""
+    limit = draft.definition.spec.coalesce_limit
+    if limit is None:
+        return False
+    excess = draft.tally(due.last).kept - limit
+    if excess <= 0:
+        return False
+    draft.pass_over(draft.nth(due.last, excess), RowKind.SKIPPED, Reason.LIMIT)
+    return due.more
+
+
+def _each(draft: Draft, newest: int, places: int) -> list[Pending]:
     firings: list[Pending] = []
     while len(firings) < min(places, MAX_WAITING):
         slot = draft.state.next
-        if slot is None or slot > last:
+        if slot is None or slot > newest:
             break
+        if draft.due_at(slot) is None:
+            if not draft.pass_excluded(newest):
+                break
+            continue
         firings.append(draft.take_slot(slot))
         draft.passed(slot)
     return firings
 
 
-def _enqueue(draft: Draft, last: int) -> None:
-    places = MAX_WAITING - len(draft.state.waiting)
-    for firing in _select(draft, last, places):
-        draft.wait(firing)
-
-
-def _replace(draft: Draft, last: int) -> None:
+def _replace(draft: Draft, due: Due) -> None:
     """Make the newest slot follow the oldest run, which is told to stop."""
-    selected = _select(draft, last, 1)
+    selected = _select(draft, due, 1)
     if not selected:
         return
     (firing,) = selected

@@ -20,9 +20,9 @@ from aiosched.errors import (
 )
 from aiosched.instants import moment
 from aiosched.planning._draft import Draft
+from aiosched.planning._walk import first_due
 from aiosched.planning.compare import differing
 from aiosched.planning.moments import instant
-from aiosched.planning.slots import last_due
 from aiosched.records import (
     MAX_WAITING,
     Blob,
@@ -33,7 +33,9 @@ from aiosched.records import (
     Row,
     State,
 )
-from aiosched.rows import row_key
+from aiosched.rows import NO_ACT, Act, pack_act, row_key
+from aiosched.triggers.backfill import BackfillTrigger
+from aiosched.triggers.base import FIRST_INSTANT
 from aiosched.triggers.date import DateTrigger
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "schedule",
     "start",
     "stop",
+    "take_out",
 ]
 
 _NOW = DateTrigger(moment(0)).rule()
@@ -80,11 +83,11 @@ def pin(definition: Definition, now: int) -> Definition:
         return definition
     pinned = spec.trigger.for_job(definition.id).anchored(moment(now))
     anchor = pinned.own_instant()
-    inside = anchor is None and pinned != spec.trigger
-    unpinned = spec.trigger if inside else None
+    rule = pinned.rule()
+    unpinned = None if rule == spec.trigger else spec.trigger
     return replace(
         definition,
-        spec=replace(spec, trigger=pinned.rule(), unpinned=unpinned),
+        spec=replace(spec, trigger=rule, unpinned=unpinned),
         anchor=anchor,
     )
 
@@ -92,14 +95,21 @@ def pin(definition: Definition, now: int) -> Definition:
 def first_slot(definition: Definition, now: int) -> int | None:
     """Return the slot with which a trigger begins, seen from ``now``.
 
-    A date in the past is due at once; other triggers begin at or after now.
+    A date in the past is due at once, and a backfill begins with its first slot;
+    other triggers begin with the first slot that is due at or after now.  Where
+    slots are moved, that may be one whose own instant is past, or not be one
+    whose own instant is to come.
     """
     trigger, anchor = definition.spec.trigger, definition.anchor
     if trigger is None:
         return None
     if isinstance(trigger, DateTrigger):
         return anchor
-    return trigger.next(now - 1, anchor)
+    if isinstance(trigger, BackfillTrigger):
+        return trigger.next(FIRST_INSTANT)
+    if trigger.plain:
+        return trigger.next(now - 1, anchor)
+    return first_due(definition, now)
 
 
 def schedule(
@@ -110,28 +120,38 @@ def schedule(
     on_conflict: OnConflict = OnConflict.RAISE,
     paused: bool = False,
     again: bool = False,
+    act: Act = NO_ACT,
 ) -> Change | None:
     """Create a job, or leave, replace or refuse where its id is taken.
+
+    Args:
+        definition: The job.
+        record: What is stored under its id.
+        now: The store's instant.
+        on_conflict: What to do about another definition.
+        paused: Whether it begins paused.
+        again: Whether a finished one is made anew though it is the same.
+        act: Who does it, and why.
 
     Raises:
         JobExistsError: Another definition has the id, and ``on_conflict`` is
             ``raise``.
     """
     if record is None:
-        return _create(definition, now, paused=paused)
+        return _create(definition, now, act, paused=paused)
     status = record.state.status
     if status is JobState.REMOVED:
-        return _create(definition, now, paused=paused, before=record.state)
+        return _create(definition, now, act, paused=paused, before=record.state)
     changed = differing(record.definition, definition)
     if status is JobState.FINISHED:
         if changed or again:
-            return _create(definition, now, paused=paused, before=record.state)
+            return _create(definition, now, act, paused=paused, before=record.state)
         return None
     if not changed or on_conflict is OnConflict.KEEP:
         return None
     if on_conflict is OnConflict.REPLACE:
         older = _older_revision(definition, record.definition)
-        return None if older else modify(definition, record, now)
+        return None if older else modify(definition, record, now, act=act)
     raise JobExistsError(definition.id, changed)
 
 
@@ -142,7 +162,12 @@ def _older_revision(new: Definition, old: Definition) -> bool:
 
 
 def _create(
-    definition: Definition, now: int, *, paused: bool, before: State | None = None
+    definition: Definition,
+    now: int,
+    act: Act,
+    *,
+    paused: bool,
+    before: State | None = None,
 ) -> Change:
     definition = pin(definition, now)
     seq = now if before is None else max(before.seq + 1, now)
@@ -161,7 +186,7 @@ def _create(
     return Change(
         Record(definition, state),
         instant(definition, state),
-        rows=(Row(definition.id, RowKind.CREATED, now),),
+        rows=(Row(definition.id, RowKind.CREATED, now, value=pack_act(act)),),
     )
 
 
@@ -171,8 +196,16 @@ def modify(
     now: int,
     *,
     if_version: int | None = None,
+    act: Act = NO_ACT,
 ) -> Change | None:
     """Replace a definition; an unchanged trigger keeps its due slot.
+
+    Args:
+        definition: The new one.
+        record: The job.
+        now: The store's instant.
+        if_version: Only if the stored definition is that one.
+        act: Who does it, and why; its row says also what has changed.
 
     Raises:
         JobChangedError: The stored version is not ``if_version``.
@@ -180,10 +213,11 @@ def modify(
     old, state = record.definition, record.state
     if if_version is not None and if_version != state.version:
         raise JobChangedError(definition.id, if_version, state.version)
-    if not differing(old, definition):
+    changed = differing(old, definition)
+    if not changed:
         return None
     draft = Draft(old, state, now)
-    same = not {"trigger"} & set(differing(old, definition))
+    same = "trigger" not in changed
     if same:
         anchor = old.anchor
         spec = replace(
@@ -194,9 +228,7 @@ def modify(
         )
         definition = replace(definition, spec=spec, anchor=anchor)
     else:
-        due = last_due(draft, now)
-        if due is not None:
-            draft.pass_over(due, RowKind.SKIPPED, Reason.MODIFIED)
+        _close_slots(draft, Reason.MODIFIED)
         definition = pin(definition, now)
     draft.definition = definition
     after = draft.state
@@ -210,14 +242,38 @@ def modify(
         after.next = None
     elif same and after.next is None and after.latest is not None:
         after.next = draft.next_slot(after.latest)
-    draft.note(RowKind.MODIFIED)
+    draft.note(RowKind.MODIFIED, act._replace(fields=changed))
     return draft.change()
 
 
+def _close_slots(draft: Draft, reason: Reason) -> None:
+    """Account for the slots up to now of a trigger that is given up."""
+    due = draft.due(draft.now, whole=False)
+    if due is None:
+        return
+    if draft.state.status is JobState.PAUSED:
+        draft.pass_over(due.last, RowKind.PAUSED, reason)
+    else:
+        draft.pass_over(due.last, RowKind.SKIPPED, reason)
+
+
 def pause(
-    record: Record, now: int, *, note: str = "", until: int | None = None
+    record: Record,
+    now: int,
+    *,
+    note: str = "",
+    until: int | None = None,
+    act: Act = NO_ACT,
 ) -> Change | None:
-    """Hold a job; its slots are counted as paused when it goes on."""
+    """Hold a job; its slots are counted as paused when it goes on.
+
+    Args:
+        record: The job.
+        now: The store's instant.
+        note: Why, for those who look at the job.
+        until: When it goes on by itself.
+        act: Who does it; the row says ``note`` where this has none.
+    """
     state = record.state
     if state.status is JobState.PAUSED and (note, until) == (
         state.pause_note,
@@ -227,52 +283,58 @@ def pause(
     draft = Draft(record.definition, state, now)
     draft.state.status = JobState.PAUSED
     draft.state.pause_note, draft.state.pause_until = note, until
-    draft.touched = True
+    draft.note(RowKind.HELD, act._replace(note=act.note or note))
     return draft.change()
 
 
-def resume(record: Record, now: int) -> Change | None:
+def resume(record: Record, now: int, *, act: Act = NO_ACT) -> Change | None:
     """End a pause; nothing that passed meanwhile is made up."""
     if record.state.status is not JobState.PAUSED:
         return None
     draft = Draft(record.definition, record.state, now)
-    end_pause(draft)
+    end_pause(draft, act)
     return draft.change()
 
 
-def end_pause(draft: Draft) -> None:
+def end_pause(draft: Draft, act: Act = NO_ACT) -> None:
     """Count the slots of a pause and let the job go on.
 
-    The last slot of a trigger is not lost to a pause: a one-time job that was
-    held over its instant runs when it is let go.
+    The last slot that a trigger fires is not lost to a pause: a one-time job
+    that was held over its instant runs when it is let go.
     """
     state = draft.state
     state.status = JobState.ACTIVE
     state.pause_note, state.pause_until = "", None
-    draft.touched = True
+    draft.note(RowKind.RESUMED, act)
     left = draft.runs_left()
     if state.next is None and state.latest is not None and left != 0:
         state.next = draft.next_slot(state.latest)  # its trigger works again
-    due = last_due(draft, draft.now)
+    due = draft.due(draft.now, whole=False)
     if due is None:
         return
-    if draft.next_slot(due) is None:
-        due -= 1
-    draft.pass_over(due, RowKind.PAUSED)
+    until = due.last
+    if due.newest is not None and not draft.fires_after(due.newest):
+        until = due.newest - 1
+    draft.pass_over(until, RowKind.PAUSED)
 
 
-def stop(record: Record, now: int) -> Change | None:
+def stop(record: Record, now: int, *, act: Act = NO_ACT) -> Change | None:
     """Cancel what runs and waits, and pause the job."""
     draft = Draft(record.definition, record.state, now)
     draft.cancel_runs(Reason.USER)
     draft.drop_waiting(Reason.USER)
     if draft.state.status is not JobState.PAUSED:
         draft.state.status = JobState.PAUSED
+        draft.state.pause_note = act.note
         draft.touched = True
+    if draft.touched:
+        draft.note(RowKind.STOPPED, act)
     return draft.change()
 
 
-def start(record: Record, now: int, fire_id: str) -> Change | None:
+def start(
+    record: Record, now: int, fire_id: str, *, act: Act = NO_ACT
+) -> Change | None:
     """Run a job once, now, without moving its slots.
 
     Raises:
@@ -288,6 +350,7 @@ def start(record: Record, now: int, fire_id: str) -> Change | None:
     if at_limit and spec.overlap is Overlap.SKIP:
         raise AlreadyRunningError(record.definition.id)
     _ask(draft, Pending(fire_id, Cause.MANUAL, now, now))
+    draft.note(RowKind.ASKED, act, key=fire_id, cause=Cause.MANUAL)
     if at_limit and spec.overlap is Overlap.CANCEL_PREVIOUS:
         draft.cancel_runs(Reason.REPLACED, oldest_only=True)
     if state.status is JobState.FINISHED:
@@ -324,18 +387,21 @@ def fire(
     return draft.change()
 
 
-def remove(record: Record, now: int) -> Change:
+def remove(record: Record, now: int, *, act: Act = NO_ACT) -> Change:
     """Take a job out; its runs are cancelled, and their outcomes recorded."""
     draft = Draft(record.definition, record.state, now)
-    due = last_due(draft, now)
-    if due is not None:
-        draft.pass_over(due, RowKind.SKIPPED, Reason.REMOVED)
+    take_out(draft, Reason.NONE, act)
+    return cast("Change", draft.change())
+
+
+def take_out(draft: Draft, reason: Reason, act: Act = NO_ACT) -> None:
+    """End a job with everything that it has."""
+    _close_slots(draft, Reason.REMOVED)
     draft.drop_waiting(Reason.REMOVED)
     draft.cancel_runs(Reason.REMOVED)
     draft.state.status = JobState.REMOVED
     draft.state.next = None
-    draft.note(RowKind.REMOVED)
-    return cast("Change", draft.change())
+    draft.note(RowKind.REMOVED, act, reason)
 
 
 def _places(draft: Draft) -> int:

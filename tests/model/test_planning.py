@@ -13,34 +13,89 @@ from hypothesis import given, settings
 from aiosched.enums import Coalesce, OnLost, Outcome, Overlap
 from aiosched.instants import moment
 from aiosched.records import Definition, RetryRule, Spec
+from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.date import DateTrigger
 from aiosched.triggers.interval import IntervalTrigger
 from tests.model.programme import World, ended
+from tests.model.spotty import SpottyTrigger
 
 START = 1_700_000_000_000_000
 
 SECONDS = st.integers(0, 90_000).map(lambda ms: ms * 1000)
+HOURS = st.integers(1, 70).map(lambda hours: hours * 3_600_000_000)
+
+
+WEEKENDS = IntervalTrigger(hours=7).excluding("sat-sun", tz="Europe/Paris")
+OFF = SpottyTrigger(begin=START - 10**9, period=3_000_000, shift="next")
+CUT = BackfillTrigger(
+    IntervalTrigger(seconds=2, start=moment(START - 10**9)),
+    moment(START - 90_000_000),
+    moment(START + 30_000_000),
+)
+
+
+@st.composite
+def spotty(draw: st.DrawFn) -> SpottyTrigger:
+    begin = START + draw(st.integers(-30_000_000, 30_000_000))
+    closed = draw(st.sets(st.integers(0, 4), min_size=1, max_size=4))
+    lasts = draw(st.sampled_from([None, None, 0, 40_000_000, 120_000_000]))
+    return SpottyTrigger(
+        begin=begin,
+        period=draw(st.sampled_from([700_000, 3_000_000, 11_000_000, 25_000_000])),
+        final=None if lasts is None else begin + lasts,
+        day=draw(st.sampled_from([2_000_000, 10_000_000])),
+        closed=tuple(sorted(closed)),
+        shift=draw(st.sampled_from(["skip", "next", "previous"])),
+    )
+
+
+@st.composite
+def triggers(draw: st.DrawFn) -> tuple[Trigger | None, int | None]:
+    """Draw a trigger, shared where it can be, and its own instant."""
+    kind = draw(
+        st.sampled_from(
+            [
+                "none",
+                "date",
+                "interval",
+                "interval",
+                "bounded",
+                "spotty",
+                "spotty",
+                "spotty",
+                "weekends",
+                "backfill",
+            ]
+        )
+    )
+    if kind == "date":
+        at = START + draw(st.integers(-5_000_000, 20_000_000))
+        return DateTrigger(moment(START)).rule(), at
+    if kind == "interval":
+        every = draw(st.sampled_from([0.4, 1.0, 7.0, 60.0]))
+        anchor = draw(st.sampled_from([None, START, START + 3_000_000]))
+        return IntervalTrigger(milliseconds=int(every * 1000)).rule(), anchor
+    if kind == "bounded":
+        begin = moment(START + 2_000_000)
+        until = begin + timedelta(seconds=draw(st.integers(0, 40)))
+        bounded = IntervalTrigger(seconds=2, start=begin, end=until)
+        return bounded.rule(), bounded.own_instant()
+    if kind == "spotty":
+        return draw(spotty()), None
+    if kind == "weekends":
+        return WEEKENDS.rule(), draw(st.sampled_from([None, START]))
+    if kind == "backfill":
+        return draw(
+            st.sampled_from([CUT, CUT.model_copy(update={"trigger": OFF})])
+        ), None
+    return None, None
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> Definition:
-    trigger: Trigger | None = None
-    anchor = None
+    trigger, anchor = draw(triggers())
     keyword = draw(st.sampled_from([None, "word"]))
-    kind = draw(st.sampled_from(["none", "date", "interval", "interval", "bounded"]))
-    if kind == "date":
-        trigger = DateTrigger(moment(START)).rule()
-        anchor = START + draw(st.integers(-5_000_000, 20_000_000))
-    elif kind == "interval":
-        every = draw(st.sampled_from([0.4, 1.0, 7.0, 60.0]))
-        trigger = IntervalTrigger(milliseconds=int(every * 1000)).rule()
-        anchor = draw(st.sampled_from([None, START, START + 3_000_000]))
-    elif kind == "bounded":
-        begin = moment(START + 2_000_000)
-        until = begin + timedelta(seconds=draw(st.integers(0, 40)))
-        bounded = IntervalTrigger(seconds=2, start=begin, end=until)
-        trigger, anchor = bounded.rule(), bounded.own_instant()
     retry = draw(
         st.sampled_from([None, RetryRule(1, 10), RetryRule(3, 2_000_000, jitter=0.5)])
     )
@@ -59,6 +114,8 @@ def definitions(draw: st.DrawFn) -> Definition:
         max_lost=draw(st.sampled_from([0, 1, 3])),
         keep=draw(st.sampled_from([0, 10_000_000])),
         keep_last=draw(st.sampled_from([0, 2, 200])),
+        coalesce_limit=draw(st.sampled_from([None, None, 1, 3, 40])),
+        keep_results=draw(st.sampled_from([None, None, 0, 1_000_000])),
     )
     return Definition("job", spec, anchor)
 
@@ -70,6 +127,7 @@ ENDS = st.builds(
     ),
     shutdown=st.booleans(),
     entered=st.booleans(),
+    finish=st.sampled_from([False, False, False, True]),
 )
 VERBS = st.sampled_from(
     [
@@ -81,6 +139,7 @@ VERBS = st.sampled_from(
         "modify",
         "retime",
         "pause",
+        "hold",
         "resume",
         "stop",
         "remove",
@@ -88,6 +147,8 @@ VERBS = st.sampled_from(
 )
 STEPS = st.one_of(
     st.tuples(st.just("pass"), SECONDS),
+    st.tuples(st.just("pass"), SECONDS),
+    st.tuples(st.just("pass"), HOURS),
     st.tuples(st.just("attend"), st.sampled_from([0, 1, 5])),
     st.tuples(st.just("attend"), st.sampled_from([1, 5])),
     st.tuples(st.just("settle"), ENDS, st.integers(0, 50)),
@@ -118,6 +179,7 @@ def run_programme(definition: Definition, steps: list[tuple[object, ...]]) -> Wo
             case _:
                 world.progress()
     world.progress()
+    world.judge_fates()
     return world
 
 
