@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from aiosched import planning
 from aiosched.enums import Cause, JobState, Reason
-from aiosched.instants import moment
+from aiosched.instants import LATE, moment
 from aiosched.jobs.conversions import job_of_definition
 from aiosched.jobs.job import Job
 from aiosched.jobs.plain import load_json
@@ -57,6 +58,38 @@ class Context:
     def fire_time(self) -> datetime:
         """The slot, or the instant at which the run was asked for; in UTC."""
         return moment(self._start.run.firing.slot)
+
+    @property
+    def due(self) -> datetime:
+        """When this attempt was to start; in UTC.
+
+        The fire time, moved and jittered as the job says; for a retry the end
+        of its back-off.  A run that follows one that was lost or handed back is
+        due since its fire time.
+        """
+        return moment(self._due)
+
+    @property
+    def lateness(self) -> timedelta:
+        """How long after ``due`` the run was claimed, by the store's clock."""
+        return timedelta(microseconds=self._behind)
+
+    @property
+    def late(self) -> bool:
+        """Whether ``lateness`` is a second or more."""
+        return self._behind >= LATE
+
+    @property
+    def _due(self) -> int:
+        start = self._start
+        try:
+            return planning.attempt_due(start.definition, start.run.firing)
+        except Exception:  # a trigger of the user's own, which may not be asked twice
+            return start.run.firing.at
+
+    @property
+    def _behind(self) -> int:
+        return max(self._start.run.started - self._due, 0)
 
     @property
     def attempt(self) -> int:

@@ -27,6 +27,8 @@
     │   └── StoreDataError                  a record that cannot be read
     └── SchedulerStateError (RuntimeError)  not started, already started, closed
 
+    CancelJob                               no error: ends the job of who raises it
+
 Ids and numbers are attributes, not only text.  A driver's exception never
 leaves ``stores``; an executor's exception never leaves the runner except as
 the cause of a :class:`RunError`.
@@ -40,6 +42,7 @@ __all__ = [
     "AioschedError",
     "AlreadyRunningError",
     "ArgumentsError",
+    "CancelJob",
     "ConfigurationError",
     "InvalidInputError",
     "JobChangedError",
@@ -290,13 +293,35 @@ class StoreDataError(StoreError):
 
     Attributes:
         key: Where it lies.
+        problem: What is wrong with it.
     """
 
     def __init__(self, key: str, problem: str) -> None:
         """Name the place and the problem."""
         super().__init__(f"cannot read {shown(key)}: {problem}; it was left untouched")
         self.key = key
+        self.problem = problem
 
 
 class SchedulerStateError(AioschedError, RuntimeError):
     """The scheduler is not in a state that allows the call."""
+
+
+class CancelJob(Exception):  # noqa: N818 - it is no error
+    """Returned or raised by an executor whose job is to run no more.
+
+    ``return CancelJob``, ``return CancelJob("why")`` and ``raise CancelJob("why")``
+    mean the same, on the loop and in a thread: the run has succeeded, the job is
+    removed with it, on every peer, and what it had waiting is cancelled.
+
+    Outside the tree of errors, so that an executor's own ``except
+    AioschedError`` does not catch it.
+
+    Attributes:
+        note: Why, as the run's result will say; any JSON value, None for none.
+    """
+
+    def __init__(self, note: Any = None) -> None:
+        """Say why, if there is something to say."""
+        super().__init__(*(() if note is None else (note,)))
+        self.note = note

@@ -9,10 +9,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from aiosched._api.acting import Acting
 from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
 from aiosched._api.explaining import Explaining
+from aiosched._api.holding import Holding
 from aiosched._api.options import (
     at_least_one,
     callable_of,
@@ -44,7 +44,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfilling):
+class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -215,8 +215,12 @@ class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfi
 
     # -- life --------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, *, paused: bool = False) -> None:
         """Open the store, set executors up, begin to run jobs.
+
+        Args:
+            paused: Claim nothing until :meth:`release`, as after :meth:`hold`.
+                Of no consequence for a client.
 
         Raises:
             SchedulerStateError: It was started before.
@@ -225,6 +229,7 @@ class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfi
             StoreUnavailableError: The store does not answer; build a new
                 scheduler and try again.
         """
+        checks.flag("paused", paused)
         if self._closed:
             message = "the scheduler is closed; build a new one"
             raise SchedulerStateError(message)
@@ -236,12 +241,12 @@ class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfi
             self._session = await self.store.open(
                 self.namespace, self._terms, report=self._report
             )
-            await self._begin(self._session)
+            await self._begin(self._session, held=paused)
         except BaseException:
             await self._end(force=True, grace=0.0)
             raise
 
-    async def _begin(self, session: Session) -> None:
+    async def _begin(self, session: Session, *, held: bool) -> None:
         for registered in self.registry:
             if self.run_jobs:
                 await registered.setup()
@@ -267,6 +272,7 @@ class Scheduler(Restoring, Acting, Bulk, Waiting, Previewing, Explaining, Backfi
             outside,
             max_concurrency=self.max_concurrency,
         )
+        self._engine.attender.held = held
         await self._engine.start()
         await self._schedule_declared(TriggerError)
         log.info(

@@ -14,19 +14,18 @@ from contextlib import suppress
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Due, Heads
+from aiosched._engine.live import Live
 from aiosched._engine.membership import Membership
 from aiosched._engine.runner import Runner
+from aiosched._engine.telling import finishes, tell
 from aiosched.abc import Session
-from aiosched.enums import RowKind
-from aiosched.errors import StoreConflictError, StoreUnavailableError
+from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.instants import SECOND
 from aiosched.records import Change, Record
 
 __all__ = ["Attender"]
 
 log = logging.getLogger("aiosched")
-
-_PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
 
 
 class Attender:
@@ -43,6 +42,7 @@ class Attender:
         can_run: Callable[[str], bool],
         limit: int,
         began: Callable[[int], None],
+        unreadable: Callable[[StoreDataError], None],
     ) -> None:
         self.session = session
         self.heads = heads
@@ -53,7 +53,9 @@ class Attender:
         self.can_run = can_run
         self.limit = limit
         self.began = began
+        self.unreadable = unreadable
         self.accepting = True
+        self.held = False
         self._reserved = 0
         self._missing: set[str] = set()
         self._leases: dict[str, int] = {}
@@ -61,7 +63,11 @@ class Attender:
     # -- capacity ----------------------------------------------------------
 
     def free(self) -> int:
-        """Return how many more runs this peer takes."""
+        """Return how many more runs this peer takes by itself."""
+        return 0 if self.held else self.places()
+
+    def places(self) -> int:
+        """Return how many more runs there is room for."""
         if not self.accepting:
             return 0
         return self.limit - len(self.runner.live) - self._reserved
@@ -103,9 +109,24 @@ class Attender:
             turn = self.membership.turn(due.key, executor)
             self.heads.set_turn(due.key, due.job_id, turn)
 
-    async def attend(self, batch: Sequence[Due]) -> bool:
-        """Look at due entries of one shard; return whether the store answered."""
-        look = _Look(self, batch)
+    async def attend(
+        self,
+        batch: Sequence[Due],
+        *,
+        capacity: int | None = None,
+        begun: Callable[[Live], None] | None = None,
+    ) -> bool:
+        """Look at due entries of one shard.
+
+        Args:
+            batch: The entries.
+            capacity: How many runs may begin; None: one for each entry.
+            begun: Told of each run that begins.
+
+        Returns:
+            Whether the store answered.
+        """
+        look = _Look(self, batch, len(batch) if capacity is None else capacity)
         owned = all(self.heads.rank(due.key) == 0 for due in batch)
         try:
             changes = await self.session.transact(
@@ -119,8 +140,12 @@ class Attender:
             # by itself when its lease ends.
             self.heads.invalidate({due.key for due in batch})
             return isinstance(error, StoreConflictError)
+        except StoreDataError as error:
+            self.unreadable(error)
+            self.heads.invalidate({due.key for due in batch})
+            return False
         for due in batch:
-            self._after(due, look, changes.get(due.job_id))
+            self._after(due, look, changes.get(due.job_id), begun)
         if owned:
             await self._tell_holders(changes)
         return True
@@ -151,7 +176,13 @@ class Attender:
         runs = change.record.state.runs if change.record is not None else ()
         return any(run.cancel and run.owner != self.owner for run in runs)
 
-    def _after(self, due: Due, look: _Look, change: Change | None) -> None:
+    def _after(
+        self,
+        due: Due,
+        look: _Look,
+        change: Change | None,
+        begun: Callable[[Live], None] | None,
+    ) -> None:
         if change is not None:
             self.moved(due.job_id, change)
             if change.record is not None:
@@ -159,9 +190,10 @@ class Attender:
             self.heads.commit(due.key, due.job_id, change)
             if change.at == due.at:
                 self.heads.again(due, due.at)
-            self.tell(change)
-            self._stop(change)
-            self._start(change)
+            finished = due.job_id in look.finished
+            tell(self.bus, due.job_id, change, finished=finished)
+            self.stop(change)
+            self._start(change, begun)
             if change.starts and self.heads.rank(due.key):
                 executor = change.starts[0].definition.spec.executor
                 self.membership.suspect(due.key, executor)
@@ -182,13 +214,16 @@ class Attender:
         else:
             self.heads.ignore(due.key, due.job_id, due.at)  # unreadable
 
-    def _start(self, change: Change) -> None:
+    def _start(self, change: Change, begun: Callable[[Live], None] | None) -> None:
         now = self.session.estimate()
         for start in change.starts:
             # Stopped or blocked between the claim and here for longer than the
             # lease: it is somebody else's, and nobody has entered it here.
             if start.run.until > now:
-                self.began(self.runner.start(start).shard)
+                live = self.runner.start(start)
+                self.began(live.shard)
+                if begun is not None:
+                    begun(live)
 
     def _cannot(self, due: Due, executor: str, until: int | None) -> None:
         self.heads.ignore(due.key, due.job_id, due.at, until)
@@ -204,7 +239,7 @@ class Attender:
                 )
             self.bus.emit("unclaimable", due.job_id, executor=executor)
 
-    def _stop(self, change: Change) -> None:
+    def stop(self, change: Change) -> None:
         """Stop own runs that a decision of this peer's has cancelled."""
         if change.record is None:
             return
@@ -212,20 +247,6 @@ class Attender:
         for live in self.runner.live.of(change.record.definition.id) if mine else ():
             if live.fence in mine:
                 self.runner.cancel(live, mine[live.fence])
-
-    def tell(self, change: Change) -> None:
-        """Tell listeners what a commit says of slots and of lost runs."""
-        for row in change.rows:
-            if row.kind in _PASSED:
-                self.bus.emit(
-                    "slots_passed",
-                    row.job_id,
-                    kind=row.kind.value,
-                    count=row.count,
-                    reason=row.reason.value,
-                )
-            elif row.kind is RowKind.LOST:
-                self.bus.emit("run_lost", row.job_id, fence=row.fence)
 
 
 class _Look:
@@ -239,13 +260,14 @@ class _Look:
         starved: Ids for which the batch had no capacity left.
         held: id -> instant before which a takeover has to wait.
         elsewhere: Ids of jobs that have moved to another queue.
+        finished: Ids of jobs that come to their end with what was decided.
     """
 
-    def __init__(self, attender: Attender, batch: Sequence[Due]) -> None:
+    def __init__(self, attender: Attender, batch: Sequence[Due], capacity: int) -> None:
         self.attender = attender
         self.expected = {due.job_id: due.at for due in batch}
         self.queues = {due.job_id: due.key[1] for due in batch}
-        self.capacity = len(batch)
+        self.capacity = capacity
         self._clear()
 
     def _clear(self) -> None:
@@ -256,6 +278,7 @@ class _Look:
         self.now = 0
         self.held: dict[str, int] = {}
         self.elsewhere: set[str] = set()
+        self.finished: set[str] = set()
 
     def decide(
         self, records: Mapping[str, Record | None], now: int
@@ -274,6 +297,8 @@ class _Look:
             if change is not None:
                 left -= len(change.starts)
                 changes[job_id] = change
+                if record is not None and finishes(record.state, change):
+                    self.finished.add(job_id)
         return changes
 
     def _one(

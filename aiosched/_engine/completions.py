@@ -235,15 +235,15 @@ class Completions(Service):
         names = self._named()
         for job_id in [None] if None in names else sorted(map(str, names)):
             rows: list[Row] = []
-            until: int | None = None
+            cursor: str | None = None
             while True:
                 page = await self.session.ledger(
-                    job_id, since=since, until=until, limit=_ROWS
+                    job_id, since=since, limit=_ROWS, cursor=cursor
                 )
                 rows += page
-                if len(page) < _ROWS or page[-1].at == until:
+                if page.complete:
                     break
-                until = page[-1].at
+                cursor = page.cursors[-1]
             self.deliver(reversed(rows))
         self._swept = began
 
@@ -260,15 +260,13 @@ class Completions(Service):
         """Read back as far as the oldest firing that is waited for."""
         asked = [w.since or 0 for w in self._waiters if w.job_id == job_id and w.key]
         rows: list[Row] = []
-        until: int | None = None
+        cursor: str | None = None
         while True:
-            page = await self.session.ledger(job_id, until=until, limit=_ROWS)
+            page = await self.session.ledger(job_id, limit=_ROWS, cursor=cursor)
             rows += page
-            if len(page) < _ROWS or page[-1].at == until:
+            if page.complete or not asked or page[-1].at < min(asked):
                 return rows
-            until = page[-1].at
-            if not asked or until < min(asked):
-                return rows
+            cursor = page.cursors[-1]
 
     def _give_up(self, job_id: str, record: Record | None) -> None:
         """Tell those who wait for what can no longer come."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.lifeline import Lifeline, LifelineThread
+from aiosched._engine.once import Once
 from aiosched._engine.outside import Outside
 from aiosched._engine.service import supervise
 from aiosched._engine.wiring import Wiring
@@ -134,6 +135,40 @@ class Engine(Wiring):
         if self.failure is not None:
             raise self.failure
 
+    # -- holding -----------------------------------------------------------
+
+    async def hold(self) -> None:
+        """Claim nothing from now on; what runs goes on.
+
+        When it returns, no claim is under way any more, and the others have
+        been told, unless the store is away: then they hear of it with the next
+        beat.
+        """
+        self.attender.held = True
+        await self._announce()
+        if self.timer.claiming:
+            await asyncio.wait(self.timer.claiming, timeout=SETTLE_GRACE)
+
+    async def release(self) -> None:
+        """Claim again."""
+        self.attender.held = False
+        await self._announce()
+        self.timer.wake()
+
+    def run_due(self) -> tuple[Once, asyncio.Future[None]]:
+        """Begin to run what is due now, once.
+
+        Returns:
+            What does it, and what tells of its end; a ``StoreError`` ends it.
+        """
+        once = Once(self.session, self.membership, self.attender)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda ended: ended.exception())  # maybe nobody waits
+        # Part of the engine, because whoever asked for it may stop waiting
+        # between a claim and the start of its run.
+        self.spawn(_run_once(once, done), name="aiosched run pending")
+        return once, done
+
     async def stop(self, *, force: bool, grace: float | None) -> None:
         """Stop claiming, let runs end for ``grace`` seconds, then cancel them.
 
@@ -157,7 +192,7 @@ class Engine(Wiring):
         self.runner.cancel_all(Reason.SHUTDOWN)
 
     async def _let_end(self, grace: float | None) -> None:
-        await self._withdraw()
+        await self._announce()
         if self.timer.claiming:
             await asyncio.wait(self.timer.claiming, timeout=SETTLE_GRACE)
         if not self._hurried.is_set():
@@ -203,14 +238,14 @@ class Engine(Wiring):
             await asyncio.wait([self._beating])
         await self.membership.leave()
 
-    async def _withdraw(self) -> None:
-        """Let the others look after what this peer looked after."""
+    async def _announce(self) -> None:
+        """Let the others know whether this peer claims anything."""
         try:
             if self.failure is None and self._claims:
                 async with asyncio.timeout(SETTLE_GRACE):
-                    await self.membership.withdraw()
+                    await self.membership.announce()
         except (TimeoutError, StoreUnavailableError):
-            return  # they find out by the member timeout
+            return  # they find out with the next beat, or by its absence
 
     # -- lifeline ----------------------------------------------------------
 
@@ -238,6 +273,17 @@ class Engine(Wiring):
         """Return whether nothing runs here any more; asked by another thread."""
         host = self._host
         return host is None or host.done() or host.get_loop().is_closed()
+
+
+async def _run_once(once: Once, done: asyncio.Future[None]) -> None:
+    try:
+        await once.run()
+    except StoreError as error:
+        if not done.done():
+            done.set_exception(error)
+    finally:
+        if not done.done():
+            done.set_result(None)
 
 
 CANCEL_GRACE = 2.0

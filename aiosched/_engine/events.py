@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
+
+from aiosched.instants import moment
 
 __all__ = ["EVENTS", "Event", "EventBus", "EventStream", "Handler"]
 
@@ -20,6 +23,7 @@ EVENTS = frozenset(
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
+        "job_finished",  # nothing is left of it to run
         "job_modified",
         "job_paused",
         "job_removed",
@@ -31,13 +35,13 @@ EVENTS = frozenset(
         "peer_left",
         "run_ended",  # job_id, run
         "run_lost",  # a lease was taken over or given up: job_id, fence
-        "run_started",  # job_id, fence, lateness (seconds)
+        "run_started",  # job_id, fence, attempt, lateness (seconds), late
         "service_failed",
-        "slots_passed",  # job_id, kind, count, reason
+        "slots_passed",  # job_id, kind, count, first, last, reason
         "store_down",
         "store_up",
         "unclaimable",  # no capable peer: job_id, executor
-        "uncooperative",  # a cancelled run does not end: job_id, fence
+        "uncooperative",  # a cancelled run does not end: job_id, fence, reason
         "unreadable",  # data that cannot be read: key, problem
     }
 )
@@ -62,22 +66,50 @@ class Event:
     job_id: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def when(self) -> datetime:
+        """The instant as an aware datetime in UTC."""
+        return moment(self.at)
+
 
 Handler = Callable[[Event], Awaitable[None] | None]
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless there is an event of that name."""
+    if name not in EVENTS:
+        message = f"no event is named {name!r}; they are {sorted(EVENTS)}"
+        raise ValueError(message)
 
 
 class EventStream(AsyncIterator[Event]):
     """Events in their order, until the scheduler is closed.
 
     Who does not keep up loses the oldest of 10,000.
+
+    Args:
+        names: Events of these names; empty: of all.
+        job_id: Events about this job; None: about all, and about none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str] = (), job_id: str | None = None) -> None:
+        self._names = frozenset(names)
+        self._job_id = job_id
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(_BACKLOG)
         self._ended = False
 
-    def put(self, event: Event | None) -> None:
-        """Add an event; None ends the stream."""
+    def offer(self, event: Event) -> None:
+        """Add an event, if it is one of those that are wanted."""
+        if self._names and event.name not in self._names:
+            return
+        if self._job_id in (None, event.job_id):
+            self._put(event)
+
+    def end(self) -> None:
+        """Let the stream end behind what it holds."""
+        self._put(None)
+
+    def _put(self, event: Event | None) -> None:
         if self._queue.full():
             # A listener that does not listen must not fill the memory.
             self._queue.get_nowait()
@@ -113,9 +145,8 @@ class EventBus:
         Raises:
             ValueError: There is no event of that name.
         """
-        if name != "*" and name not in EVENTS:
-            message = f"no event is named {name!r}; they are {sorted(EVENTS)}"
-            raise ValueError(message)
+        if name != "*":
+            check_name(name)
         handlers = self._handlers.setdefault(name, [])
         handlers.append(handler)
 
@@ -129,7 +160,7 @@ class EventBus:
         """Tell everybody; never raises and never waits."""
         event = Event(name, self._estimate(), job_id, data)
         for stream in list(self._streams):
-            stream.put(event)
+            stream.offer(event)
         for handler in (*self._handlers.get(name, ()), *self._handlers.get("*", ())):
             self.call(handler, event)
 
@@ -168,11 +199,24 @@ class EventBus:
             finally:
                 self._failing.remove(handler)
 
-    def iterate(self) -> EventStream:
-        """Return an iterator over the events from this call on."""
-        stream = EventStream()
+    def iterate(
+        self, names: Iterable[str] = (), job_id: str | None = None
+    ) -> EventStream:
+        """Return an iterator over the events from this call on.
+
+        Args:
+            names: Of these names only; empty: of all.
+            job_id: About this job only; None: about anything.
+
+        Raises:
+            ValueError: There is no event of such a name.
+        """
+        wanted = tuple(names)
+        for name in wanted:
+            check_name(name)
+        stream = EventStream(wanted, job_id)
         if self._closed:
-            stream.put(None)
+            stream.end()
         else:
             self._streams.add(stream)
         return stream
@@ -181,7 +225,7 @@ class EventBus:
         """End the iterators and wait for handlers that are under way."""
         self._closed = True
         for stream in list(self._streams):
-            stream.put(None)
+            stream.end()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         for task in self._tasks:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from aiosched.context import Context
 from aiosched.enums import Reason
+from aiosched.jobs import Run
 from aiosched.records import Start
 
 __all__ = ["Live", "LiveRuns"]
@@ -32,6 +33,7 @@ class Live:
         "queue",
         "reason",
         "reported",
+        "settlement",
         "shard",
         "start",
         "started_at",
@@ -53,6 +55,7 @@ class Live:
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], None] | None = None
+        self.settlement: asyncio.Future[Run | None] | None = None
 
     @property
     def job_id(self) -> str:
@@ -63,6 +66,12 @@ class Live:
     def fence(self) -> int:
         """The token of the claim."""
         return self.start.run.fence
+
+    def settled(self) -> asyncio.Future[Run | None]:
+        """Return what will hold the run as recorded; None: it came too late."""
+        if self.settlement is None:
+            self.settlement = asyncio.get_running_loop().create_future()
+        return self.settlement
 
     def cancel(self, reason: Reason, now: float) -> bool:
         """Ask the run to stop; return whether it had not been asked before."""

@@ -251,9 +251,9 @@ class Membership(Service):
         me = self.describe()
         trusted = self._trusted()
         peers = tuple((m.id, m.claims, m.queues, m.executors) for m in trusted)
-        if (peers, self.queues) == self._assigned:
+        if (peers, self.queues, me.claims) == self._assigned:
             return
-        self._assigned = peers, self.queues
+        self._assigned = peers, self.queues, me.claims
         able = tuple((m.id, m.executors) for m in trusted if m.claims)
         if able != self._able:
             self._able = able
@@ -267,8 +267,12 @@ class Membership(Service):
             self.heads.assign(ranks_of(me.id, trusted, keys))
         self.hooks.assigned()
 
-    async def withdraw(self) -> None:
-        """Tell the others at once that this peer claims nothing any more."""
+    async def announce(self) -> None:
+        """Tell the others at once whether this peer claims.
+
+        Raises:
+            StoreUnavailableError: They hear of it with the next beat.
+        """
         await self.beat()
         # A name that nobody knows makes whoever hears it beat.
         await self.session.beat(Beat(None, f"-{self.describe().id}"))

@@ -20,7 +20,7 @@ from aiosched.abc import shard_of
 from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
-from aiosched.errors import AioschedError
+from aiosched.errors import AioschedError, CancelJob
 from aiosched.instants import SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
@@ -66,8 +66,7 @@ class Runner:
             self.clock.monotonic(),
         )
         self.live.add(live)
-        late = (start.run.started - start.run.firing.at) / SECOND
-        self.bus.emit("run_started", live.job_id, fence=live.fence, lateness=late)
+        self._tell(live)
         task = asyncio.get_running_loop().create_task(
             self._run(live), name=f"aiosched run {live.job_id}"
         )
@@ -75,6 +74,25 @@ class Runner:
         live.on_cancel = functools.partial(_cancel, task)
         task.add_done_callback(functools.partial(self._never_ended, live))
         return live
+
+    def _tell(self, live: Live) -> None:
+        context = live.context
+        seconds = context.lateness.total_seconds()
+        if context.late:
+            log.warning(
+                "a run of %s starts %.3f s late",
+                live.job_id,
+                seconds,
+                extra={"action": "run_late", "job_id": live.job_id},
+            )
+        self.bus.emit(
+            "run_started",
+            live.job_id,
+            fence=live.fence,
+            attempt=context.attempt,
+            lateness=seconds,
+            late=context.late,
+        )
 
     def cancel(self, live: Live, reason: Reason) -> None:
         """Ask a run to stop."""
@@ -92,13 +110,19 @@ class Runner:
         for live in self.live:
             asked = live.reason is not Reason.NONE and not live.ended
             if asked and not live.reported and now - live.cancelled_at > UNCOOPERATIVE:
-                live.reported = True
                 log.warning(
-                    "a cancelled run of %s does not end",
+                    "a run of %s that was cancelled (%s) does not end",
                     live.job_id,
+                    live.reason,
                     extra={"action": "uncooperative", "job_id": live.job_id},
                 )
-                self.bus.emit("uncooperative", live.job_id, fence=live.fence)
+                self._uncooperative(live)
+
+    def _uncooperative(self, live: Live) -> None:
+        live.reported = True
+        self.bus.emit(
+            "uncooperative", live.job_id, fence=live.fence, reason=live.reason.value
+        )
 
     # -- all runs ----------------------------------------------------------
 
@@ -119,7 +143,8 @@ class Runner:
         """Give up the runs that do not end, threads above all."""
         for live in self.live:
             if not live.ended and live.task is not None:
-                self.bus.emit("uncooperative", live.job_id, fence=live.fence)
+                if not live.reported:
+                    self._uncooperative(live)
                 live.task.cancel()
 
     # -- one run -----------------------------------------------------------
@@ -153,6 +178,8 @@ class Runner:
             value = await call
         except asyncio.CancelledError:
             return self._cancelled(live)
+        except CancelJob as raised:
+            return self._last(live, raised)
         except BaseException as error:  # SystemExit, too, is no way out
             if _from_outside(live, error):
                 raise
@@ -160,6 +187,9 @@ class Runner:
         finally:
             if timer is not None:
                 timer.cancel()
+        wish = _wish(value)
+        if wish is not None:
+            return self._last(live, wish)
         if live.reason is not Reason.NONE:
             # It was asked to stop and returned what it had.
             return self._cancelled(live, dump_result(value))
@@ -230,6 +260,12 @@ class Runner:
             reason = Reason.ITSELF
         return Ended(outcome, reason, value, entered=live.entered, at=self.estimate())
 
+    def _last(self, live: Live, wish: CancelJob) -> Ended:
+        value = dump_result(wish.note)
+        if live.reason is not Reason.NONE:
+            return self._cancelled(live, value)
+        return Ended(Outcome.SUCCEEDED, value=value, at=self.estimate(), finish=True)
+
     def _failed(self, live: Live, error: BaseException) -> Ended:
         log.info(
             "a run of %s raised %s",
@@ -266,6 +302,15 @@ def _is_cancelled(live: Live) -> bool:
     return live.task is not None and (
         live.task.cancelled() or live.task.cancelling() > 0
     )
+
+
+def _wish(value: object) -> CancelJob | None:
+    """Return the wish to be the last run, if that is what was returned."""
+    if isinstance(value, CancelJob):
+        return value
+    if isinstance(value, type) and issubclass(value, CancelJob):
+        return CancelJob()
+    return None
 
 
 def _from_outside(live: Live, error: BaseException) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
+from aiosched._engine.telling import finishes
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
 from aiosched.enums import Outcome, RowKind
-from aiosched.errors import StoreConflictError, StoreUnavailableError
+from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.records import Change, Ended, Record, Row
 
 __all__ = ["Settler"]
@@ -27,6 +28,8 @@ _ROWS = 1000
 """The newest rows of a job among which the end of a run is looked for."""
 
 Settled = Callable[[Live, Change | None], None]
+Told = Callable[[str, Change, bool], None]
+"""Takes a job's id, a change to it, and whether the job has finished with it."""
 
 
 class Settler:
@@ -40,6 +43,8 @@ class Settler:
         owner: str,
         owns: Callable[[Live], bool],
         settled: Settled,
+        told: Told,
+        unreadable: Callable[[StoreDataError], None],
         spawn: Callable[..., asyncio.Task[None]],
     ) -> None:
         self.clock = clock
@@ -48,6 +53,8 @@ class Settler:
         self.owner = owner
         self.owns = owns
         self.settled = settled
+        self.told = told
+        self.unreadable = unreadable
         self.spawn = spawn
         self._ready: dict[int, list[tuple[Live, Ended]]] = {}
         self._busy: set[int] = set()
@@ -83,10 +90,12 @@ class Settler:
         for live, ended in batch:
             by_id.setdefault(live.job_id, []).append((live.fence, ended))
         written: dict[str, frozenset[int]] = {}
+        finished: set[str] = set()
 
         def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             changes: dict[str, Change] = {}
             written.clear()
+            finished.clear()
             for job_id, record in records.items():
                 change, fences = planning.settle_all(
                     record, self.owner, by_id[job_id], now
@@ -94,13 +103,19 @@ class Settler:
                 if change is not None:
                     changes[job_id] = change
                     written[job_id] = fences
+                    if record is not None and finishes(record.state, change):
+                        finished.add(job_id)
             return changes
 
         # What goes on moves from the end of its lease to a nearer instant: the
         # backups must hear of it, or they look only when that lease has ended,
         # should the owner die meanwhile.
-        signal = any(_goes_on(live) or not self.owns(live) for live, _ in batch)
+        signal = any(
+            ended.finish or _goes_on(live) or not self.owns(live)
+            for live, ended in batch
+        )
         changes, doubtful = await self._through_outages(ids, decide, signal=signal)
+        told = {i: (change, i in finished) for i, change in changes.items()}
         for live, ended in batch:
             if live.fence in written.get(live.job_id, ()):
                 self.settled(live, changes.get(live.job_id))
@@ -108,7 +123,11 @@ class Settler:
             change = await self._applied(live, ended) if doubtful else None
             if change is None:
                 self._too_late(live)
+            else:
+                told[live.job_id] = change, finishes(None, change)
             self.settled(live, change)
+        for job_id, (change, over) in told.items():
+            self.told(job_id, change, over)
 
     def _too_late(self, live: Live) -> None:
         self.bus.emit("fenced", live.job_id, fence=live.fence)
@@ -118,10 +137,16 @@ class Settler:
             extra={"action": "fenced", "job_id": live.job_id},
         )
 
+    async def _pause(self, error: Exception, seconds: float) -> None:
+        """Wait before the next try; garbage may be put right by somebody."""
+        if isinstance(error, StoreDataError):
+            self.unreadable(error)
+        await self.clock.sleep(seconds)
+
     async def _applied(self, live: Live, ended: Ended) -> Change | None:
         """Return what an earlier try wrote, whose answer was lost; None: nothing.
 
-        As a change to the record as it is now, with the run's own row.
+        As a change to the record as it is now, with the rows of that commit.
         """
         pause = 0.05
         while True:
@@ -129,8 +154,8 @@ class Settler:
                 rows = await self._rows(live, ended)
                 records = await self.session.read([live.job_id]) if rows else {}
                 break
-            except StoreUnavailableError:
-                await self.clock.sleep(pause)
+            except (StoreUnavailableError, StoreDataError) as error:
+                await self._pause(error, pause)
                 pause = min(pause * 2, 1.0)
         if not rows:
             return None
@@ -141,17 +166,26 @@ class Settler:
         return Change(record, at, rows=rows)
 
     async def _rows(self, live: Live, ended: Ended) -> tuple[Row, ...]:
-        """Return the row that this peer wrote for the end of a run, if it did."""
+        """Return what this peer wrote at the end of a run, if it did, oldest first.
+
+        And the row of the job's removal, if it was removed meanwhile.
+        """
         kinds = {RowKind.from_code(ended.outcome.code)}
         if ended.outcome is Outcome.CANCELLED:
             kinds.add(RowKind.HANDED_BACK)
         page = await self.session.ledger(
             live.job_id, since=live.start.run.started, limit=_ROWS
         )
-        return tuple(
-            row
+        written = {
+            row.at
             for row in page
             if (row.fence, row.owner) == (live.fence, self.owner) and row.kind in kinds
+        }
+        return tuple(
+            row
+            for row in reversed(page)
+            if (written and row.kind is RowKind.REMOVED)
+            or (row.at in written and row.owner == self.owner)
         )
 
     async def _through_outages(
@@ -166,9 +200,14 @@ class Settler:
         while True:
             try:
                 changes = await self.session.transact(ids, decide, signal=signal)
-            except (StoreUnavailableError, StoreConflictError) as error:
-                doubtful = doubtful or isinstance(error, StoreUnavailableError)
-                await self.clock.sleep(pause)
+            except (
+                StoreUnavailableError,
+                StoreConflictError,
+                StoreDataError,
+            ) as error:
+                # What cannot be read may have come to light in mid-write.
+                doubtful = doubtful or not isinstance(error, StoreConflictError)
+                await self._pause(error, pause)
                 pause = min(pause * 2, 1.0)
             else:
                 return changes, doubtful
@@ -180,9 +219,13 @@ def _goes_on(live: Live) -> bool:
     trigger = definition.spec.trigger
     if definition.spec.retry is not None:
         return True
-    return (
-        trigger is not None and trigger.next(firing.slot, definition.anchor) is not None
-    )
+    try:
+        return (
+            trigger is not None
+            and trigger.next(firing.slot, definition.anchor) is not None
+        )
+    except Exception:  # a trigger of the user's own; planning says what comes of it
+        return True
 
 
 def _take(

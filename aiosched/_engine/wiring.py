@@ -26,18 +26,22 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched._engine.settler import Settler
 from aiosched._engine.sweeper import Sweeper
+from aiosched._engine.telling import finishes, tell
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
 from aiosched.abc import Member, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
-from aiosched.jobs import run_of
+from aiosched.jobs import Run, run_of
 from aiosched.records import Change
 
 __all__ = ["Wiring"]
 
 log = logging.getLogger("aiosched")
+
+REPORTED = 60.0
+"""Seconds for which the same garbage is not told of again."""
 
 
 class Wiring(abc.ABC):
@@ -61,6 +65,7 @@ class Wiring(abc.ABC):
         self._claims = member.claims
         self._restoring = False
         self._away = False
+        self._reported: dict[str, float] = {}
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
         self.heads = Heads(session.terms.steal_delay)
         self._wire_runs(max_concurrency)
@@ -75,7 +80,15 @@ class Wiring(abc.ABC):
     def _wire_runs(self, max_concurrency: int) -> None:
         clock, session, owner = self.clock, self.session, self._member.id
         self.settler = Settler(
-            clock, session, self.bus, owner, self.owns, self._settled, self.spawn
+            clock,
+            session,
+            self.bus,
+            owner,
+            self.owns,
+            self._settled,
+            self._told,
+            self._unreadable,
+            self.spawn,
         )
         self.runner = Runner(
             clock,
@@ -99,6 +112,7 @@ class Wiring(abc.ABC):
             lambda name: self.outside.resolve(name) is not None,
             max_concurrency,
             lambda shard: self.listener.runs_in(shard),
+            self._unreadable,
         )
 
     def _wire_loops(self) -> None:
@@ -152,9 +166,19 @@ class Wiring(abc.ABC):
         return replace(
             self._member,
             executors=self.outside.executors(),
-            claims=self._claims and self.attender.accepting,
+            claims=self._claims and self.attender.accepting and not self.held,
             running=len(self.runner.live),
         )
+
+    @property
+    def claims(self) -> bool:
+        """Whether this peer was made to run jobs, held or not."""
+        return self._claims
+
+    @property
+    def held(self) -> bool:
+        """Whether this peer claims nothing by itself because it was asked not to."""
+        return self.attender.held
 
     def owns(self, live: Live) -> bool:
         """Return whether this peer owns the agenda of a run's job."""
@@ -172,6 +196,7 @@ class Wiring(abc.ABC):
                 self.membership.learn_queue(queue)
                 self.heads.commit((shard, queue), job_id, change)
             self.completions.deliver(change.rows)
+            self._told(job_id, change, finishes(None, change))
         self.heartbeat.check(changes)
         self.timer.wake()
 
@@ -186,18 +211,25 @@ class Wiring(abc.ABC):
     def _settled(self, live: Live, change: Change | None) -> None:
         self.runner.live.discard(live)
         key = (live.shard, live.queue)
+        ended: Run | None = None
         if change is None:
             self.heads.invalidate([key])
         else:
             self.attender.moved(live.job_id, change)
             self.heads.commit(key, live.job_id, change)
             self.completions.deliver(change.rows)
-            self.attender.tell(change)
             for row in change.rows:
                 if row.fence == live.fence and row.attempt:
-                    self.bus.emit("run_ended", live.job_id, run=run_of(row))
+                    ended = run_of(row)
+                    self.bus.emit("run_ended", live.job_id, run=ended)
+            self.attender.stop(change)
+        if live.settlement is not None and not live.settlement.done():
+            live.settlement.set_result(ended)
         self.listener.runs_in(live.shard)
         self.timer.wake()
+
+    def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
+        tell(self.bus, job_id, change, finished=finished)
 
     def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
         for job_id, change in changes.items():
@@ -240,12 +272,23 @@ class Wiring(abc.ABC):
     def _outage(
         self, service: Service, error: StoreUnavailableError | StoreDataError
     ) -> None:
-        if not self._away:
+        if isinstance(error, StoreDataError):
+            self._unreadable(error)
+        elif not self._away:
             self._away = True
             log.warning("the store is away: %s", error, extra={"action": "store_down"})
             self.bus.emit("store_down", service=service.name, error=str(error))
         # Whatever was missed meanwhile is found by reading everything again.
         self.heads.invalidate()
+
+    def _unreadable(self, error: StoreDataError) -> None:
+        """Tell of garbage that is in the way; once a minute, for it is met again."""
+        now = self.clock.monotonic()
+        if now - self._reported.get(error.key, -REPORTED) < REPORTED:
+            return
+        self._reported[error.key] = now
+        log.error("%s", error, extra={"action": "unreadable"})
+        self.bus.emit("unreadable", key=error.key, problem=error.problem)
 
     def _beaten(self) -> None:
         if self._away and all(service.healthy for service in self.services()):

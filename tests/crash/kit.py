@@ -50,6 +50,11 @@ class Line:
         """The token of the claim."""
         return int(self.words[3])
 
+    @property
+    def lateness(self) -> float:
+        """By how many seconds it was late, as the run itself knew."""
+        return float(self.words[4])
+
 
 class Peer:
     """One process with a scheduler in it."""

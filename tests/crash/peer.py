@@ -35,10 +35,29 @@ class Witness:
         os.write(self._file, line.encode())
 
 
+def _go_wrong(wall: float, steps: list[list[float]]) -> None:
+    """Let the host's wall clock be wrong, and step, in this process.
+
+    Args:
+        wall: By how many seconds it is wrong from the beginning.
+        steps: After how many seconds it steps, by how many.
+    """
+    host, host_ns, begin = time.time, time.time_ns, time.monotonic()
+
+    def wrong() -> float:
+        gone = time.monotonic() - begin
+        return wall + sum(by for after, by in steps if gone >= after)
+
+    time.time = lambda: host() + wrong()
+    time.time_ns = lambda: host_ns() + int(wrong() * 1_000_000_000)
+
+
 def build(config: dict[str, Any] | None = None) -> Scheduler:
     """Return the scheduler that a configuration describes."""
     if config is None:
         config = json.loads(os.environ[CONFIG])
+    if "wall" in config:
+        _go_wrong(config["wall"], config.get("steps", []))
     write = Witness(config["witness"])
     lifeline.BOUND = config.get("bound", lifeline.BOUND)
     scheduler = Scheduler(
@@ -56,7 +75,8 @@ def build(config: dict[str, Any] | None = None) -> Scheduler:
 def _register(scheduler: Scheduler, write: Witness, usual: float) -> None:
     def told(kind: str, context: Context) -> None:
         key = context.run_id.split("/")[1]
-        write(kind, context.job_id, key, context.attempt, context.fence)
+        late = context.lateness.total_seconds()
+        write(kind, context.job_id, key, context.attempt, context.fence, late)
 
     @scheduler.executor
     async def tick(context: Context, secs: float | None = None) -> None:

@@ -1,0 +1,52 @@
+"""What a commit means to those who listen: rows and records as events."""
+
+from __future__ import annotations
+
+from aiosched._engine.events import EventBus
+from aiosched.enums import JobState, Reason, RowKind
+from aiosched.instants import moment
+from aiosched.records import Change, Row, State
+
+__all__ = ["finishes", "tell"]
+
+_PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
+
+
+def finishes(before: State | None, change: Change) -> bool:
+    """Return whether a job has come to its end by itself with this change.
+
+    Args:
+        before: Its state until then; None: it was not at its end yet.
+        change: What was decided.
+    """
+    if before is not None and before.status in (JobState.FINISHED, JobState.REMOVED):
+        return False
+    after = change.record
+    if change.index_only or any(row.kind is RowKind.REMOVED for row in change.rows):
+        return False
+    return after is None or after.state.status is JobState.FINISHED
+
+
+def tell(bus: EventBus, job_id: str, change: Change, *, finished: bool) -> None:
+    """Tell listeners what a commit of this peer says of slots, runs and the job."""
+    for row in change.rows:
+        if row.kind in _PASSED:
+            _passed(bus, row)
+        elif row.kind is RowKind.LOST:
+            bus.emit("run_lost", row.job_id, fence=row.fence)
+        elif row.kind is RowKind.REMOVED and row.reason is Reason.ITSELF:
+            bus.emit("job_removed", row.job_id, reason=row.reason.value)
+    if finished:
+        bus.emit("job_finished", job_id)
+
+
+def _passed(bus: EventBus, row: Row) -> None:
+    bus.emit(
+        "slots_passed",
+        row.job_id,
+        kind=row.kind.value,
+        count=row.count,
+        first=moment(row.slot),
+        last=moment(max(row.until, row.slot)),
+        reason=row.reason.value,
+    )
