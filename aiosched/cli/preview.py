@@ -1,0 +1,126 @@
+"""``aiosched preview`` and ``aiosched next``: fire times that are to come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from aiosched.cli.app import CannotError
+from aiosched.errors import (
+    InvalidInputError,
+    JobNotFoundError,
+    StoreUnavailableError,
+)
+from aiosched.jobs.outlook import Preview
+from aiosched.scheduler import Scheduler
+from aiosched.triggers import CronTrigger, Trigger
+
+__all__ = ["Asked", "preview_line", "print_preview"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be foreseen.
+
+    Attributes:
+        what: A job's id where there is a store, else a cron expression.
+        n: How many fire times.
+        tz: Of an expression, the zone it is meant in; of a job, the zone to
+            show; None: UTC, and that of its trigger.
+        after: Only later ones; None: from now on.
+        seconds: Where a sixth field of an expression stands.
+        job_id: Whose ``H`` is meant in an expression; None: it has none.
+        store: URL of the store of a job; None: ``what`` is an expression.
+        namespace: Where the job is.
+        as_json: One JSON array rather than lines.
+    """
+
+    what: str
+    n: int = 5
+    tz: str | None = None
+    after: datetime | None = None
+    seconds: Literal["first", "last"] | None = None
+    job_id: str | None = None
+    store: str | None = None
+    namespace: str = "aiosched"
+    as_json: bool = False
+
+
+def print_preview(asked: Asked) -> int:
+    """Print fire times with local time, UTC, and what the clock does that day.
+
+    Returns:
+        0, also if nothing is to come; 1 if there is no such job.
+
+    Raises:
+        CannotError: The expression, zone or store cannot be used, or the store
+            does not answer.
+    """
+    try:
+        if asked.store is None:
+            trigger = _trigger(asked)
+            title = trigger.describe()
+            found = asyncio.run(
+                Scheduler().preview(trigger, asked.n, after=asked.after)
+            )
+        else:
+            title = f"job {asked.what!r}"
+            found = asyncio.run(_stored(asked))
+    except JobNotFoundError as error:
+        print(f"aiosched: {error}" if not asked.as_json else "[]")
+        return 1
+    except (InvalidInputError, StoreUnavailableError) as error:
+        raise CannotError(str(error)) from None
+    if asked.as_json:
+        print(json.dumps([one.to_dict() for one in found], indent=2))
+        return 0
+    print(title)
+    for one in found:
+        print(preview_line(one))
+    if not found:
+        print("nothing is to come")
+    return 0
+
+
+def _trigger(asked: Asked) -> Trigger:
+    trigger: Trigger = CronTrigger(
+        asked.what, tz="UTC" if asked.tz is None else asked.tz, seconds=asked.seconds
+    )
+    return trigger if asked.job_id is None else trigger.for_job(asked.job_id)
+
+
+async def _stored(asked: Asked) -> list[Preview]:
+    scheduler = Scheduler(
+        asked.store, namespace=asked.namespace, name="cli", run_jobs=False
+    )
+    async with scheduler:
+        return await scheduler.preview(
+            asked.what, asked.n, after=asked.after, tz=asked.tz
+        )
+
+
+def preview_line(one: Preview) -> str:
+    """Write a fire time as one line."""
+    line = f"{one.local:%a} {_clock(one.local)}  {one.tz}  {_clock(one.due)}"
+    marks = []
+    if one.clock_change:
+        sign = "+" if one.clock_change > timedelta(0) else "-"
+        marks.append(f"clock change {sign}{abs(one.clock_change)}")
+    if one.made_up:
+        marks.append("in place of a time that is left out")
+    if one.repeated is not None:
+        marks.append(f"{one.repeated} pass")
+    if one.delay:
+        marks.append(f"slot {_clock(one.slot)}")
+    return f"{line}  {', '.join(marks)}" if marks else line
+
+
+def _clock(value: datetime) -> str:
+    """Write an instant with its offset, without needless digits."""
+    text = value.replace(tzinfo=None).isoformat(" ", "seconds")
+    if value.microsecond:
+        text += f".{value.microsecond:06}".rstrip("0")
+    return f"{text} UTC" if value.tzinfo is UTC else text + value.isoformat()[-6:]

@@ -1,0 +1,49 @@
+"""``aiosched why``: one sentence on what became of a slot."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from aiosched._api.explaining import Explanation
+from aiosched.cli.app import CannotError
+from aiosched.errors import InvalidInputError, StoreUnavailableError
+from aiosched.scheduler import Scheduler
+from aiosched.triggers.inputs import read_wall, zone_name
+
+__all__ = ["print_why"]
+
+
+def print_why(
+    job: str, instant: str, *, store: str, namespace: str, tz: str | None = None
+) -> int:
+    """Print why a job ran, ran late, or did not run.
+
+    Args:
+        job: The job's id.
+        instant: ISO 8601 text with an offset, or wall time in ``tz``.
+        store: URL of the store.
+        namespace: Where the job is.
+        tz: Name of a zone; None: the text has an offset.
+
+    Returns:
+        0; 1 if nothing is known.
+
+    Raises:
+        CannotError: The instant, zone or store cannot be used, or the store
+            does not answer.
+    """
+    try:
+        zone = None if tz is None else zone_name(tz)
+        at = read_wall(instant, zone, "INSTANT")
+        scheduler = Scheduler(store, namespace=namespace, name="cli", run_jobs=False)
+        said = asyncio.run(_ask(scheduler, job, at))
+    except (InvalidInputError, StoreUnavailableError) as error:
+        raise CannotError(str(error)) from None
+    print(said)
+    return 0 if said.known else 1
+
+
+async def _ask(scheduler: Scheduler, job: str, at: datetime) -> Explanation:
+    async with scheduler:
+        return await scheduler.why(job, at)
