@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiosched._api.explaining import Explanation
+from aiosched._api.ledger import HistoryPage
 from aiosched._api.queries import Health, JobPage, Peer, RunningRun
 from aiosched._engine.events import Event
 from aiosched.abc import Executor, JobStore
@@ -26,6 +28,7 @@ from aiosched.errors import (
     AioschedError,
     AlreadyRunningError,
     ArgumentsError,
+    CancelJob,
     ConfigurationError,
     InvalidInputError,
     JobChangedError,
@@ -49,6 +52,7 @@ from aiosched.errors import (
     WaitTimeoutError,
 )
 from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
+from aiosched.jobs.outlook import Backfill, Preview
 from aiosched.scheduler import Scheduler
 from aiosched.stores import MemoryJobStore, open_store
 from aiosched.triggers import (
@@ -56,10 +60,14 @@ from aiosched.triggers import (
     CalendarIntervalTrigger,
     CronTrigger,
     DateTrigger,
+    ExcludingTrigger,
     IntervalTrigger,
     OrTrigger,
+    RRuleTrigger,
+    ScheduleConfig,
     Trigger,
     every,
+    from_unit,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +80,9 @@ __all__ = [
     "AlreadyRunningError",
     "AndTrigger",
     "ArgumentsError",
+    "Backfill",
     "CalendarIntervalTrigger",
+    "CancelJob",
     "Cause",
     "Coalesce",
     "ConfigurationError",
@@ -80,9 +90,12 @@ __all__ = [
     "CronTrigger",
     "DateTrigger",
     "Event",
+    "ExcludingTrigger",
     "Executor",
+    "Explanation",
     "Firing",
     "Health",
+    "HistoryPage",
     "IntervalTrigger",
     "InvalidInputError",
     "Job",
@@ -101,6 +114,8 @@ __all__ = [
     "Outcome",
     "Overlap",
     "Peer",
+    "Preview",
+    "RRuleTrigger",
     "Reason",
     "RedisJobStore",
     "Retry",
@@ -113,6 +128,7 @@ __all__ = [
     "RunLostError",
     "RunTimedOutError",
     "RunningRun",
+    "ScheduleConfig",
     "Scheduler",
     "SchedulerStateError",
     "StoreConflictError",
@@ -125,6 +141,7 @@ __all__ = [
     "UnknownExecutorError",
     "WaitTimeoutError",
     "every",
+    "from_unit",
     "open_store",
 ]
 

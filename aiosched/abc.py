@@ -25,11 +25,12 @@ from aiosched.messages import (
     Member,
     Page,
     Pulse,
+    RowPage,
     Signal,
     Terms,
     shard_of,
 )
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 
 __all__ = [
     "MAX_BATCH",
@@ -41,6 +42,7 @@ __all__ = [
     "Member",
     "Page",
     "Pulse",
+    "RowPage",
     "Session",
     "Signal",
     "SignalStream",
@@ -181,14 +183,24 @@ class Session(abc.ABC):
         since: int | None = None,
         until: int | None = None,
         limit: int = 100,
-    ) -> Sequence[Row]:
-        """Return ledger rows, newest first.
+        cursor: str | None = None,
+    ) -> RowPage:
+        """Return ledger rows, newest first: last those that were written first.
+
+        Reading on with cursors shows each row that was there all the time
+        exactly once, also those of one microsecond, and none that is written
+        meanwhile.
 
         Args:
             job_id: Only rows of this job; None: of all.
             since: Only rows decided at or after this instant.
             until: Only rows decided at or before this instant.
-            limit: Most rows to return.
+            limit: Most rows to return; the page says whether there are more.
+            cursor: Only rows behind the one to which a page gave this cursor;
+                one cursor serves whatever the other arguments are.
+
+        Raises:
+            ValueError: The cursor is none of this store.
         """
 
     @abc.abstractmethod

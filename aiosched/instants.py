@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["DAY", "SECOND", "micros", "moment", "span"]
+__all__ = ["DAY", "LATE", "SECOND", "micros", "moment", "span"]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+LATE = SECOND
+"""A run that starts so long after it was due is called late."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -7,11 +7,12 @@ Instants and durations are whole microseconds.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from aiosched.instants import SECOND
-from aiosched.records import Record
+from aiosched.records import Record, Row
 
 __all__ = [
     "MAX_BATCH",
@@ -22,6 +23,7 @@ __all__ = [
     "Member",
     "Page",
     "Pulse",
+    "RowPage",
     "Signal",
     "Terms",
     "shard_of",
@@ -134,6 +136,29 @@ class Page:
 
     records: tuple[Record, ...]
     cursor: str | None
+
+
+class RowPage(tuple[Row, ...]):
+    """Ledger rows, newest first, and how to read on behind each of them.
+
+    Attributes:
+        cursors: Of each row, in the store's own spelling: a cursor leads to
+            the rows behind that row, whatever is written or let go of meanwhile.
+        complete: Whether there was nothing behind the last row.
+    """
+
+    cursors: tuple[str, ...]
+    complete: bool
+
+    def __new__(
+        cls, rows: Iterable[tuple[Row, str]] = (), *, complete: bool = True
+    ) -> Self:
+        """Take rows with their cursors."""
+        given = tuple(rows)
+        page = super().__new__(cls, [row for row, _ in given])
+        page.cursors = tuple([cursor for _, cursor in given])
+        page.complete = complete
+        return page
 
 
 @dataclass(frozen=True, slots=True)

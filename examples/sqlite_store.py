@@ -18,7 +18,7 @@ from aiosched import abc
 from aiosched.clock import Clock, SystemClock, random_id
 from aiosched.errors import StoreConflictError, StoreError
 from aiosched.instants import DAY, SECOND
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 from aiosched.rows import pack_row, unpack_row
 from aiosched.stores.terms import agreed_terms
 from aiosched.triggers.base import trigger_from_data
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS facts (ns, kind, id, seen, data, PRIMARY KEY (ns, kin
 CREATE TABLE IF NOT EXISTS log
   (n INTEGER PRIMARY KEY AUTOINCREMENT, ns, kind, id, at, data);
 CREATE INDEX IF NOT EXISTS logs ON log (ns, kind, at);"""
-ATTEMPTS, POLL, SIGNAL_AGE = 16, 0.02, 60 * SECOND
+ATTEMPTS, POLL, SIGNAL_AGE, END = 16, 0.02, 60 * SECOND, 2**62
 RECORD, SIGNAL = TypeAdapter(Record), TypeAdapter(abc.Signal)
 MEMBER, EXECUTOR = TypeAdapter(abc.Member), TypeAdapter(abc.ExecutorInfo)
 
@@ -187,12 +187,15 @@ class _Session(abc.Session):
         return [row[0] for row in self.sql(text, keyword)]
 
     async def ledger(
-        self, job_id: str | None = None, *, limit: int = 100, **bounds: int | None
-    ) -> Sequence[Row]:
-        text = """SELECT data FROM log WHERE ns=?1 AND kind='row' AND id=ifnull(?2, id)
-            AND at>=ifnull(?3, at) AND at<=ifnull(?4, at) ORDER BY n DESC LIMIT ?5"""
-        rows = self.sql(text, job_id, bounds.get("since"), bounds.get("until"), limit)
-        return [unpack_row(row[0]) for row in rows]
+        self, job_id: Any = None, *, limit: int = 100, cursor: Any = None, **bounds: Any
+    ) -> abc.RowPage:
+        text = """SELECT data, n FROM log WHERE ns=? AND kind='row' AND id=ifnull(?, id)
+            AND at>=? AND at<=ifnull(?, at) AND n<? ORDER BY n DESC LIMIT ?"""
+        span = bounds.get("since") or 0, bounds.get("until")
+        last = int(END if cursor is None else cursor)
+        rows = self.sql(text, job_id, *span, last, limit + 1)
+        page = [(unpack_row(data), str(n)) for data, n in rows[:limit]]
+        return abc.RowPage(page, complete=len(rows) <= limit)
 
     async def beat(self, beat: abc.Beat) -> abc.Pulse:
         now, revs = self.store.now(), self.facts("rev")
@@ -206,8 +209,8 @@ class _Session(abc.Session):
         alive = self.facts("member", now - self.terms.member_timeout).values()
         members = tuple(MEMBER.validate_json(member) for member in alive)
         asked = {shard: revs.get(shard, 0) for shard in beat.shards}
-        [epoch], queues = self.facts("terms"), tuple(self.facts("queue"))
-        return abc.Pulse(now, members, asked, epoch, queues)
+        [epoch] = self.facts("terms")
+        return abc.Pulse(now, members, asked, epoch, tuple(self.facts("queue")))
 
     async def advertise(self, executors: Sequence[abc.ExecutorInfo]) -> None:
         for info in executors:

@@ -195,7 +195,7 @@ def test_the_version_is_said_once() -> None:
 # --- errors --------------------------------------------------------------------
 
 _BRANCH = re.compile(
-    r"^(?P<depth> {4}[│├└─ ]*)(?P<name>\w+Error)(?: \((?P<std>\w+)\))?"
+    r"^(?P<depth> {4}[│├└─ ]*)(?P<name>\w+Error|CancelJob)(?: \((?P<std>\w+)\))?"
 )
 
 

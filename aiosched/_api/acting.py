@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from aiosched import planning
 from aiosched._api.base import Base, DecideOne, job_id_of
-from aiosched._api.options import instant_of, length_of, optional_text
+from aiosched._api.options import instant_of, length_of
 from aiosched.enums import Cause, JobState
 from aiosched.errors import (
     ConfigurationError,
@@ -34,44 +34,59 @@ class Acting(Base):
         *,
         note: str = "",
         until: datetime | timedelta | float | None = None,
+        by: str | None = None,
     ) -> Job:
         """Hold a job; live runs go on, slots are counted as paused.
+
+        Safe to repeat: a job that is held in the same way stays as it is.
 
         Args:
             job: Which one.
             note: Why, for those who look; up to 1,000 characters.
             until: When it goes on by itself: an aware datetime, or how long,
-                up to 100 years.
+                up to 100 years; None: when it is resumed.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
-            ConfigurationError: A note or an end that cannot be stored.
+            ConfigurationError: A note, name or end that cannot be stored.
         """
         job_id = job_id_of(job)
-        note = checks.free_text("note", note)
+        act = self._act(by, note)
         end = self._instant("until", until)
 
         def decide(record: Record | None, now: int) -> Change | None:
-            return planning.pause(
-                planning.living(record, job_id), now, note=note, until=end
-            )
+            found = planning.living(record, job_id)
+            return planning.pause(found, now, note=act.note, until=end, act=act)
 
         record = await self._decide(job_id, decide)
         self._bus.emit("job_paused", job_id)
         return self._snapshot(record, job_id)
 
-    async def resume(self, job: Job | str) -> Job:
+    async def resume(
+        self, job: Job | str, *, note: str = "", by: str | None = None
+    ) -> Job:
         """End a pause, or restart a stopped job, on its old grid.
+
+        What passed meanwhile is not made up.  Safe to repeat: a job that is not
+        paused stays as it is.
+
+        Args:
+            job: Which one.
+            note: Why; up to 1,000 characters.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
+            ConfigurationError: A note or name that cannot be stored.
         """
         job_id = job_id_of(job)
+        act = self._act(by, note)
         kept: list[Record] = []
 
         def decide(record: Record | None, now: int) -> Change | None:
             kept[:] = [planning.living(record, job_id)]
-            return planning.resume(kept[0], now)
+            return planning.resume(kept[0], now, act=act)
 
         record = await self._decide(job_id, decide)
         self._bus.emit("job_resumed", job_id)
@@ -80,101 +95,86 @@ class Acting(Base):
 
     # -- running and stopping ----------------------------------------------
 
-    async def start_job(self, job: Job | str) -> Firing:
+    async def start_job(
+        self, job: Job | str, *, note: str = "", by: str | None = None
+    ) -> Firing:
         """Run a job once, now, in any state, without moving its slots.
+
+        Args:
+            job: Which one.
+            note: Why; up to 1,000 characters.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
+
+        Returns:
+            What ``wait`` and ``result`` take.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
             AlreadyRunningError: It runs somewhere, and its overlap is ``skip``.
             TooManyWaitingError: Too many of its firings wait already.
+            ConfigurationError: A note or name that cannot be stored.
         """
         job_id, fire_id = job_id_of(job), self._ids()
+        act = self._act(by, note)
         asked: list[int] = [0]
 
         def decide(record: Record | None, now: int) -> Change | None:
             if record is None or record.state.status is JobState.REMOVED:
                 raise JobNotFoundError(job_id)
             asked[0] = now
-            return planning.start(record, now, fire_id)
+            return planning.start(record, now, fire_id, act=act)
 
         await self._decide(job_id, decide)
         return Firing(job_id, fire_id, Cause.MANUAL, moment(asked[0]))
 
-    async def stop_job(self, job: Job | str) -> Job:
+    async def stop_job(
+        self, job: Job | str, *, note: str = "", by: str | None = None
+    ) -> Job:
         """Cancel a job's live and waiting firings, wherever, and pause it.
+
+        Safe to repeat: a job that is stopped stays as it is.
+
+        Args:
+            job: Which one.
+            note: Why; up to 1,000 characters.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
+            ConfigurationError: A note or name that cannot be stored.
         """
         job_id = job_id_of(job)
+        act = self._act(by, note)
 
         def decide(record: Record | None, now: int) -> Change | None:
-            return planning.stop(planning.living(record, job_id), now)
+            return planning.stop(planning.living(record, job_id), now, act=act)
 
         record = await self._decide(job_id, decide)
         self._bus.emit("job_stopped", job_id)
         return self._snapshot(record, job_id)
 
-    async def stop_jobs(self, *, tag: str | None = None) -> list[str]:
-        """Stop every job, or those with a tag.
-
-        Returns:
-            Their ids, sorted.  Safe to repeat.
-        """
-        stopped = await self._every(tag, lambda r, now: planning.stop(r, now))
-        for job_id in stopped:
-            self._bus.emit("job_stopped", job_id)
-        return stopped
-
-    async def remove_job(self, job: Job | str) -> None:
+    async def remove_job(
+        self, job: Job | str, *, note: str = "", by: str | None = None
+    ) -> None:
         """Take a job out; its runs are cancelled, and nothing starts after.
+
+        Args:
+            job: Which one.
+            note: Why; up to 1,000 characters.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
 
         Raises:
             JobNotFoundError: There is no such job (any more).
+            ConfigurationError: A note or name that cannot be stored.
         """
         job_id = job_id_of(job)
+        act = self._act(by, note)
 
         def decide(record: Record | None, now: int) -> Change | None:
-            return planning.remove(planning.living(record, job_id), now)
+            return planning.remove(planning.living(record, job_id), now, act=act)
 
         await self._decide(job_id, decide)
         self._bus.emit("job_removed", job_id)
-
-    async def remove_jobs(self, *, tag: str | None = None) -> list[str]:
-        """Take out every job of this namespace, or those with a tag.
-
-        Returns:
-            Their ids, sorted.  Safe to repeat.
-        """
-        removed = await self._every(tag, lambda r, now: planning.remove(r, now))
-        for job_id in removed:
-            self._bus.emit("job_removed", job_id)
-        return removed
-
-    async def _every(
-        self, tag: str | None, verb: Callable[[Record, int], Change | None]
-    ) -> list[str]:
-        session = self._opened()
-        optional_text("tag", tag)
-        done: set[str] = set()
-
-        def decide(job_id: str) -> DecideOne:
-            return lambda record, now: verb(planning.living(record, job_id), now)
-
-        cursor: str | None = None
-        while True:
-            page = await session.list(cursor=cursor)
-            ids = [
-                record.definition.id
-                for record in page.records
-                if record.state.status in (JobState.ACTIVE, JobState.PAUSED)
-                and (tag is None or tag in record.definition.spec.tags)
-            ]
-            _, errors = await self._decide_many(ids, decide)
-            done.update(job_id for job_id in ids if job_id not in errors)
-            cursor = page.cursor
-            if cursor is None:
-                return sorted(done)
 
     # -- firing ------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from aiosched.errors import (
     UnknownExecutorError,
 )
 from aiosched.instants import SECOND
-from aiosched.jobs import Firing, Job
+from aiosched.jobs import Firing, Job, checks
 from aiosched.jobs.conversions import (
     anchor_of,
     definition_of,
@@ -29,6 +29,7 @@ from aiosched.jobs.conversions import (
 )
 from aiosched.records import Change, Definition, Record
 from aiosched.registry import Registered, Registry, dump
+from aiosched.rows import Act
 
 __all__ = ["Base", "DecideOne", "job_id_of", "shown_job"]
 
@@ -76,6 +77,7 @@ class Base:
     """The parts of a scheduler, as its verbs use them."""
 
     store: JobStore
+    name: str
     registry: Registry
     _bus: EventBus
     _clock: Clock
@@ -119,6 +121,15 @@ class Base:
         """Tell of what the store holds and nobody can read."""
         log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
         self._bus.emit("unreadable", key=key, problem=problem)
+
+    def _act(self, by: object, note: object = "", *, field: str = "note") -> Act:
+        """Check who acts and why; this scheduler does, unless somebody is named.
+
+        Raises:
+            ConfigurationError: A name or note that cannot be stored.
+        """
+        who = self.name if by is None else checks.text_id("by", by, what="name")
+        return Act(who, checks.free_text(field, note))
 
     # -- one record --------------------------------------------------------
 

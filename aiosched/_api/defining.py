@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, ParamSpec, TypeVar, Unpack
+from typing import Literal, ParamSpec, TypeVar, Unpack
 
 from aiosched import planning
 from aiosched._api.base import (
@@ -21,8 +21,10 @@ from aiosched.errors import (
     SchedulerStateError,
     StoreConflictError,
 )
-from aiosched.jobs import Job, JobChanges, checks
+from aiosched.jobs import Job, JobChanges, JobOptions, checks
+from aiosched.jobs.inputs import executor_name
 from aiosched.records import Change, Definition, Record
+from aiosched.rows import Act
 from aiosched.triggers.base import Trigger
 
 __all__ = ["Defining", "scheduling"]
@@ -44,6 +46,7 @@ class Defining(Base):
         on_conflict: OnConflict | ConflictWord = "raise",
         again: bool = False,
         allow_unknown: bool = False,
+        by: str | None = None,
     ) -> Job:
         """Store a job, so that it runs when its trigger or keyword says.
 
@@ -57,6 +60,7 @@ class Defining(Base):
                 ``replace`` (as :meth:`modify`) or ``keep`` the stored one.
             again: Run a finished job once more.
             allow_unknown: Accept an executor that no peer has advertised.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
 
         Returns:
             The job as it is stored, with version, state and next fire time.
@@ -70,8 +74,9 @@ class Defining(Base):
         rule = _conflict(on_conflict)
         _refuse_other(job)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
+        act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
-        decide = scheduling(definition, rule, paused=job.paused, again=again)
+        decide = scheduling(definition, rule, act, paused=job.paused, again=again)
         record = await self._decide(job.id, decide)
         if record is not None:
             self._bus.emit("job_scheduled", job.id)
@@ -84,11 +89,19 @@ class Defining(Base):
         on_conflict: OnConflict | ConflictWord = "raise",
         again: bool = False,
         allow_unknown: bool = False,
+        by: str | None = None,
     ) -> list[Job]:
         """Store many jobs, in transactions of up to a hundred.
 
         All of them are checked before the first is written.  Calling again
         after an error is safe: what is stored already is left as it is.
+
+        Args:
+            jobs: Any number of them, each with an id of its own.
+            on_conflict: As for :meth:`schedule`.
+            again: As for :meth:`schedule`.
+            allow_unknown: As for :meth:`schedule`.
+            by: As for :meth:`schedule`.
 
         Returns:
             The jobs as they are stored, in the order given.
@@ -100,6 +113,7 @@ class Defining(Base):
         rule = _conflict(on_conflict)
         given = _jobs_of(jobs)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
+        act = self._act(by)
         definitions = {
             job.id: await self._definition(job, allow_unknown=allow_unknown)
             for job in given
@@ -114,7 +128,7 @@ class Defining(Base):
 
         def decide(job_id: str) -> DecideOne:
             return scheduling(
-                definitions[job_id], rule, paused=job_id in paused, again=again
+                definitions[job_id], rule, act, paused=job_id in paused, again=again
             )
 
         records, errors = await self._decide_many(definitions, decide)
@@ -155,9 +169,13 @@ class Defining(Base):
         return job
 
     def job(
-        self, trigger: Trigger | None = None, **options: Any
+        self, trigger: Trigger | None = None, **options: Unpack[JobOptions]
     ) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Register a function and declare a job for it, in one decorator.
+
+        It may be stacked: each adds a job with an ``id`` and arguments of its
+        own.  A function that is registered already, under whatever name, stays
+        as it is.  For a bound method call it: ``scheduler.job(...)(box.empty)``.
 
         Args:
             trigger: When it runs; None with ``keyword=``.
@@ -166,19 +184,29 @@ class Defining(Base):
 
         Returns:
             A decorator that returns the function as it was.
+
+        Raises:
+            ConfigurationError: An option that there is not, or that cannot be
+                used; the decorator raises it, and registers nothing then.
+            SchedulerStateError: As :meth:`declare`; by the decorator.
         """
-        if "executor" in options:
+        given: dict[str, object] = {**options}
+        if "executor" in given:
             raise ConfigurationError(
                 "executor",
-                options["executor"],
+                given["executor"],
                 "is the function that is decorated",
                 "leave it out, or declare(Job(...))",
             )
 
         def decorate(function: Callable[P, T]) -> Callable[P, T]:
-            registered = self.registry.register(function)
-            values = {"id": registered.name, **options}
-            self.declare(Job(function, trigger=trigger, **values))
+            known = self.registry.find(function)
+            name = executor_name(function) if known is None else known.name
+            values: JobOptions = {"id": name, **options}
+            job = Job(function, trigger=trigger, **values)
+            if known is None:
+                self.registry.register(function)
+            self.declare(job)
             return function
 
         return decorate
@@ -189,6 +217,8 @@ class Defining(Base):
         *,
         if_version: int | None = None,
         allow_unknown: bool = False,
+        by: str | None = None,
+        act_note: str = "",
         **changes: Unpack[JobChanges],
     ) -> Job:
         """Change fields of a stored job.
@@ -201,6 +231,9 @@ class Defining(Base):
                 is then taken (and ``changes`` on top).
             if_version: Only if the stored version is this one.
             allow_unknown: Accept an executor that no peer has advertised.
+            by: Who asks, 1 to 200 characters; None: this scheduler's name.
+            act_note: Why, for those who read the ledger; up to 1,000
+                characters.  (``note`` is the job's own.)
             **changes: Fields of :class:`Job` and their new values; an id is
                 for life.
 
@@ -213,6 +246,7 @@ class Defining(Base):
         """
         job_id = job_id_of(job)
         _refuse_unclear(allow_unknown=allow_unknown)
+        act = self._act(by, act_note, field="act_note")
         checks.number("if_version", if_version, least=0, most=10**12, none=True)
         other = changes.get("id", job_id)
         if other != job_id:
@@ -234,7 +268,9 @@ class Defining(Base):
                 # The changes were laid over what was read: it must still hold.
                 version = stored.state.version
             try:
-                record = await self._decide(job_id, _modifying(definition, version))
+                record = await self._decide(
+                    job_id, _modifying(definition, version, act)
+                )
             except JobChangedError:
                 if if_version is not None or isinstance(job, Job):
                     raise
@@ -290,13 +326,24 @@ def _jobs_of(jobs: object) -> list[Job]:
 
 
 def scheduling(
-    definition: Definition, rule: OnConflict, *, paused: bool, again: bool
+    definition: Definition,
+    rule: OnConflict,
+    act: Act,
+    *,
+    paused: bool,
+    again: bool,
 ) -> DecideOne:
     """Build the decision that schedules one definition."""
 
     def decide(record: Record | None, now: int) -> Change | None:
         change = planning.schedule(
-            definition, record, now, on_conflict=rule, paused=paused, again=again
+            definition,
+            record,
+            now,
+            on_conflict=rule,
+            paused=paused,
+            again=again,
+            act=act,
         )
         if change is not None:
             refuse_silent(definition, now)
@@ -305,10 +352,10 @@ def scheduling(
     return decide
 
 
-def _modifying(definition: Definition, version: int | None) -> DecideOne:
+def _modifying(definition: Definition, version: int | None, act: Act) -> DecideOne:
     def decide(record: Record | None, now: int) -> Change | None:
         found = planning.living(record, definition.id)
-        change = planning.modify(definition, found, now, if_version=version)
+        change = planning.modify(definition, found, now, if_version=version, act=act)
         if change is not None and "trigger" in planning.differing(
             found.definition, definition
         ):

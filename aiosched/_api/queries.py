@@ -8,19 +8,19 @@ from datetime import datetime
 from typing import Literal
 
 from aiosched import planning
-from aiosched._api.base import Base, job_id_of, shown_job
-from aiosched._api.options import instant_of, optional_text
-from aiosched.abc import MAX_BATCH, Member
-from aiosched.enums import JobState, RowKind
+from aiosched._api.base import job_id_of, shown_job
+from aiosched._api.ledger import LedgerReading
+from aiosched._api.options import optional_text
+from aiosched._engine.live import Live
+from aiosched._engine.once import due_entries
+from aiosched.abc import Member
+from aiosched.enums import JobState, Reason, RowKind
 from aiosched.errors import ConfigurationError, StoreDataError
 from aiosched.instants import SECOND, moment
-from aiosched.jobs import Job, LedgerEntry, checks, entry_of
-from aiosched.records import Record
+from aiosched.jobs import Job, checks
+from aiosched.records import LiveRun, Record
 
 __all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
-
-MAX_ROWS = 1_000_000
-"""Ledger entries that one call may ask for."""
 
 StateWord = Literal["active", "paused", "finished", "removed", "unknown"]
 
@@ -72,6 +72,9 @@ class RunningRun:
         peer: Incarnation id of the peer that runs it.
         lease_until: When others take over unless that peer extends it.
         cancelling: Whether it has been asked to stop.
+        reason: Why, if it has; ``Reason.NONE`` if not.
+        uncooperative: Whether it was asked more than 5 seconds ago and goes on;
+            None for a run of another peer, which alone knows.
     """
 
     job_id: str
@@ -82,6 +85,8 @@ class RunningRun:
     started_at: datetime
     lease_until: datetime
     cancelling: bool
+    reason: Reason = Reason.NONE
+    uncooperative: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class Health:
         overdue: Seconds by which the oldest due entry of its own is late.
         running: Runs that it has.
         failure: What ended it, or None.
+        held: Whether it claims nothing because it was asked not to.
     """
 
     ok: bool
@@ -107,9 +113,10 @@ class Health:
     overdue: float
     running: int
     failure: str | None = None
+    held: bool = False
 
 
-class Queries(Base):
+class Queries(LedgerReading):
     """What can be known about jobs and peers."""
 
     # -- jobs --------------------------------------------------------------
@@ -129,10 +136,14 @@ class Queries(Base):
         Raises:
             JobNotFoundError: There is none with that id, or it has finished or
                 been removed (:meth:`state` tells which).
-            StoreDataError: Its record holds what cannot be shown.
+            StoreDataError: Its record cannot be read, or holds what cannot be
+                shown.
         """
         job_id = job_id_of(job)
         record = (await self._opened().read([job_id])).get(job_id)
+        if record is None:
+            # A listing leaves out what cannot be read; asked by name, it is told.
+            record = await self._decide(job_id, lambda _record, _now: None)
         return self._snapshot(planning.living(record, job_id), job_id)
 
     async def state(self, job: Job | str) -> JobState:
@@ -225,16 +236,13 @@ class Queries(Base):
     async def running(self) -> list[RunningRun]:
         """Return the runs that are claimed on any peer now, by job id."""
         records = await self._busy_records()
+        live = {
+            (live.job_id, live.fence): live
+            for live in self._running_engine().runner.live
+        }
         return [
-            RunningRun(
-                record.definition.id,
-                run.firing.key,
-                run.owner,
-                run.fence,
-                run.firing.attempt,
-                moment(run.started),
-                moment(run.until),
-                bool(run.cancel),
+            _running(
+                record.definition.id, run, live.get((record.definition.id, run.fence))
             )
             for record in sorted(records, key=lambda r: r.definition.id)
             for run in record.state.runs
@@ -253,52 +261,12 @@ class Queries(Base):
             for queue in engine.membership.queues
             for shard in range(session.terms.shards)
         ]
-        ids: list[str] = []
-        limit = MAX_BATCH
-        while keys:
-            more: list[tuple[int, str]] = []
-            for head in await session.agenda(keys, limit=limit):
-                near = [job_id for job_id, at in head.entries if at <= horizon]
-                if len(near) == len(head.entries) and not head.complete:
-                    more.append((head.shard, head.queue))
-                else:
-                    ids.extend(near)
-            keys, limit = more, limit * 8
+        ids = [due.job_id for due in await due_entries(session, keys, horizon)]
         records: list[Record] = []
         for first in range(0, len(ids), 1000):
             found = await session.read(ids[first : first + 1000])
             records.extend(found.values())
         return records
-
-    # -- history -----------------------------------------------------------
-
-    async def history(
-        self,
-        job: Job | str | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 100,
-    ) -> list[LedgerEntry]:
-        """Return what the ledger says, newest first.
-
-        Args:
-            job: Of this job; None: of all.
-            since: Only what was decided at or after it; an aware datetime.
-            until: Only what was decided at or before it.
-            limit: Most entries to return, 0 to 1,000,000.
-
-        Raises:
-            ConfigurationError: A bound or limit that cannot be used.
-        """
-        checks.number("limit", limit, least=0, most=MAX_ROWS)
-        rows = await self._opened().ledger(
-            None if job is None else job_id_of(job),
-            since=None if since is None else instant_of("since", since),
-            until=None if until is None else instant_of("until", until),
-            limit=limit,
-        )
-        return [entry_of(row) for row in rows]
 
     # -- peers and health --------------------------------------------------
 
@@ -337,7 +305,26 @@ class Queries(Base):
             overdue,
             len(engine.runner.live),
             failure,
+            engine.held,
         )
+
+
+def _running(job_id: str, run: LiveRun, here: Live | None) -> RunningRun:
+    # What a peer knows of its own runs is newer than the record: a time-out is
+    # never written there.
+    reason = run.cancel if here is None else here.reason or run.cancel
+    return RunningRun(
+        job_id,
+        run.firing.key,
+        run.owner,
+        run.fence,
+        run.firing.attempt,
+        moment(run.started),
+        moment(run.until),
+        bool(reason),
+        reason,
+        None if here is None else here.reported,
+    )
 
 
 def _peer(member: Member, me: str) -> Peer:

@@ -44,6 +44,10 @@ class Restoring(Defining):
     async def _schedule_one(self, job: Job) -> None:
         definition = await self._definition(job, declared=self._revision)
         decide = scheduling(
-            definition, OnConflict.REPLACE, paused=job.paused, again=False
+            definition,
+            OnConflict.REPLACE,
+            self._act(None),
+            paused=job.paused,
+            again=False,
         )
         await self._decide(job.id, decide)

@@ -23,6 +23,7 @@ from aiosched.errors import (
     RunFailedError,
     RunLostError,
     RunTimedOutError,
+    SchedulerStateError,
     WaitTimeoutError,
 )
 from aiosched.instants import SECOND, micros
@@ -71,6 +72,7 @@ class Waiting(Queries):
                 trace of how it ended.
         """
         job_id = job_id_of(what)
+        session = self._opened()
         key = what.key if isinstance(what, Firing) else None
         completions = self._running_engine().completions
         fired = micros(what.fire_time) if isinstance(what, Firing) else None
@@ -79,10 +81,11 @@ class Waiting(Queries):
             if key is None:
                 before, over = await self._outcomes(job_id)
                 if over:
-                    return run_of(before[0])
+                    return run_of(before[0], now=session.estimate())
                 completions.after(waiter, before)
             async with asyncio.timeout(_seconds(timeout)):
-                return run_of(await self._or_failure(waiter.future))
+                row = await self._or_failure(waiter.future)
+                return run_of(row, now=session.estimate())
         except WaitTimeoutError:
             raise
         except TimeoutError:
@@ -174,12 +177,30 @@ class Waiting(Queries):
 
     # -- events ------------------------------------------------------------
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self, *names: str, job: Job | str | None = None) -> AsyncIterator[Event]:
         """Iterate over this peer's events from now on, until it is closed.
 
-        Who does not keep up loses the oldest of 10,000 events.
+        What was emitted before the end is still handed out.  Who does not keep
+        up loses the oldest of 10,000 events.
+
+        Args:
+            *names: Events of these names; none given: of all.
+            job: Events about this job; None: about all jobs, and about none.
+
+        Raises:
+            SchedulerStateError: The scheduler is closed: nothing can come.
+            ConfigurationError: There is no event of such a name.
         """
-        return self._bus.iterate()
+        if self._closed:
+            message = "the scheduler is closed and has no more events"
+            raise SchedulerStateError(message)
+        job_id = None if job is None else job_id_of(job)
+        try:
+            return self._bus.iterate(map(str, names), job_id)
+        except ValueError as error:
+            raise ConfigurationError(
+                "names", names, "no event is named so", str(error)
+            ) from None
 
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
         """Call a function or coroutine function for this peer's events.
@@ -221,7 +242,10 @@ class Waiting(Queries):
         job_id = None if job is None else job_id_of(job)
         bus = self._bus
         completions = self._running_engine().completions
-        return completions.listen(job_id, lambda row: bus.call(callback, run_of(row)))
+        now = self._opened().estimate
+        return completions.listen(
+            job_id, lambda row: bus.call(callback, run_of(row, now=now()))
+        )
 
 
 def _seconds(value: timedelta | float | None) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 __all__ = ["CannotError", "main", "parser"]
 
@@ -59,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_run(commands)
     _add_results(commands)
+    _add_jobs(commands)
+    _add_views(commands)
     _add_texts(commands)
     _add_peer(commands)
     return top
@@ -88,6 +91,17 @@ def _positive(text: str) -> int:
         return number
     message = f"{text} is not at least 1"
     raise argparse.ArgumentTypeError(message)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.utcoffset() is None:
+        message = f"{text} is no instant; write it as 2030-01-31T09:00+01:00"
+        raise argparse.ArgumentTypeError(message)
+    return instant
 
 
 def _grace(text: str) -> float:
@@ -155,11 +169,82 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         results = commands.add_parser(name, help=what, description=what.capitalize())
         results.add_argument("job", metavar="JOB", help="the job's id")
-        results.add_argument("--store", required=True, metavar="URL")
-        results.add_argument("--namespace", default="aiosched")
-        results.add_argument("--limit", type=_positive, default=20)
+        _add_place(results)
+        count = results.add_mutually_exclusive_group()
+        count.add_argument("--limit", type=_positive, default=20)
+        count.add_argument("--all", action="store_true", help="to the end")
+        for bound, sense in (("--since", "at or after"), ("--until", "at or before")):
+            results.add_argument(
+                bound,
+                type=_instant,
+                metavar="INSTANT",
+                help=f"only what was decided {sense} it: 2030-01-31T09:00+01:00",
+            )
+        if name == "history":
+            results.add_argument(
+                "--kind",
+                action="append",
+                default=[],
+                help="only rows of this kind, such as skipped; may be given again",
+            )
         results.add_argument("--json", action="store_true", help="one JSON array")
-        results.set_defaults(command=_results, runs_only=name == "results")
+        results.set_defaults(command=_results, runs_only=name == "results", kind=[])
+
+
+def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "list the jobs of a namespace"
+    jobs = commands.add_parser("jobs", help=what, description=what.capitalize())
+    _add_place(jobs)
+    jobs.add_argument("--tag", help="only jobs that carry it")
+    jobs.add_argument("--keyword", help="only jobs that are subscribed to it")
+    jobs.add_argument("--executor", metavar="NAME", help="only jobs that it does")
+    jobs.add_argument("--queue", metavar="NAME", help="only jobs that belong to it")
+    jobs.add_argument("--state", help="only jobs in it (default: active and paused)")
+    jobs.add_argument("--json", action="store_true", help="one JSON array")
+    jobs.set_defaults(command=_jobs)
+
+
+def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "one sentence: why a job ran, ran late, or did not run"
+    why = commands.add_parser("why", help=what, description=what.capitalize())
+    why.add_argument("job", metavar="JOB", help="the job's id")
+    why.add_argument(
+        "instant", metavar="INSTANT", help="2030-01-31T09:00+01:00, or wall time in TZ"
+    )
+    why.add_argument("--tz", help="zone of an instant without an offset")
+    _add_place(why)
+    why.set_defaults(command=_why)
+    for name, positional, what in (
+        ("preview", "JOB|EXPRESSION", "the fire times that are to come"),
+        ("next", "EXPRESSION", "the next fire times of a cron expression"),
+    ):
+        view = commands.add_parser(name, help=what, description=what.capitalize())
+        view.add_argument(
+            "what",
+            metavar=positional,
+            help="a cron expression" + (", or with --store a job" * (name != "next")),
+        )
+        view.add_argument("-n", "--n", type=_positive, default=5, help="how many")
+        view.add_argument("--tz", help="zone of an expression; zone to show a job in")
+        view.add_argument(
+            "--after", type=_instant, metavar="INSTANT", help="only later ones"
+        )
+        view.add_argument(
+            "--seconds",
+            choices=("first", "last"),
+            help="where a sixth field of an expression, the second, stands",
+        )
+        view.add_argument("--id", metavar="JOB", help="whose H an expression means")
+        view.add_argument("--json", action="store_true", help="one JSON array")
+        view.set_defaults(command=_preview, store=None, namespace="aiosched")
+        if name == "preview":
+            view.add_argument("--store", metavar="URL")
+            view.add_argument("--namespace", default="aiosched")
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--store", required=True, metavar="URL")
+    command.add_argument("--namespace", default="aiosched")
 
 
 def _add_texts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -169,6 +254,10 @@ def _add_texts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     states = commands.add_parser("states", help="how jobs and firings move")
     states.add_argument("--dot", action="store_true", help="as a Graphviz graph")
     states.set_defaults(command=_states)
+    what = "the kinds of triggers, and what other distributions add"
+    plugins = commands.add_parser("plugins", help=what, description=what.capitalize())
+    plugins.add_argument("--json", action="store_true", help="one JSON object")
+    plugins.set_defaults(command=_plugins)
 
 
 def _add_peer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -202,16 +291,65 @@ def _run(words: argparse.Namespace) -> int:
 
 
 def _results(words: argparse.Namespace) -> int:
-    from aiosched.cli.results import print_history
+    from aiosched.cli.results import Asked, print_history
 
-    return print_history(
+    asked = Asked(
         words.job,
         words.store,
         words.namespace,
-        limit=words.limit,
-        as_json=words.json,
+        limit=None if words.all else words.limit,
+        since=words.since,
+        until=words.until,
+        kinds=tuple(words.kind),
         runs_only=words.runs_only,
+        as_json=words.json,
     )
+    return print_history(asked)
+
+
+def _jobs(words: argparse.Namespace) -> int:
+    from aiosched.cli.jobs import Listed, print_jobs
+
+    listed = Listed(
+        words.store,
+        words.namespace,
+        tag=words.tag,
+        keyword=words.keyword,
+        executor=words.executor,
+        state=words.state,
+        queue=words.queue,
+        as_json=words.json,
+    )
+    return print_jobs(listed)
+
+
+def _why(words: argparse.Namespace) -> int:
+    from aiosched.cli.why import print_why
+
+    return print_why(
+        words.job,
+        words.instant,
+        store=words.store,
+        namespace=words.namespace,
+        tz=words.tz,
+    )
+
+
+def _preview(words: argparse.Namespace) -> int:
+    from aiosched.cli.preview import Asked, print_preview
+
+    asked = Asked(
+        words.what,
+        words.n,
+        words.tz,
+        words.after,
+        words.seconds,
+        words.id,
+        words.store,
+        words.namespace,
+        as_json=words.json,
+    )
+    return print_preview(asked)
 
 
 def _schema(words: argparse.Namespace) -> int:
@@ -226,3 +364,9 @@ def _states(words: argparse.Namespace) -> int:
 
     print(as_dot() if words.dot else as_lines())
     return 0
+
+
+def _plugins(words: argparse.Namespace) -> int:
+    from aiosched.cli.plugins import print_plugins
+
+    return print_plugins(as_json=words.json)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from aiosched.cli.app import CannotError
@@ -13,20 +15,39 @@ from aiosched.errors import ConfigurationError, StoreUnavailableError
 from aiosched.jobs import LedgerEntry, Run
 from aiosched.scheduler import Scheduler
 
-__all__ = ["entry_data", "print_history", "run_data"]
+__all__ = ["Asked", "entry_data", "print_history", "run_data"]
 
-_PAGE = 100
+_PAGE = 500
 
 
-def print_history(
-    job: str,
-    store: str,
-    namespace: str,
-    *,
-    limit: int,
-    as_json: bool,
-    runs_only: bool,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a job's ledger is to be printed.
+
+    Attributes:
+        job: The job's id.
+        store: URL of the store.
+        namespace: Where the job is.
+        limit: Most lines to print; None: all there are.
+        since: Only what was decided at or after it; None: from the beginning.
+        until: Only what was decided at or before it; None: to the end.
+        kinds: Only rows of these kinds; empty: of all.
+        runs_only: Only runs, in the form of a result.
+        as_json: One JSON array rather than lines.
+    """
+
+    job: str
+    store: str
+    namespace: str
+    limit: int | None = 20
+    since: datetime | None = None
+    until: datetime | None = None
+    kinds: tuple[str, ...] = ()
+    runs_only: bool = False
+    as_json: bool = False
+
+
+def print_history(asked: Asked) -> int:
     """Print what became of a job, newest first.
 
     Returns:
@@ -36,58 +57,91 @@ def print_history(
         CannotError: The store cannot be used, or does not answer.
     """
     try:
-        scheduler = Scheduler(store, namespace=namespace, name="cli", run_jobs=False)
-        state, entries = asyncio.run(_read(scheduler, job, limit, runs_only=runs_only))
+        scheduler = Scheduler(
+            asked.store, namespace=asked.namespace, name="cli", run_jobs=False
+        )
+        state, count = asyncio.run(_print_pages(scheduler, asked))
     except (ConfigurationError, StoreUnavailableError) as error:
         raise CannotError(str(error)) from None
-    rows = [
-        run_data(entry.run) if runs_only and entry.run else entry_data(entry)
-        for entry in entries
-    ]
-    if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
-        for row in rows:
-            print(_line(row))
-    if state is JobState.UNKNOWN and not rows:
-        if not as_json:
-            print(f"no job {job!r}, nor a trace of one, in {namespace}")
+    if state is JobState.UNKNOWN and not count:
+        if not asked.as_json:
+            print(f"no job {asked.job!r}, nor a trace of one, in {asked.namespace}")
         return 1
     return 0
 
 
-async def _read(
-    scheduler: Scheduler, job: str, limit: int, *, runs_only: bool
-) -> tuple[JobState, list[LedgerEntry]]:
+async def _print_pages(scheduler: Scheduler, asked: Asked) -> tuple[JobState, int]:
+    """Print page by page, so that a long history needs no room."""
+    printer = _Printer(as_json=asked.as_json)
+    cursor: str | None = None
     async with scheduler:
-        state = await scheduler.state(job)
-        if not runs_only:
-            return state, await scheduler.history(job, limit=limit)
-        asked = limit + _PAGE
-        while True:
-            entries = await scheduler.history(job, limit=asked)
-            runs = [entry for entry in entries if entry.run is not None]
-            if len(runs) >= limit or len(entries) < asked:
-                return state, runs[:limit]
-            asked *= 4
+        state = await scheduler.state(asked.job)
+        while asked.limit is None or printer.count < asked.limit:
+            left = _PAGE if asked.limit is None else asked.limit - printer.count
+            page = await scheduler.history(
+                asked.job,
+                since=asked.since,
+                until=asked.until,
+                kind=asked.kinds or None,  # type: ignore[arg-type] # it is checked
+                runs_only=asked.runs_only,
+                limit=min(left, _PAGE),
+                cursor=cursor,
+            )
+            printer.print(
+                run_data(entry.run)
+                if asked.runs_only and entry.run
+                else entry_data(entry)
+                for entry in page
+            )
+            cursor = page.cursor
+            if cursor is None:
+                break
+    printer.close()
+    return state, printer.count
+
+
+class _Printer:
+    """Prints rows as lines, or as the items of one JSON array."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.count = 0
+        self._as_json = as_json
+
+    def print(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            if self._as_json:
+                text = json.dumps(row, indent=2, ensure_ascii=False)
+                print(",\n" if self.count else "[\n", text, sep="", end="")
+            else:
+                print(_line(row))
+            self.count += 1
+
+    def close(self) -> None:
+        if self._as_json:
+            print("\n]" if self.count else "[]")
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a run as JSON values."""
-    error = run.error
+    """Return a run as JSON values; durations are seconds."""
+    error, lateness, duration = run.error, run.lateness, run.duration
     return {
         "run_id": run.run_id,
         "job_id": run.job_id,
         "key": run.key,
         "cause": run.cause.value,
-        "due": run.fire_time.isoformat(),
+        "fire_time": run.fire_time.isoformat(),
+        "due": run.due.isoformat(),
         "started": run.started_at.isoformat() if run.started_at else None,
         "ended": run.ended_at.isoformat(),
+        "lateness": None if lateness is None else lateness.total_seconds(),
+        "late": run.late,
+        "duration": None if duration is None else duration.total_seconds(),
         "status": run.outcome.value if run.outcome else "handed_back",
         "final": run.final,
         "reason": run.reason.value or None,
         "value": run.result,
         "error": asdict(error) if error else None,
+        "faded": run.faded,
         "attempt": run.attempt,
         "missed": run.missed,
         "node": run.peer,
@@ -106,18 +160,49 @@ def entry_data(entry: LedgerEntry) -> dict[str, Any]:
         "count": entry.count,
         "reason": entry.reason.value or None,
         "node": entry.peer,
+        "key": entry.key or None,
+        "by": entry.by or None,
+        "note": entry.note or None,
+        "fields": list(entry.fields),
         "run": run_data(entry.run) if entry.run else None,
     }
 
 
 def _line(row: dict[str, Any]) -> str:
     run = row if "run_id" in row else row["run"]
-    if run is None:
-        slots = f"  {row['count']} slots {row['first']} … {row['last']}"
-        said = f"{row['at']}  {row['kind']}{slots if row['count'] else ''}"
-        return f"{said}  ({row['reason']})" if row["reason"] else said
+    return _entry_line(row) if run is None else _run_line(run)
+
+
+def _entry_line(row: dict[str, Any]) -> str:
+    parts = [f"{row['at']}  {row['kind']}"]
+    if row["count"]:
+        slots = "slot" if row["count"] == 1 else "slots"
+        span = row["first"]
+        if row["last"] != row["first"]:
+            span += f" … {row['last']}"
+        parts.append(f"{row['count']} {slots} {span}")
+    if row["fields"]:
+        parts.append(", ".join(row["fields"]))
+    if row["reason"]:
+        parts.append(f"({row['reason']})")
+    if row["by"]:
+        parts.append(f"by {row['by']}")
+    if row["note"]:
+        parts.append(json.dumps(row["note"], ensure_ascii=False))
+    return "  ".join(parts)
+
+
+def _run_line(run: dict[str, Any]) -> str:
     error = run["error"]
-    what = f"{error['type']}: {error['message']}" if error else json.dumps(run["value"])
     reason = f" ({run['reason']})" if run["reason"] else ""
-    place = f"due {run['due']}  attempt {run['attempt']} on {run['node']}"
+    place = f"due {run['due']}"
+    if run["late"]:
+        place += f"  {run['lateness']:.3f} s late"
+    if run["attempt"]:
+        place += f"  attempt {run['attempt']} on {run['node']}"
+    what = json.dumps(run["value"], ensure_ascii=False)
+    if error:
+        what = f"{error['type']}: {error['message']}"
+    elif run["faded"]:
+        what = "no longer kept"
     return f"{run['ended']}  {run['status']}{reason}  {place}  {what}"

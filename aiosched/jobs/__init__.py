@@ -19,7 +19,13 @@ from aiosched.jobs.conversions import (
     job_of_definition,
     to_spec,
 )
-from aiosched.jobs.inputs import DEFAULT_KEEP, JobChanges, JobFields, executor_name
+from aiosched.jobs.inputs import (
+    DEFAULT_KEEP,
+    JobChanges,
+    JobFields,
+    JobOptions,
+    executor_name,
+)
 from aiosched.jobs.job import Job
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.runs import Firing, LedgerEntry, Run, RunFailure, entry_of, run_of
@@ -32,6 +38,7 @@ __all__ = [
     "Job",
     "JobChanges",
     "JobFields",
+    "JobOptions",
     "JobState",
     "LedgerEntry",
     "Outcome",

@@ -140,6 +140,7 @@ def job_of(record: Record, *, now: int) -> Job:
             pause_until=_moment(state.pause_until),
             abridged=isinstance(definition.arguments, Apart),
             packed=state.recent,
+            read_at=now,
         ),
     )
 

@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_KEEP",
     "JobChanges",
     "JobFields",
+    "JobOptions",
     "TriggerField",
     "executor_name",
     "settle_when",
@@ -43,11 +44,10 @@ TriggerField = Annotated[
 ]
 
 
-class JobFields(TypedDict, total=False):
-    """What a job takes beside executor, args and kwargs; see :class:`Job`."""
+class _Rules(TypedDict, total=False):
+    """What a job takes beside trigger, executor, args and kwargs."""
 
     id: str | None
-    trigger: Trigger | datetime | date | str | Mapping[str, Any] | None
     when: datetime | date | timedelta | str | None
     keyword: str | None
     queue: str | None
@@ -69,6 +69,19 @@ class JobFields(TypedDict, total=False):
     tags: Iterable[str]
     note: str
     meta: Mapping[str, Any]
+
+
+class JobFields(_Rules, total=False):
+    """What a job takes beside executor, args and kwargs; see :class:`Job`."""
+
+    trigger: Trigger | datetime | date | str | Mapping[str, Any] | None
+
+
+class JobOptions(_Rules, total=False):
+    """What a job takes beside executor and trigger."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
 
 
 class JobChanges(JobFields, total=False):

@@ -252,12 +252,16 @@ class Job(Stored):
         return hash((Job, self.id))
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show what departs from the defaults, and the state."""
+        """Show what departs from the defaults, and what the store knew."""
         for name, info in type(self).model_fields.items():
             value = getattr(self, name)
             if name in ("executor", "id") or value != info.get_default(
                 call_default_factory=True, validated_data={}
             ):
                 yield name, value
-        if self.state is not None:
-            yield "state", self.state.value
+        if self.state is None:
+            return
+        yield "state", self.state.value
+        for name in ("next_fire_time", "last_fire_time"):
+            when = getattr(self, name)
+            yield name, None if when is None else when.isoformat()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiosched.enums import Cause, Outcome, Reason, RowKind
 from aiosched.instants import moment
 from aiosched.jobs.plain import load_json
 from aiosched.records import Row
-from aiosched.rows import ELSEWHERE
+from aiosched.rows import ELSEWHERE, unpack_act
 
 __all__ = [
+    "LATE",
+    "OF_RUNS",
     "REPR_KEY",
     "Firing",
     "LedgerEntry",
@@ -24,10 +26,13 @@ __all__ = [
 
 REPR_KEY = "$repr"
 """Marks a result that JSON could not hold: ``{"$repr": text}``."""
+LATE = timedelta(seconds=1)
+"""How much after it was due a run that starts is called late."""
 
 _OUTCOMES = {RowKind(outcome.value): outcome for outcome in Outcome}
 _RETURNED = (Outcome.SUCCEEDED, Outcome.CANCELLED, Outcome.TIMED_OUT)
-_OF_RUNS = frozenset((*_OUTCOMES, RowKind.HANDED_BACK))
+OF_RUNS = frozenset((*_OUTCOMES, RowKind.HANDED_BACK))
+"""The kinds of rows that tell of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Run:
         key: Identity of the firing within the job.
         cause: Why the firing exists.
         fire_time: Its slot, or the instant at which it was asked for.
+        due: When its first attempt was to start: the fire time, moved by an
+            exclusion's ``shift`` and by jitter.
         attempt: 1 for the first; 0 for a firing that was never started.
         outcome: How it ended; None where it was handed back to be run again.
         reason: Why it was cancelled; ``Reason.NONE`` if it was not.
@@ -89,12 +96,15 @@ class Run:
         ended_at: When its end was recorded, by the store's clock.
         missed: Slots that it stands for beside its own.
         value: JSON text of result or error, empty for none.
+        faded: Whether result or error are not shown any more, because the
+            job's ``keep_results`` has passed.
     """
 
     job_id: str
     key: str
     cause: Cause
     fire_time: datetime
+    due: datetime
     attempt: int
     outcome: Outcome | None
     reason: Reason
@@ -105,6 +115,7 @@ class Run:
     ended_at: datetime
     missed: int = 0
     value: bytes = field(default=b"", repr=False)
+    faded: bool = False
 
     @property
     def run_id(self) -> str:
@@ -115,6 +126,25 @@ class Run:
     def firing(self) -> Firing:
         """The firing of which this was an attempt."""
         return Firing(self.job_id, self.key, self.cause, self.fire_time)
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """How long after it was due it was claimed; None if it never was.
+
+        Of a later attempt the back-offs before it count too.
+        """
+        return None if self.started_at is None else self.started_at - self.due
+
+    @property
+    def late(self) -> bool:
+        """Whether it began a second or more after it was due."""
+        lateness = self.lateness
+        return lateness is not None and lateness >= LATE
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From its claim to the record of its end; None if it was never claimed."""
+        return None if self.started_at is None else self.ended_at - self.started_at
 
     @property
     def result(self) -> Any:
@@ -158,7 +188,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One row of a job's ledger: a run, a range of slots, or a change.
+    """One row of a job's ledger: a run, a range of slots, a change, an act.
 
     Attributes:
         job_id: The job.
@@ -171,6 +201,11 @@ class LedgerEntry:
         peer: Incarnation id of the peer that ran or decided; empty if unknown.
         fence: Of the run; for skipped slots, of the run that was in the way.
         run: The run; None where it is about slots or about the job itself.
+        key: The firing of a run, or the one that was asked for; empty for none.
+        by: Who paused, resumed, stopped, started, changed or removed the job;
+            empty if nobody did (a pause came to its end).
+        note: Why, in that person's words.
+        fields: What a modification changed, sorted.
     """
 
     job_id: str
@@ -183,22 +218,33 @@ class LedgerEntry:
     peer: str = ""
     fence: int = 0
     run: Run | None = None
+    key: str = ""
+    by: str = ""
+    note: str = ""
+    fields: tuple[str, ...] = ()
 
 
-def run_of(row: Row) -> Run:
+def run_of(row: Row, *, now: int | None = None) -> Run:
     """Read a ledger row that tells of a run.
+
+    Args:
+        row: The row.
+        now: A value that has faded by then is left out; None: at the instant
+            of the row, because it has just been written.
 
     Raises:
         ValueError: It tells of slots, or of the job itself.
     """
-    if row.kind not in _OF_RUNS:
+    if row.kind not in OF_RUNS:
         message = f"a {row.kind} row is not about a run"
         raise ValueError(message)
+    faded = 0 < row.value_until <= (row.at if now is None else now)
     return Run(
         row.job_id,
         row.key,
         row.cause,
         moment(row.slot),
+        moment(row.due or row.slot),
         row.attempt,
         _OUTCOMES.get(row.kind),
         row.reason,
@@ -208,14 +254,16 @@ def run_of(row: Row) -> Run:
         moment(row.started) if row.started else None,
         moment(row.at),
         row.missed,
-        b"" if row.value == ELSEWHERE else row.value,
+        b"" if faded or row.value == ELSEWHERE else row.value,
+        faded,
     )
 
 
-def entry_of(row: Row) -> LedgerEntry:
-    """Read any ledger row."""
-    about_run = row.kind in _OF_RUNS
+def entry_of(row: Row, *, now: int | None = None) -> LedgerEntry:
+    """Read any ledger row; ``now`` as for :func:`run_of`."""
+    about_run = row.kind in OF_RUNS
     about_slots = about_run or row.count > 0
+    act = unpack_act(b"" if about_slots else row.value)
     return LedgerEntry(
         row.job_id,
         row.kind,
@@ -226,7 +274,11 @@ def entry_of(row: Row) -> LedgerEntry:
         row.reason,
         row.owner,
         row.fence,
-        run_of(row) if about_run else None,
+        run_of(row, now=now) if about_run else None,
+        row.key,
+        act.by,
+        act.note,
+        act.fields,
     )
 
 

@@ -55,11 +55,13 @@ class Snapshot:
     pause_until: datetime | None = None
     abridged: bool = False
     packed: tuple[str, ...] = ()
+    read_at: int = 0
 
     @property
     def recent(self) -> tuple[Run, ...]:
         """Decode the packed rows; they are read far less often than listed."""
-        return tuple(run_of(row) for row in readable_rows(self.packed))
+        rows = readable_rows(self.packed)
+        return tuple(run_of(row, now=self.read_at) for row in rows)
 
     @property
     def last_outcome(self) -> Outcome | None:
@@ -87,7 +89,7 @@ class Snapshot:
 
 NEVER_STORED = Snapshot()
 SNAPSHOT_FIELDS = (
-    *(f.name for f in fields(Snapshot) if f.name != "packed"),
+    *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at")),
     "last_outcome",
 )
 

@@ -24,6 +24,7 @@ from aiosched.abc import (
     Page,
     Pulse,
     Report,
+    RowPage,
     Session,
     Signal,
     SignalStream,
@@ -32,7 +33,7 @@ from aiosched.abc import (
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreConflictError, StoreError
 from aiosched.instants import SECOND
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 from aiosched.stores.space import ADVERTISED, RESYNC, Listener, Space
 from aiosched.stores.terms import agreed_terms
 
@@ -276,16 +277,20 @@ class _MemorySession(Session):
         since: int | None = None,
         until: int | None = None,
         limit: int = 100,
-    ) -> Sequence[Row]:
+        cursor: str | None = None,
+    ) -> RowPage:
         await self._begin(limit)
-        rows = self._space.rows(job_id, self._store.now())
+        before = None if cursor is None else _number(cursor)
+        rows = self._space.rows(job_id, self._store.now(), before)
         if since is not None:
-            rows = takewhile(lambda row: row.at >= since, rows)
+            rows = takewhile(lambda entry: entry[1].at >= since, rows)
         if until is not None:
-            rows = dropwhile(lambda row: row.at > until, rows)
+            rows = dropwhile(lambda entry: entry[1].at > until, rows)
         if job_id is not None:
-            rows = (row for row in rows if row.job_id == job_id)
-        return tuple(islice(rows, max(limit, 0)))
+            rows = (entry for entry in rows if entry[1].job_id == job_id)
+        limit = max(limit, 0)
+        found = [(row, str(number)) for number, row in islice(rows, limit + 1)]
+        return RowPage(found[:limit], complete=len(found) <= limit)
 
     # -- peers --------------------------------------------------------------------
 
@@ -359,6 +364,12 @@ def _only_shard(ids: Sequence[str], shards: int) -> int:
     if len(numbers) != 1:
         raise ValueError(f"ids of {len(numbers)} shards in one transaction")
     return numbers.pop()
+
+
+def _number(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal()):
+        raise ValueError(f"{cursor!r} is no cursor of this store")
+    return int(cursor)
 
 
 def _place(cursor: str | None) -> tuple[int, str | None]:

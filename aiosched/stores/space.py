@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import dropwhile
 
 from aiosched.abc import ExecutorInfo, Head, Member, Signal, Terms, shard_of
 from aiosched.instants import DAY
@@ -22,6 +23,8 @@ ADVERTISED = 7 * DAY
 _MAX_SIGNALS = 1_000
 _MAX_SPECS = 10_000
 RESYNC = Signal("resync")
+_Numbered = tuple[int, Row]
+"""A row of the ledger, and how many were written up to it."""
 
 
 class Listener:
@@ -61,7 +64,7 @@ class Shard:
         self.at: dict[str, int] = {}
         self.agendas: dict[str, OrderedEntries] = {}
         self.rev: int = 0
-        self.rows: deque[Row] = deque()
+        self.rows: deque[_Numbered] = deque()
         self._sorted: list[str] | None = None
 
     def put(self, job_id: str, record: Record) -> None:
@@ -119,7 +122,8 @@ class Space:
         self.queues: set[str] = set()
         self.keywords: dict[str, set[str]] = {}
         self.listeners: list[Listener] = []
-        self._rows: deque[Row] = deque()
+        self._rows: deque[_Numbered] = deque()
+        self._written = 0
         self._specs: dict[Spec, Spec] = {}
 
     # -- records ------------------------------------------------------------------
@@ -221,8 +225,10 @@ class Space:
     # -- the ledger ---------------------------------------------------------------
 
     def _append(self, row: Row) -> None:
-        self._rows.append(row)
-        self.shards[shard_of(row.job_id, self.terms.shards)].rows.append(row)
+        self._written += 1
+        entry = (self._written, row)
+        self._rows.append(entry)
+        self.shards[shard_of(row.job_id, self.terms.shards)].rows.append(entry)
 
     def _trim(self, now: int) -> int:
         """Let go of rows that are too old or too many; return how many."""
@@ -230,17 +236,28 @@ class Space:
         before = len(rows)
         oldest = now - self.terms.ledger_age
         cap = self.terms.ledger_cap
-        while rows and (rows[0].at < oldest or len(rows) > cap):
-            gone = rows.popleft()
+        while rows and (rows[0][1].at < oldest or len(rows) > cap):
+            _, gone = rows.popleft()
             self.shards[shard_of(gone.job_id, self.terms.shards)].rows.popleft()
         return before - len(rows)
 
-    def rows(self, job_id: str | None, now: int) -> Iterator[Row]:
-        """Yield the rows of the shard of a job, or all of them, newest first."""
+    def rows(
+        self, job_id: str | None, now: int, before: int | None = None
+    ) -> Iterator[_Numbered]:
+        """Yield the rows of the shard of a job, or all of them, newest first.
+
+        Args:
+            job_id: Whose shard; None: all shards.
+            now: What is too old by then is let go of.
+            before: Only rows with lower numbers.
+        """
         self._trim(now)
+        rows = self._rows
         if job_id is not None:
-            return reversed(self.shards[shard_of(job_id, self.terms.shards)].rows)
-        return reversed(self._rows)
+            rows = self.shards[shard_of(job_id, self.terms.shards)].rows
+        if before is None:
+            return reversed(rows)
+        return dropwhile(lambda entry: entry[0] >= before, reversed(rows))
 
     # -- peers --------------------------------------------------------------------
 

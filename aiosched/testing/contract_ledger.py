@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
-from aiosched.abc import Decide
+from aiosched.abc import Decide, Session
 from aiosched.clock import random_id
 from aiosched.enums import Cause, Reason, RowKind
 from aiosched.instants import SECOND
@@ -84,6 +84,40 @@ def _writing(number: int | None = None) -> Decide:
         return changes
 
     return decide
+
+
+def _flood(count: int) -> Decide:
+    """Append rows of one microsecond to each job, each to be told from the others."""
+
+    def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+        changes: dict[str, Change] = {}
+        for job_id, record in records.items():
+            assert record is not None
+            new = rewritten(record, now)
+            rows = tuple(
+                Row(job_id, RowKind.MISSED, now, n, n, 1, fence=new.state.seq)
+                for n in range(count)
+            )
+            changes[job_id] = Change(new, 1, rows=rows)
+        return changes
+
+    return decide
+
+
+async def _read_on(
+    session: Session, job_id: str | None, size: int, **bounds: int | None
+) -> AsyncIterator[Row]:
+    """Yield the rows page by page."""
+    cursor: str | None = None
+    while True:
+        page = await session.ledger(job_id, limit=size, cursor=cursor, **bounds)
+        assert len(page) == len(page.cursors) <= size
+        for row in page:
+            yield row
+        if page.complete:
+            return
+        assert len(page) == size
+        cursor = page.cursors[-1]
 
 
 class LedgerContract(ContractBase):
@@ -195,3 +229,94 @@ class LedgerContract(ContractBase):
                 await self.advance(0.001)
             slots = [row.slot for row in await rows_of(session, "job")]
             assert slots == [2 * 10**15, 5, 10**15]
+
+    async def test_pages_lose_and_double_nothing(self) -> None:
+        """Whatever their size, and however many rows share a microsecond."""
+        async with self.opened() as [session]:
+            ids = [*ids_in(3, 2), *ids_in(1, 1)]
+            for job_id in ids:
+                await session.transact([job_id], create())
+            for n in range(6):
+                await session.transact([ids[n % 3]], _flood(9 + n))
+                await session.transact(ids[:2], _flood(5))
+            for one in (None, *ids):
+                whole = await session.ledger(one, limit=1_000)
+                assert whole.complete
+                assert len(set(whole)) == len(whole)
+                for size in (1, 2, 7, 64, len(whole) - 1, len(whole)):
+                    read = [row async for row in _read_on(session, one, size)]
+                    assert read == list(whole), size
+                # The cursor of any row leads behind just that row.
+                for n in (0, len(whole) // 2, len(whole) - 1):
+                    rest = await session.ledger(
+                        one, limit=1_000, cursor=whole.cursors[n]
+                    )
+                    assert list(rest) == list(whole[n + 1 :])
+
+    async def test_pages_over_many_commits(self) -> None:
+        """Each page says truly whether there is more, also at round numbers."""
+        async with self.opened() as [session]:
+            await session.transact(["job"], create())
+            for _ in range(230):
+                await session.transact(["job"], _flood(1))
+            whole = await session.ledger("job", limit=1_000)
+            assert len(whole) == 230
+            for one in ("job", None):
+                for size in (99, 100, 101, 200, 229, 230, 231):
+                    page = await session.ledger(one, limit=size)
+                    assert list(page) == list(whole[:size])
+                    assert page.complete is (size >= 230), size
+                    read = [row async for row in _read_on(session, one, size)]
+                    assert read == list(whole)
+
+    async def test_pages_of_a_span_of_time(self) -> None:
+        """Cursors and bounds go together; a cursor serves other arguments too."""
+        async with self.opened() as [session]:
+            await session.transact(["job"], create())
+            for _ in range(5):
+                await self.advance(0.002)
+                await session.transact(["job"], _flood(4))
+            whole = await session.ledger("job", limit=100)
+            span = {"since": whole[-5].at, "until": whole[4].at}
+            wanted = [r for r in whole if span["since"] <= r.at <= span["until"]]
+            assert 8 <= len(wanted) < len(whole)
+            for size in (1, 3, 100):
+                pages = _read_on(session, "job", size, **span)
+                assert [row async for row in pages] == wanted
+            for number, left in ((0, 100), (9, 2)):
+                rest = await session.ledger(
+                    None,
+                    limit=left,
+                    cursor=whole.cursors[number],
+                    until=span["until"],
+                )
+                behind = whole[number + 1 :]
+                assert list(rest) == [r for r in behind if r.at <= span["until"]][:left]
+
+    async def test_pages_while_rows_are_added(self) -> None:
+        """What is written between two pages neither shows nor shifts them."""
+        async with self.opened(2) as [one, two]:
+            ids = [*ids_in(2, 2), *ids_in(0, 1)]
+            for job_id in ids:
+                await one.transact([job_id], create())
+                await one.transact([job_id], _flood(20))
+            for of in (None, ids[0]):
+                before = list(await one.ledger(of, limit=1_000))
+                read: list[Row] = []
+                async for row in _read_on(one, of, 7):
+                    read.append(row)
+                    if len(read) % 5 == 0:
+                        await two.transact([ids[len(read) % 3]], _flood(3))
+                assert read == before
+
+    async def test_a_cursor_of_nobody_is_refused(self) -> None:
+        """Text that no page gave raises ValueError, and nothing else."""
+        async with self.opened() as [session]:
+            await session.transact(["job"], create())
+            await session.transact(["job"], _flood(3))
+            for cursor in ("", "x", "1:2", "-", "1-x"):
+                try:
+                    await session.ledger("job", cursor=cursor)
+                except ValueError:
+                    continue
+                raise AssertionError(f"{cursor!r} was taken for a cursor")

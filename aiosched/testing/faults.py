@@ -55,6 +55,7 @@ from aiosched.abc import (
     Page,
     Pulse,
     Report,
+    RowPage,
     Session,
     Signal,
     SignalStream,
@@ -62,7 +63,7 @@ from aiosched.abc import (
 )
 from aiosched.clock import Clock, SystemClock
 from aiosched.errors import StoreUnavailableError
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 
 __all__ = ["Fault", "FaultKind", "FaultySession", "FaultyStore", "Strike"]
 
@@ -370,11 +371,14 @@ class FaultySession(Session):
         since: int | None = None,
         until: int | None = None,
         limit: int = 100,
-    ) -> Sequence[Row]:
+        cursor: str | None = None,
+    ) -> RowPage:
         """As the inner session, or a fault; ``match`` sees job_id."""
         return await self._store.carry_out(
             "ledger",
-            lambda: self.inner.ledger(job_id, since=since, until=until, limit=limit),
+            lambda: self.inner.ledger(
+                job_id, since=since, until=until, limit=limit, cursor=cursor
+            ),
             {"job_id": job_id},
         )
 

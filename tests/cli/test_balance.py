@@ -46,6 +46,7 @@ def run_entry(
         key,
         cause,
         at,
+        at,
         attempt,
         outcome,
         Reason.NONE,

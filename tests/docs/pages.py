@@ -19,7 +19,7 @@ _FENCE = re.compile(
     r"^```python\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_OUTPUT = re.compile(r"#> ?(?P<text>.*)$")
+_OUTPUT = re.compile(r"# ?> ?(?P<text>.*)$")
 
 
 @dataclass(frozen=True, slots=True)

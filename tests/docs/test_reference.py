@@ -91,7 +91,9 @@ def test_the_data_of_events() -> None:
 
 def test_errors() -> None:
     rows = table(_text("reference/errors.md"))
-    drawn = re.findall(r"^[ │├└─]*(\w+Error)", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(
+        r"^[ │├└─]*(\w+Error|CancelJob)", errors.__doc__ or "", re.MULTILINE
+    )
     assert list(rows) == drawn
     assert set(rows) == set(errors.__all__)
     for word, (parents, *_) in rows.items():

@@ -2,8 +2,9 @@
 
 The blocks of a page share their names, in order.  ``redis://localhost:6379``
 stands for a server that the tests start.  A page without it runs in virtual
-time, so that its pauses take none.  ``#> text`` is what a block prints, ``…`` in
-it stands for anything.  ``<!-- not run: reason -->`` before a block excuses it.
+time, so that its pauses take none.  ``#> text``, also ``# > text``, is what a
+block prints; ``…`` in it stands for anything.  ``<!-- not run: reason -->`` before
+a block excuses it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _run_block(
         else:
             exec(code, module.__dict__)
     if block.expected is not None:
-        lines = printed.getvalue().splitlines()
+        lines = [line.rstrip() for line in printed.getvalue().splitlines()]
         said = " | ".join(block.expected)
         pattern = re.escape(said).replace("…", ".*")
         assert re.fullmatch(pattern, " | ".join(lines)), (
@@ -118,6 +119,8 @@ def test_most_blocks_are_run() -> None:
     [
         ("print(1)  #> 1", True),
         ("print(1)  #> 2", False),
+        ("print(1)  # > 1", True),
+        ("print(1)  # > 2", False),
         ("print(12)  #> 1…", True),
         ("await asyncio.sleep(86_400)\nprint('later')  #> later", True),
         ("raise ValueError", False),

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, assert_type
+from zoneinfo import ZoneInfo
 
 from aiosched import (
     AndTrigger,
@@ -26,6 +27,7 @@ from aiosched import (
     Executor,
     Firing,
     Health,
+    HistoryPage,
     IntervalTrigger,
     Job,
     JobError,
@@ -44,13 +46,16 @@ from aiosched import (
     Reason,
     RedisJobStore,
     Retry,
+    RRuleTrigger,
     Run,
     RunError,
     RunFailedError,
     RunningRun,
+    ScheduleConfig,
     Scheduler,
     Trigger,
     every,
+    from_unit,
     open_store,
 )
 from aiosched.testing import Fault, FaultyStore, VirtualLoop, run_virtual
@@ -107,6 +112,13 @@ def triggers() -> list[Trigger]:
         every().wednesday.at("13:15"),
         every(5).to(10).seconds,
         every(2).months.until(date(2035, 1, 1)),
+        every().hour.until(date(2035, 1, 1), tz=UTC).to(2),
+        every().hour.until(timedelta(hours=8)),
+        every().hour.until("18:30", tz=UTC),
+        every(2).weeks.on("mon").at("10:00", ZoneInfo("Europe/Rome"), gap="skip"),
+        from_unit("minutes", every=10),
+        ScheduleConfig(every=10, unit="minutes").trigger(),
+        RRuleTrigger("FREQ=DAILY", start=NOON),
     ]
     return [cron, span, months, once, cron | once, cron & months, Halves(), *phrases]
 
@@ -196,7 +208,13 @@ def declarations(scheduler: Scheduler) -> Callable[[Context], Awaitable[None]]:
     async def hourly() -> str:
         return "done"
 
+    @scheduler.job(every(2).hours, id="outer", kwargs={"to": "ann"})
+    @scheduler.job(every(3).hours, kwargs={"to": "bob"}, note="the inner one")
+    def stacked(to: str) -> str:
+        return to
+
     async def called(context: Context) -> None:
+        assert_type(stacked("carl"), str)
         assert_type(await plain(context, 1), int)
         assert_type(await hourly(), str)
         await plain(context, "1")  # type: ignore[arg-type]
@@ -240,7 +258,11 @@ async def acting(scheduler: Scheduler) -> None:
     for each in fired:
         assert_type(await scheduler.result(each, timeout=5), Any)
     assert_type(await scheduler.stop_job("full"), Job)
-    assert_type(await scheduler.stop_jobs(tag="mail"), list[str])
+    assert_type(run.lateness, timedelta | None)
+    assert_type(await scheduler.stop_jobs(tag="mail", by="ann"), list[str])
+    assert_type(await scheduler.pause_jobs(tag="none", until=60, note="why"), list[str])
+    assert_type(await scheduler.resume_jobs(tag="none"), list[str])
+    assert_type(await scheduler.start_jobs(tag="none", spacing=0.5), list[Firing])
 
 
 async def looking(scheduler: Scheduler) -> None:
@@ -255,8 +277,13 @@ async def looking(scheduler: Scheduler) -> None:
     assert_type(await scheduler.state("full"), JobState)
     assert_type(await scheduler.running(), list[RunningRun])
     rows = await scheduler.history("full", since=NOON - timedelta(days=9999))
-    assert_type(rows, list[LedgerEntry])
-    assert_type(rows[0].run, Run | None)
+    assert_type(rows, HistoryPage)
+    entries: list[LedgerEntry] = rows
+    assert_type(entries[0].run, Run | None)
+    assert_type(entries[0].by, str)
+    failed = await scheduler.history("full", kind=["failed", "lost"], cursor=None)
+    assert_type(failed.cursor, str | None)
+    await scheduler.history(outcome=Outcome.FAILED, runs_only=True)
     peers = await scheduler.peers()
     assert_type(peers, list[Peer])
     assert_type(peers[0].queues, tuple[str, ...] | None)

@@ -655,6 +655,64 @@ def test_an_unreadable_row_does_not_hide_the_job() -> None:
     assert job.last_outcome is None
 
 
+def test_a_refused_definition_is_said_to_differ_as_people_spell_it() -> None:
+    one = Definition("a", Spec("mail"), None, b'[[1],{"a":1}]')
+    for arguments, names in (
+        (b'[[1],{"a":2}]', ("kwargs",)),
+        (b'[[2],{"a":1}]', ("args",)),
+        (b"", ("args", "kwargs")),
+        (b'[[1], {"a":1}]', ("args", "kwargs")),
+        (b"{broken", ("args", "kwargs")),
+        (Apart("k", 9, "00"), ("args", "kwargs")),
+    ):
+        assert planning.differing(one, replace(one, arguments=arguments)) == names
+    assert planning.differing(one, one) == ()
+
+
+def test_a_stored_job_shows_its_last_and_next_fire_time() -> None:
+    state = State(1, 0, next=90 * SECOND, recent=(pack_row(ended(30 * SECOND)),))
+    spec = Spec("mail", IntervalTrigger(seconds=30).rule())
+    stored = Record(Definition("a", spec, 0), state)
+    shown = repr(job_of(stored, now=31 * SECOND))
+    assert "state='active'" in shown
+    assert "next_fire_time='1970-01-01T00:01:30+00:00'" in shown
+    assert "last_fire_time='1970-01-01T00:00:30+00:00'" in shown
+
+
+def test_a_value_fades_at_its_instant() -> None:
+    done = ended(SECOND, RowKind.SUCCEEDED)
+    row = replace(done, value=b'"secret"', value_until=9 * SECOND)
+    state = State(1, 0, recent=(pack_row(row),))
+    for now, faded in ((9 * SECOND - 1, False), (9 * SECOND, True), (10**12, True)):
+        run = run_of(row, now=now)
+        entry = entry_of(row, now=now)
+        [recent] = job_of(record(state), now=now).recent
+        for each in (run, entry.run, recent):
+            assert each is not None
+            assert each.faded is faded
+            assert each.result == (None if faded else "secret")
+            assert (b"secret" in each.value) is not faded
+    # As it is told when it has just ended.
+    assert run_of(row).result == "secret"
+    assert run_of(replace(row, value_until=row.at)).faded
+    assert not run_of(replace(row, value_until=0), now=10**15).faded
+
+
+def test_a_run_knows_when_it_was_due() -> None:
+    row = ended(SECOND)
+    assert run_of(row).due == run_of(row).fire_time
+    moved = replace(row, due=SECOND + 7, started=2 * SECOND + 7, at=5 * SECOND)
+    run = run_of(moved)
+    assert run.fire_time == moment(SECOND)
+    assert run.due == moment(SECOND + 7)
+    assert (run.lateness, run.late) == (timedelta(seconds=1), True)
+    assert run.duration == moment(5 * SECOND) - moment(2 * SECOND + 7)
+    punctual = run_of(replace(moved, started=2 * SECOND + 6))
+    assert not punctual.late
+    never = run_of(replace(moved, started=0))
+    assert (never.lateness, never.late, never.duration) == (None, False, None)
+
+
 def test_differing_fields_have_their_public_names() -> None:
     one = Definition("a", Spec("mail"), 1, b'[[1],{"a":1}]')
     assert fields_differing(one, one) == ()

@@ -1,90 +1,139 @@
-"""Ledger rows, searched backwards in the streams of the shards."""
+"""Ledger rows, searched backwards in the streams of the shards.
+
+All rows of a namespace stand in one order, newest first: by the id of the
+stream entry that holds them, then by shard, then by their place in the entry.
+A place in that order is a cursor: what is written later stands before it.
+"""
 
 from __future__ import annotations
 
-from aiosched.abc import shard_of
+from typing import NamedTuple
+
+from aiosched.abc import RowPage, shard_of
 from aiosched.records import Row
 from aiosched.rows import escape, unpack_row
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 
-__all__ = ["rows"]
+__all__ = ["Wanted", "rows"]
 
-_PAGE = 100
+_LEAST, _MOST = 100, 1_000
+"""Entries read at once."""
 _SLACK_MS = 60_000
 """How much later than its rows an entry may have been written, generously."""
+_LAST = 2**64 - 1
+"""The highest number in an entry's id."""
+
+
+class Wanted(NamedTuple):
+    """What :meth:`aiosched.abc.Session.ledger` was asked for."""
+
+    job_id: str | None
+    since: int | None
+    until: int | None
+    limit: int
+    cursor: str | None
+
+
+class _Place(NamedTuple):
+    """Where a row stands: both parts of the entry's id, shard, line of the entry."""
+
+    ms: int
+    seq: int
+    shard: int
+    line: int
+
+    def text(self) -> str:
+        return f"{self.ms}-{self.seq}-{self.shard}-{self.line}"
+
+
+def _place(cursor: str) -> _Place:
+    parts = cursor.split("-")
+    if len(parts) != 4 or not all(p.isascii() and p.isdecimal() for p in parts):
+        raise ValueError(f"{cursor!r} is no cursor of this store")
+    place = _Place(*map(int, parts))
+    if max(place) > _LAST or place < _Place(0, 1, 0, 0):
+        raise ValueError(f"{cursor!r} is no cursor of this store")
+    return place
 
 
 class _Search:
     """One shard's stream, read from its end."""
 
-    def __init__(self, shard: int, since: int | None, until: int | None) -> None:
+    def __init__(self, shard: int, wanted: Wanted, behind: _Place | None) -> None:
         self.shard = shard
-        self.found: list[Row] = []
+        self.found: list[tuple[_Place, Row]] = []
         self.done = False
-        self.end = "+" if until is None else str(until // 1000 + _SLACK_MS)
+        self._wanted = wanted
+        self._behind = behind
+        job_id = wanted.job_id
+        # Searched for as bytes, so that only hits are decoded.
+        self._needle = None if job_id is None else f"\n{escape(job_id)}|".encode()
+        since, until = wanted.since, wanted.until
         # An entry is written after its rows were decided, save where the
         # server's clock was set back between the two.
         self.start = "-" if since is None else str(max(0, since // 1000 - _SLACK_MS))
-        self._since = since
-        self._until = until
+        last = _LAST if until is None else max(0, until // 1000 + _SLACK_MS)
+        self.end = str(last) if until is not None else "+"
+        if behind is not None and behind[:2] <= (last, _LAST):
+            bound = "" if shard <= behind.shard else "("
+            self.end = f"{bound}{behind.ms}-{behind.seq}"
 
     def take(
-        self,
-        link: Link,
-        entries: list[tuple[bytes, list[bytes]]],
-        needle: bytes | None,
-        limit: int,
+        self, link: Link, entries: list[tuple[bytes, list[bytes]]], count: int
     ) -> None:
-        """Take the fitting rows out of a page of entries."""
-        for _, words in entries:
+        """Take the fitting rows out of a page of entries, of ``count`` at most."""
+        for entry, words in entries:
             packed = b""
             for name, value in zip(words[::2], words[1::2], strict=False):
                 if name == b"r":
                     packed = value
-            if packed and (needle is None or needle in b"\n" + packed):
-                self._unpack(link, packed, needle)
-        self.done = len(entries) < _PAGE or len(self.found) >= limit
+            if packed and (self._needle is None or self._needle in b"\n" + packed):
+                self._unpack(link, entry, packed)
+        # One more than is wanted tells whether there is more.
+        self.done = len(entries) < count or len(self.found) > self._wanted.limit
         if entries:
             self.end = f"({entries[-1][0].decode()}"
 
-    def _unpack(self, link: Link, packed: bytes, needle: bytes | None) -> None:
-        for line in reversed(packed.split(b"\n")):
+    def _unpack(self, link: Link, entry: bytes, packed: bytes) -> None:
+        ms, seq = map(int, entry.split(b"-"))
+        lines = packed.split(b"\n")
+        for number in range(len(lines) - 1, -1, -1):
+            line, needle = lines[number], self._needle
             if needle is not None and not line.startswith(needle[1:]):
+                continue
+            place = _Place(ms, seq, self.shard, number)
+            if self._behind is not None and place >= self._behind:
                 continue
             try:
                 row = unpack_row(line.decode())
             except ValueError as error:
                 link.unreadable(link.keys.ledger(self.shard), str(error))
                 continue
-            if (self._since is None or row.at >= self._since) and (
-                self._until is None or row.at <= self._until
-            ):
-                self.found.append(row)
+            if self._timely(row.at):
+                self.found.append((place, row))
+
+    def _timely(self, at: int) -> bool:
+        since, until = self._wanted.since, self._wanted.until
+        return (since is None or at >= since) and (until is None or at <= until)
 
 
-async def rows(
-    link: Link,
-    job_id: str | None,
-    since: int | None,
-    until: int | None,
-    limit: int,
-) -> list[Row]:
+async def rows(link: Link, wanted: Wanted) -> RowPage:
     """Do what :meth:`aiosched.abc.Session.ledger` promises."""
-    if limit < 1:
-        return []
-    shards = link.terms.shards
-    needle = None
-    numbers = range(shards)
-    if job_id is not None:
-        # Searched for as bytes, so that only hits are decoded.
-        needle = f"\n{escape(job_id)}|".encode()
-        numbers = range(shard_of(job_id, shards), shard_of(job_id, shards) + 1)
-    searches = [_Search(shard, since, until) for shard in numbers]
+    behind = None if wanted.cursor is None else _place(wanted.cursor)
+    if wanted.limit < 1:
+        return RowPage()
+    shards, numbers = link.terms.shards, range(link.terms.shards)
+    count = _LEAST
+    if wanted.job_id is not None:
+        own = shard_of(wanted.job_id, shards)
+        numbers = range(own, own + 1)
+        count = max(_LEAST, min(wanted.limit + 1, _MOST))
+    searches = [_Search(shard, wanted, behind) for shard in numbers]
     active = searches
     while active:
         commands: list[Command] = [
-            ("XREVRANGE", link.keys.ledger(s.shard), s.end, s.start, "COUNT", _PAGE)
+            ("XREVRANGE", link.keys.ledger(s.shard), s.end, s.start, "COUNT", count)
             for s in active
         ]
         replies = await link.ask(commands, lenient=True)
@@ -93,9 +142,10 @@ async def rows(
                 link.unreadable(link.keys.ledger(search.shard), f"no ledger: {reply}")
                 search.done = True
             else:
-                search.take(link, reply, needle, limit)
+                search.take(link, reply, count)
         active = [search for search in active if not search.done]
-    found = [row for search in searches for row in search.found]
+    found = [hit for search in searches for hit in search.found]
     if len(searches) > 1:
-        found.sort(key=lambda row: row.at, reverse=True)
-    return found[:limit]
+        found.sort(key=lambda hit: hit[0], reverse=True)
+    page = [(row, place.text()) for place, row in found[: wanted.limit]]
+    return RowPage(page, complete=len(found) <= wanted.limit)

@@ -16,12 +16,13 @@ from aiosched.abc import (
     Page,
     Pulse,
     Report,
+    RowPage,
     Session,
     Terms,
 )
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreError
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 from aiosched.stores.redis import ledger, members, meta, reading
 from aiosched.stores.redis.connection import Factory, Wiring, plainly
 from aiosched.stores.redis.failures import denied
@@ -229,9 +230,11 @@ class RedisSession(Session):
         since: int | None = None,
         until: int | None = None,
         limit: int = 100,
-    ) -> Sequence[Row]:
+        cursor: str | None = None,
+    ) -> RowPage:
         """Return ledger rows, newest first; see the port."""
-        return await ledger.rows(self._link, job_id, since, until, limit)
+        wanted = ledger.Wanted(job_id, since, until, limit, cursor)
+        return await ledger.rows(self._link, wanted)
 
     @plainly
     async def beat(self, beat: Beat) -> Pulse:
