@@ -260,7 +260,8 @@ class State:
         latest: Latest slot that is accounted for in this era.
         former: Slots accounted for in earlier eras.
         runs: Claimed firings, oldest first.
-        waiting: Firings to be started, in order; at most ``MAX_WAITING``.
+        waiting: Firings to be started, in order; at most ``MAX_WAITING`` that
+            were never started, and those that wait for their next attempt.
         ends: When the retention of a finished record ends.
         pause_until: When a pause ends by itself.
         pause_note: What the person who paused it wrote.

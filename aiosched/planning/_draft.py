@@ -26,6 +26,7 @@ from aiosched.records import (
     State,
 )
 from aiosched.rows import ELSEWHERE, NO_ACT, Act, fade_row, pack_act, pack_row
+from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["Draft"]
@@ -259,6 +260,8 @@ class Draft:
         self.add("fired", 1)
         due = self.due_at(slot)
         at = slot if due is None else due
+        if isinstance(self.definition.spec.trigger, BackfillTrigger):
+            at = self.now
         return Pending(str(slot), Cause.SLOT, slot, at, missed=missed)
 
     # -- firings -----------------------------------------------------------

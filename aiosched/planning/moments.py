@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from aiosched.enums import Cause, JobState, Overlap
 from aiosched.records import MAX_WAITING, Definition, Pending, State
+from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["attempt_due", "due_at", "fraction", "instant", "later"]
@@ -56,7 +57,8 @@ def attempt_due(definition: Definition, firing: Pending) -> int:
     """Return when an attempt was to start, from which its lateness counts.
 
     A retry is due at the end of its back-off.  One that was lost or handed back
-    waits from then on, but is late since its slot.
+    waits from then on, but is late since its slot.  A slot that is backfilled is
+    past by design: it is due when its turn comes.
 
     Raises:
         Exception: Whatever a trigger of the user's own raises.
@@ -65,6 +67,8 @@ def attempt_due(definition: Definition, firing: Pending) -> int:
         return firing.at
     if firing.cause is not Cause.SLOT:
         return firing.slot
+    if isinstance(definition.spec.trigger, BackfillTrigger):
+        return firing.at
     due = due_at(definition, firing.slot)
     return min(firing.slot if due is None else due, firing.at)
 

@@ -19,6 +19,7 @@ from aiosched.planning.wording import (
     when,
 )
 from aiosched.records import LiveRun, Pending, Row
+from aiosched.triggers.backfill import BackfillTrigger
 
 __all__ = ["explain_case", "moved_words", "obstacle"]
 
@@ -100,7 +101,7 @@ def _what(evidence: Evidence, case: Case) -> str:
         ]
         return f"as asked by hand{act_words(asked[0]) if asked else f' at {at}'}"
     begin = _begin(evidence, case)
-    due = case.slot if begin is None else begin.due
+    due = case.slot if begin is None or _filled(evidence) else begin.due
     return f"its slot of {at}{moved_words(evidence, case.slot, due)}"
 
 
@@ -123,11 +124,16 @@ def _begin(evidence: Evidence, case: Case) -> _Begin | None:
 def _own_due(evidence: Evidence, case: Case, noted: int) -> int:
     """Return when a slot was due, by the stored trigger or else by its row."""
     record = evidence.record
-    if record is None or case.cause is not Cause.SLOT:
+    if record is None or case.cause is not Cause.SLOT or _filled(evidence):
         return noted
     if not evidence.of_era(case.slot):
         return noted
     return due_at(record.definition, case.slot) or noted
+
+
+def _filled(evidence: Evidence) -> bool:
+    """Tell whether the job is a backfill, whose slots are due in their turn."""
+    return isinstance(evidence.trigger, BackfillTrigger)
 
 
 def _punctual(evidence: Evidence, case: Case, cases: Sequence[Case]) -> str:

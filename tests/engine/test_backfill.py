@@ -46,6 +46,25 @@ async def done(world: World, filled: Backfill) -> list[float]:
     return [ran.fire_time for ran in world.of(filled.job_id)]
 
 
+async def test_a_slot_is_due_when_its_turn_comes_and_no_run_is_late() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        late = p0.events("run_started")
+        await p0.schedule(Job("work", id="report", trigger=daily()))
+        filled = await p0.backfill("report", at(LAST_WEEK))
+        await done(world, filled)
+        runs = [e.run for e in await p0.history(filled.job_id) if e.run is not None]
+        assert len(runs) == 7
+        for run in runs:
+            assert run.due == run.started_at
+            assert run.fire_time < at(0)
+            assert not run.late
+        told = [await anext(late) for _ in runs]
+        assert [event.data["late"] for event in told] == [False] * 7
+        why = await p0.why(filled.job_id, runs[0].fire_time)
+        assert "late" not in why
+
+
 async def test_each_past_slot_is_run_once_and_in_order() -> None:
     async with World() as world:
         p0 = await world.peer()

@@ -183,7 +183,7 @@ def run_programme(definition: Definition, steps: list[tuple[object, ...]]) -> Wo
     return world
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(definitions(), st.lists(STEPS, max_size=40))
 def test_every_programme_keeps_every_rule(
     definition: Definition, steps: list[tuple[object, ...]]
