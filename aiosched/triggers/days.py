@@ -54,7 +54,7 @@ _YEARLY = re.compile(r"(\d{2})-(\d{2})", re.ASCII)
 _SAID = 6
 _FORMS = (
     'give dates ("2030-12-25"), ranges ("2030-12-24/2031-01-02"), days of the year '
-    '("12-25"), weekdays ("sat") or triggers'
+    '("12-25", "12-24/01-01"), weekdays ("sat", "sat-sun") or triggers'
 )
 # 1970-01-01 was a Thursday.
 _FIRST_WEEKDAY = 3
@@ -206,7 +206,7 @@ def read_exclusions(what: object) -> tuple[tuple[str, ...], list[Trigger]]:
         elif isinstance(one, Trigger):
             triggers.append(one)
         elif not days.take(one):
-            if not isinstance(one, Iterable) or isinstance(one, bytes | dict):
+            if not isinstance(one, Iterable) or isinstance(one, bytes):
                 raise TriggerError(_FIELD, one, "is neither day nor trigger", _FORMS)
             open_.append(iter(one))
     return days.normal(), triggers
@@ -254,9 +254,11 @@ class _Reading:
         first, slash, last = word.partition("/")
         # A week of the ISO calendar is written with a capital W.
         low, high = _as_date(first.strip().upper()), _as_date(last.strip().upper())
-        found = _YEARLY.fullmatch(word)
-        if found:
-            self._yearly.add(_yearly(int(found[1]), int(found[2]), text))
+        found, until = _YEARLY.fullmatch(first), _YEARLY.fullmatch(last)
+        if found and (until or not slash):
+            opening = _yearly(int(found[1]), int(found[2]), text)
+            ending = _yearly(int(until[1]), int(until[2]), text) if until else opening
+            self._yearly.update(_of_the_year(opening, ending))
         elif slash and low is not None and high is not None:
             self._add(low, high, text)
         elif not slash and low is not None:
@@ -308,6 +310,22 @@ def _yearly(month: int, day: int, given: str) -> tuple[int, int]:
             _FIELD, given, "is not a day of any year", "write month and day: 12-25"
         )
     return month, day
+
+
+def _of_the_year(
+    first: tuple[int, int], last: tuple[int, int]
+) -> Iterator[tuple[int, int]]:
+    """Yield the days from one to another of the same year, or of the next."""
+    days = [
+        (month, day)
+        for month, length in enumerate(_LENGTHS, 1)
+        for day in range(1, length + 1)
+    ]
+    low, high = days.index(first), days.index(last)
+    if high < low:
+        yield from days[low:]
+        low = 0
+    yield from days[low : high + 1]
 
 
 def _weekdays(word: str, given: str) -> range:

@@ -271,6 +271,24 @@ def test_parts_in_several_zones_leave_it_open() -> None:
 # --- said twice, nested, combined ---
 
 
+def test_a_range_of_each_year_may_pass_its_end() -> None:
+    trigger = NINE.excluding("12-30/01-02", "02-28/03-01")
+    assert trigger == NINE.excluding(
+        "12-30", "12-31", "01-01", "01-02", "02-28", "02-29", "03-01"
+    )
+    assert days_of(trigger, "2030-12-28", 3) == [
+        "2030-12-28",
+        "2030-12-29",
+        "2031-01-03",
+    ]
+    assert days_of(trigger, "2032-02-27", 2) == ["2032-02-27", "2032-03-02"]
+
+
+def test_a_mapping_of_holidays_means_its_days() -> None:
+    holidays = {date(2030, 12, 25): "Christmas", date(2030, 12, 26): "Boxing Day"}
+    assert NINE.excluding(holidays) == NINE.excluding(list(holidays))
+
+
 def test_said_again_it_adds_up() -> None:
     once = NINE.excluding("sat", "sun", "12-25", NIGHTLY)
     again = NINE.excluding("sat").excluding("12-25").excluding("sunday", NIGHTLY)
@@ -507,7 +525,6 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
         "is an instant",
     ),
     "a number": (lambda: NINE.excluding(5), "excluding", "neither day nor trigger"),  # type: ignore[arg-type]
-    "a dict": (lambda: NINE.excluding({"sat": 1}), "excluding", "neither day"),
     "too many": (
         lambda: NINE.excluding(["2030-01-01"] * 10_001),
         "excluding",
