@@ -258,8 +258,8 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             *what: Dates, or ISO text of one (``"2030-12-25"``); ranges, both ends
                 included, as text (``"2030-12-24/2031-01-02"``) or as a tuple of
                 two dates; days of each year (``"12-25"``, ``"12-24/01-01"``);
-                weekdays (``"sat"``, ``"saturday"``, ``"sat-sun"``); other triggers, whose instants are
-                excluded; or iterables of these.
+                weekdays (``"sat"``, ``"saturday"``, ``"sat-sun"``); other triggers,
+                whose instants are excluded; or iterables of these.
             tz: Whose days they are, a zone by name.  None takes the trigger's own
                 zone, and UTC where it has none.
             shift: What becomes of a slot on an excluded day.  ``"skip"`` leaves it

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aiosched.triggers.cronfields import CronFields, DayRule
 from aiosched.triggers.cronparts import DAY_OF_MONTH, DAY_OF_WEEK, MONTH, Draw
-from aiosched.triggers.inputs import clock_text
+from aiosched.triggers.inputs import MONTH_NAMES, clock_text
 
 __all__ = ["MONTH_NAMES", "WEEKDAY_NAMES", "describe_cron", "listed", "ordinal"]
 
@@ -18,20 +18,6 @@ WEEKDAY_NAMES = (
     "Thursday",
     "Friday",
     "Saturday",
-)
-MONTH_NAMES = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
 )
 _MOST_TIMES = 6
 _LISTED = 4

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from aiosched.errors import TriggerError
 from aiosched.triggers.base import LOOK_LIMIT, Trigger
+from aiosched.triggers.inputs import MONTH_NAMES
 from aiosched.triggers.localdays import date_of, day_number
 
 __all__ = ["MOST_DAYS", "DaySet", "day_set", "read_exclusions"]
@@ -34,20 +35,6 @@ _NAMES = (
     "Fridays",
     "Saturdays",
     "Sundays",
-)
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
 )
 _LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _YEARLY = re.compile(r"(\d{2})-(\d{2})", re.ASCII)
@@ -158,7 +145,7 @@ class DaySet:
     def words(self) -> list[str]:
         """Say in English which days these are."""
         words = [_NAMES[day] for day in sorted(self._weekdays)]
-        words += [f"{day} {_MONTHS[month - 1]}" for month, day in self._yearly]
+        words += [f"{day} {MONTH_NAMES[month - 1]}" for month, day in self._yearly]
         for low, high in self._ranges:
             first, last = date_of(low), date_of(high)
             words.append(f"{first}" if low == high else f"{first} to {last}")

@@ -12,6 +12,7 @@ from aiosched.instants import micros
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = [
+    "MONTH_NAMES",
     "bounded",
     "check_order",
     "clock_seconds",
@@ -25,6 +26,21 @@ __all__ = [
     "stamp",
     "zone_name",
 ]
+
+MONTH_NAMES = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
 _HOST_ZONES = frozenset({"localtime", "local", "Factory", "posixrules"})
