@@ -231,6 +231,18 @@ class Session(abc.ABC):
         clock, so that steps of the local wall clock do not matter.
         """
 
+    def drift(self) -> int | None:
+        """Return how far the host's wall clock is ahead of the store's clock.
+
+        For stores that took their time from this host, and do not follow it
+        when it is set.  Without I/O.
+
+        Returns:
+            Microseconds, negative if it is behind; None: the store has a clock
+            of its own, which is the default.
+        """
+        return None
+
     @abc.abstractmethod
     async def sweep(self) -> int:
         """Delete shared data that no record uses; return how many keys went."""

@@ -7,9 +7,11 @@ given a :class:`Clock`, so that a test or a simulator decides what time it is.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import secrets
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = [
@@ -49,6 +51,61 @@ class IdSource(Protocol):
         ...
 
 
+_NAP = 0.05
+"""Seconds of a suspension below which it plays no part."""
+
+_LOOKS = 100
+
+
+class _Asleep:
+    """For how long the host has been suspended since this was built.
+
+    On Linux the clock that event loops follow stands still meanwhile, and
+    another one goes on; elsewhere nothing tells, and this stays at 0.
+    """
+
+    def __init__(
+        self, awake: Callable[[], float], always: Callable[[], float] | None
+    ) -> None:
+        self._awake = awake
+        self._always = always
+        self._seconds = 0.0
+        self._base = 0.0
+        looks = (self._measure() for _ in range(_LOOKS))
+        base = next((look for look in looks if look is not None), None)
+        if base is None:
+            self._always = None  # a machine on which nothing can be measured
+        else:
+            self._base = base
+
+    def seconds(self) -> float:
+        """Return the sum of all suspensions; it never falls."""
+        measured = self._measure()
+        if measured is not None and measured - self._seconds >= _NAP:
+            self._seconds = measured
+        return self._seconds
+
+    def _measure(self) -> float | None:
+        """Compare the clocks; None if something came between the two looks."""
+        if self._always is None:
+            return None
+        before = self._awake()
+        always = self._always()
+        if self._awake() - before > _NAP / 10:
+            return None
+        return always - before - self._base
+
+
+def _always() -> Callable[[], float] | None:
+    number: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    if number is None:
+        return None
+    return functools.partial(time.clock_gettime, number)
+
+
+_asleep = _Asleep(time.monotonic, _always())
+
+
 class SystemClock:
     """The clock of the running event loop and of the host.
 
@@ -57,15 +114,22 @@ class SystemClock:
     """
 
     def monotonic(self) -> float:
-        """Return the running loop's time, in seconds.
+        """Return the running loop's time, in seconds, and that of suspensions.
+
+        So what came due while the host was suspended is due when it is back,
+        where the host can tell for how long it was.  Timers of the loop know
+        nothing of it: whoever sleeps long has to look again now and then.
 
         Outside a loop, the host's monotonic clock, which is what the loops of
         production follow.
         """
         try:
-            return asyncio.get_running_loop().time()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            return time.monotonic()
+            return time.monotonic() + _asleep.seconds()
+        if hasattr(loop, "wall"):
+            return loop.time()
+        return loop.time() + _asleep.seconds()
 
     def wall(self) -> int:
         """Return microseconds since 1970, by the loop's wall clock if it has one."""

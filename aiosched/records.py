@@ -315,11 +315,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A run that the decision's peer is to start now."""
+    """A run that the decision's peer is to start now.
+
+    Attributes:
+        version: Of the definition.
+        waited: Whether the firing stood in the job's waiting list until now:
+            it is late by design, because of the job's own runs or a pause.
+    """
 
     definition: Definition
     run: LiveRun
     version: int
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +370,7 @@ class Row:
         value: JSON text of result or error, or of who asked for what
             (:func:`aiosched.rows.pack_act`); empty for none.
         due: When the firing was to start: its slot, moved and jittered; 0: at
-            ``slot``.
+            ``slot``.  Of a pause that was over by time, when; 0: it was not.
         value_until: From when on ``value`` is not shown any more; 0: never.
     """
 

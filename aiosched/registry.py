@@ -357,7 +357,24 @@ def _function(target: object) -> Callable[..., Any]:
             "register a function, or a subclass of Executor",
         )
     _refuse_generators(target)
+    _refuse_loose(target)
     return target
+
+
+def _refuse_loose(target: Callable[..., Any]) -> None:
+    """Refuse a method as it stands in the body of its class, without an object."""
+    if not inspect.isfunction(target):
+        return
+    around = target.__qualname__.rpartition(".")[0]
+    first = next(iter(inspect.signature(target).parameters), None)
+    if around and not around.endswith("<locals>") and first == "self":
+        raise ConfigurationError(
+            "executor",
+            target,
+            "is a method without its object",
+            "register that of an object, as in scheduler.register(box.empty), or "
+            "derive the class from Executor and define run(self, context, ...)",
+        )
 
 
 def _refuse_generators(call: Callable[..., Any]) -> None:

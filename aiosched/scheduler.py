@@ -26,7 +26,7 @@ from aiosched._api.previewing import Previewing
 from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
-from aiosched._engine.events import EventBus
+from aiosched._engine.events import EventBus, of_called_code
 from aiosched._engine.outside import Outside
 from aiosched._engine.teardown import TEARDOWN_LIMIT, tear_down
 from aiosched.abc import ExecutorInfo, JobStore, Member, Session
@@ -204,7 +204,9 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             return
         try:
             await registered.setup()
-        except Exception as error:
+        except BaseException as error:
+            if not of_called_code(error):
+                raise
             log.exception("setting up %s failed", registered.name)
             self._bus.emit("callback_failed", error=error, of=registered.name)
             return

@@ -59,8 +59,7 @@ class Acting(Base):
             found = planning.living(record, job_id)
             return planning.pause(found, now, note=act.note, until=end, act=act)
 
-        record = await self._decide(job_id, decide)
-        self._bus.emit("job_paused", job_id)
+        record = await self._decide(job_id, decide, "job_paused")
         return self._snapshot(record, job_id)
 
     async def resume(
@@ -88,8 +87,7 @@ class Acting(Base):
             kept[:] = [planning.living(record, job_id)]
             return planning.resume(kept[0], now, act=act)
 
-        record = await self._decide(job_id, decide)
-        self._bus.emit("job_resumed", job_id)
+        record = await self._decide(job_id, decide, "job_resumed")
         # A one-time job that was stopped has nothing left to do, and is gone.
         return self._snapshot(record or kept[0], job_id)
 
@@ -149,8 +147,7 @@ class Acting(Base):
         def decide(record: Record | None, now: int) -> Change | None:
             return planning.stop(planning.living(record, job_id), now, act=act)
 
-        record = await self._decide(job_id, decide)
-        self._bus.emit("job_stopped", job_id)
+        record = await self._decide(job_id, decide, "job_stopped")
         return self._snapshot(record, job_id)
 
     async def remove_job(
@@ -173,8 +170,7 @@ class Acting(Base):
         def decide(record: Record | None, now: int) -> Change | None:
             return planning.remove(planning.living(record, job_id), now, act=act)
 
-        await self._decide(job_id, decide)
-        self._bus.emit("job_removed", job_id)
+        await self._decide(job_id, decide, "job_removed")
 
     # -- firing ------------------------------------------------------------
 

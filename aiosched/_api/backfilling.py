@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from aiosched._api.base import Base, job_id_of
+from aiosched import planning
+from aiosched._api.base import Base, DecideOne, job_id_of
 from aiosched._api.defining import scheduling
 from aiosched._api.options import instant_of
 from aiosched.enums import Coalesce, JobState, OnConflict, Overlap
-from aiosched.errors import ConfigurationError, JobNotFoundError
+from aiosched.errors import ConfigurationError, JobExistsError, JobNotFoundError
 from aiosched.instants import moment, span
 from aiosched.jobs import DEFAULT_KEEP, Job, checks
 from aiosched.jobs.outlook import Backfill
-from aiosched.records import Definition, Record
+from aiosched.planning.compare import digest
+from aiosched.records import Change, Definition, Record
+from aiosched.rows import Act
 from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import Stretch, Trigger
 
@@ -26,6 +29,9 @@ _AT_ONCE = 100
 """Stretches that are counted before others get their turn on the loop."""
 
 _TAG = "backfill"
+
+_TOLD_APART = 16
+"""Digits that stand for a job's id where it is too long to be part of another."""
 
 
 @dataclass(slots=True)
@@ -98,7 +104,10 @@ class Backfilling(Base):
         given one.
 
         Calling again for the same slots changes nothing, while the other job
-        is there or remembered (its ``keep``).
+        is there or remembered (the ``keep`` of the job, and at least 7 days).
+        If the job was changed since, or something else is asked of its slots,
+        that is refused, so that no slot is run twice unasked: give another
+        ``id`` to run them again.
 
         Args:
             job: Which one; it may be paused or finished.
@@ -119,8 +128,9 @@ class Backfilling(Base):
             JobNotFoundError: There is no such job (any more).
             ConfigurationError: The range is none of the past, the job has no
                 trigger, or an option cannot be used; nothing was written.
-            JobExistsError: The id belongs to another job, or to the backfill
-                of a job that was changed since.
+            JobExistsError: The id belongs to another job, or to a backfill
+                that differs (the job was changed since, or ``max_running`` or
+                ``note`` are others), be it finished; nothing was written.
         """
         job_id = job_id_of(job)
         checks.flag("dry_run", dry_run)
@@ -138,10 +148,8 @@ class Backfilling(Base):
         if survey.number and not dry_run:
             checks.identifier("id", other)
             definition = _definition(record, other, trigger, survey, max_running, note)
-            rule = OnConflict.RAISE
-            decide = scheduling(definition, rule, act, paused=False, again=False)
-            stored = await self._decide(other, decide)
-            self._bus.emit("job_scheduled", other)
+            decide = _deciding(definition, act)
+            stored = await self._decide(other, decide, "job_scheduled")
             made = self._snapshot(stored, other)
             return _answer(other, made, survey)
         return _answer(other, None, survey)
@@ -174,6 +182,20 @@ class Backfilling(Base):
             if looks % _AT_ONCE == 0:
                 await self._clock.sleep(0)
         return survey
+
+
+def _deciding(definition: Definition, act: Act) -> DecideOne:
+    """Create a backfill once; another one, be it finished, is not run again."""
+    once = scheduling(definition, OnConflict.RAISE, act, paused=False, again=False)
+
+    def decide(record: Record | None, now: int) -> Change | None:
+        if record is not None and record.state.status is JobState.FINISHED:
+            changed = planning.differing(record.definition, definition)
+            if changed:
+                raise JobExistsError(definition.id, changed)
+        return once(record, now)
+
+    return decide
 
 
 def _past(trigger: Trigger, slot: int, stretch: Stretch, now: int) -> Stretch:
@@ -215,14 +237,19 @@ def _trigger_of(record: Record) -> Trigger:
 
 def _id_of(job_id: str, survey: _Survey) -> str:
     """Name the backfill after its slots, so that the same ones are the same job."""
-    if survey.begin is None or survey.end is None:
-        return f"{job_id}.backfill"
-    return f"{job_id}.backfill.{_mark(survey.begin)}.{_mark(survey.end)}"
+    behind = ".backfill"
+    if survey.begin is not None and survey.end is not None:
+        behind += f".{_mark(survey.begin)}.{_mark(survey.end)}"
+    room = checks.MAX_NAME - len(behind)
+    if len(job_id) > room:
+        told = digest(job_id.encode())[:_TOLD_APART]
+        job_id = f"{job_id[: room - len(told) - 1]}~{told}"
+    return job_id + behind
 
 
 def _mark(instant: int) -> str:
     when = moment(instant)
-    text = when.strftime("%Y%m%dT%H%M%S")
+    text = f"{when.year:04}{when:%m%dT%H%M%S}"
     return f"{text}.{when.microsecond:06}Z" if when.microsecond else f"{text}Z"
 
 
@@ -245,7 +272,7 @@ def _definition(
         trigger=past.rule(),
         keyword=None,
         max_runs=None,
-        misfire_grace=span(checks.MAX_DURATION),
+        misfire_grace=None,
         coalesce=Coalesce.ALL,
         coalesce_limit=None,
         overlap=Overlap.ALLOW,
@@ -256,7 +283,7 @@ def _definition(
         declared=None,
         delay=None,
         unpinned=None,
-        keep=source.spec.keep or span(DEFAULT_KEEP),
+        keep=max(source.spec.keep, span(DEFAULT_KEEP)),
     )
     return Definition(job_id, spec, past.own_instant(), source.arguments)
 

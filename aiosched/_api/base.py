@@ -27,11 +27,12 @@ from aiosched.jobs.conversions import (
     job_of,
     to_spec,
 )
+from aiosched.planning.outlook import outlook
 from aiosched.records import Change, Definition, Record
 from aiosched.registry import Registered, Registry, dump
 from aiosched.rows import Act
 
-__all__ = ["Base", "DecideOne", "job_id_of", "shown_job"]
+__all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
 log: logging.Logger = logging.getLogger("aiosched")
 DecideOne = Callable[[Record | None, int], Change | None]
@@ -59,6 +60,12 @@ def job_id_of(job: Job | Firing | str) -> str:
     return job_id
 
 
+def first_due(record: Record, now: int) -> int | None:
+    """Return when the next slot of a record starts; None: none is to come."""
+    coming = next(outlook(record, now), None)
+    return None if coming is None else coming.due
+
+
 def shown_job(record: Record, now: int) -> Job:
     """Return the snapshot of a record.
 
@@ -67,7 +74,7 @@ def shown_job(record: Record, now: int) -> Job:
             all calendars.
     """
     try:
-        return job_of(record, now=now)
+        return job_of(record, now=now, foresee=first_due)
     except (ValueError, TypeError, OverflowError) as error:
         problem = f"its record cannot be shown: {error}"
         raise StoreDataError(record.definition.id, problem) from error
@@ -133,8 +140,15 @@ class Base:
 
     # -- one record --------------------------------------------------------
 
-    async def _decide(self, job_id: str, decide: DecideOne) -> Record | None:
+    async def _decide(
+        self, job_id: str, decide: DecideOne, event: str | None = None
+    ) -> Record | None:
         """Apply a verb to one record.
+
+        Args:
+            job_id: Which one.
+            decide: The verb.
+            event: What is told of it, if it changes anything.
 
         Returns:
             The record as it is now; None if it is (now) gone.
@@ -156,14 +170,22 @@ class Base:
         changes = await session.transact([job_id], one)
         if not found:
             raise StoreDataError(job_id, "its record is garbage or of a later version")
-        self._committed(changes)
+        self._committed(changes, event)
         change = changes.get(job_id)
         return found[0] if change is None else change.record
 
     async def _decide_many(
-        self, job_ids: Iterable[str], decide: Callable[[str], DecideOne]
+        self,
+        job_ids: Iterable[str],
+        decide: Callable[[str], DecideOne],
+        event: str | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
         """Apply a verb to many records, a transaction per shard and hundred.
+
+        Args:
+            job_ids: Which ones.
+            decide: The verb for each.
+            event: What is told of each that is changed.
 
         Returns:
             The records as they are now, and the errors, both by id.
@@ -177,7 +199,8 @@ class Base:
         for _, ids in sorted(shards.items()):
             for first in range(0, len(ids), MAX_BATCH):
                 part = ids[first : first + MAX_BATCH]
-                await self._decide_batch(part, decide, records, errors)
+                changes = await self._decide_batch(part, decide, records, errors)
+                self._committed(changes, event)
         return records, errors
 
     async def _decide_batch(
@@ -186,7 +209,7 @@ class Base:
         decide: Callable[[str], DecideOne],
         after: dict[str, Record | None],
         errors: dict[str, JobError],
-    ) -> None:
+    ) -> Mapping[str, Change]:
         def all_of(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
             changes: dict[str, Change] = {}
             for job_id, record in records.items():
@@ -202,14 +225,17 @@ class Base:
             return changes
 
         changes = await self._opened().transact(ids, all_of)
-        self._committed(changes)
         after.update({job_id: change.record for job_id, change in changes.items()})
+        return changes
 
-    def _committed(self, changes: Mapping[str, Change]) -> None:
+    def _committed(self, changes: Mapping[str, Change], event: str | None) -> None:
         if self._engine is None or not changes:
             return
         shard = shard_of(next(iter(changes)), self._engine.session.terms.shards)
         self._engine.committed(shard, changes)
+        if event is not None:
+            for job_id in sorted(changes):
+                self._bus.emit(event, job_id)
 
     # -- definitions -------------------------------------------------------
 

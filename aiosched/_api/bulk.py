@@ -56,7 +56,7 @@ class Bulk(Acting):
         return await self._every(
             tag,
             lambda r, now: planning.pause(r, now, note=act.note, until=end, act=act),
-            lambda job_id: self._bus.emit("job_paused", job_id),
+            "job_paused",
         )
 
     async def resume_jobs(
@@ -80,7 +80,7 @@ class Bulk(Acting):
         return await self._every(
             tag,
             lambda r, now: planning.resume(r, now, act=act),
-            lambda job_id: self._bus.emit("job_resumed", job_id),
+            "job_resumed",
             states=(JobState.PAUSED,),
         )
 
@@ -105,7 +105,7 @@ class Bulk(Acting):
         return await self._every(
             tag,
             lambda r, now: planning.stop(r, now, act=act),
-            lambda job_id: self._bus.emit("job_stopped", job_id),
+            "job_stopped",
         )
 
     async def remove_jobs(
@@ -129,7 +129,7 @@ class Bulk(Acting):
         return await self._every(
             tag,
             lambda r, now: planning.remove(r, now, act=act),
-            lambda job_id: self._bus.emit("job_removed", job_id),
+            "job_removed",
         )
 
     async def start_jobs(
@@ -201,11 +201,11 @@ class Bulk(Acting):
         self,
         tag: str | None,
         verb: Callable[[Record, int], Change | None],
-        tell: Callable[[str], None],
+        event: str,
         *,
         states: tuple[JobState, ...] = _LIVING,
     ) -> list[str]:
-        """Do something to jobs, and tell of each; return their ids, sorted."""
+        """Do something to jobs, and tell of what changes; return their ids, sorted."""
         self._opened()
         optional_text("tag", tag)
         done: set[str] = set()
@@ -214,11 +214,8 @@ class Bulk(Acting):
             return lambda record, now: verb(planning.living(record, job_id), now)
 
         async for ids in self._chosen(tag, states):
-            _, errors = await self._decide_many(ids, decide)
-            fresh = set(ids) - errors.keys() - done
-            for job_id in sorted(fresh):
-                tell(job_id)
-            done |= fresh
+            _, errors = await self._decide_many(ids, decide, event)
+            done |= set(ids) - errors.keys()
         return sorted(done)
 
     async def _chosen(

@@ -77,9 +77,7 @@ class Defining(Base):
         act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
         decide = scheduling(definition, rule, act, paused=job.paused, again=again)
-        record = await self._decide(job.id, decide)
-        if record is not None:
-            self._bus.emit("job_scheduled", job.id)
+        record = await self._decide(job.id, decide, "job_scheduled")
         return self._snapshot(record, job.id)
 
     async def schedule_many(
@@ -131,9 +129,7 @@ class Defining(Base):
                 definitions[job_id], rule, act, paused=job_id in paused, again=again
             )
 
-        records, errors = await self._decide_many(definitions, decide)
-        for job_id in definitions.keys() - errors.keys():
-            self._bus.emit("job_scheduled", job_id)
+        records, errors = await self._decide_many(definitions, decide, "job_scheduled")
         if errors:
             raise next(iter(errors.values()))
         return [self._snapshot(records[job.id], job.id) for job in given]
@@ -269,14 +265,13 @@ class Defining(Base):
                 version = stored.state.version
             try:
                 record = await self._decide(
-                    job_id, _modifying(definition, version, act)
+                    job_id, _modifying(definition, version, act), "job_modified"
                 )
             except JobChangedError:
                 if if_version is not None or isinstance(job, Job):
                     raise
                 await self._step_aside(number)
                 continue
-            self._bus.emit("job_modified", job_id)
             return self._snapshot(record, job_id)
         raise StoreConflictError(f"the change of job {job_id!r}", _TRIES)
 

@@ -82,7 +82,7 @@ class Explaining(Base):
         session = self._opened()
         members = self._running_engine().membership.members
         names = {member.id: member.name for member in members}
-        births = {member.id: member.started for member in members}
+        births = {member.id: member.started for member in members if member.claims}
         rows: list[Row] = list(_carried(record))
         rows += await session.ledger(job_id, until=at, limit=_BEFORE)
 
@@ -111,6 +111,8 @@ def _target(evidence: Evidence, at: int) -> int:
     trigger = evidence.trigger
     if trigger is None or not evidence.of_era(at) or trigger.next(at - 1) == at:
         return at
+    if at < (evidence.era_begun or 0):
+        return at  # it may have been a slot of a trigger before
     near = [slot for slot in nearest_slots(evidence, at) if slot is not None]
     return min([at, *near], key=lambda slot: (slot == at, abs(slot - at)))
 
@@ -126,10 +128,16 @@ async def _behind(
     if fate_open and record is not None and slot >= (record.state.next or 0):
         return found  # nobody has decided on it yet
     for end in (*(slot + span for span in _SPANS), None):
-        page = await session.ledger(job_id, since=begin, until=end, limit=_AFTER)
+        # What an outcome says is not all: acts of people and earlier attempts lie
+        # between the slot and it.
+        told = decided([*rows, *found], slot)
+        last = end if told is None or (end is not None and end < told) else told
+        page = await session.ledger(job_id, since=begin, until=last, limit=_AFTER)
         found += page
         known = [*rows, *found]
-        if decided(known, slot) and fences_told(known, slot, record):
+        told = decided(known, slot)
+        reached = last is None or (told is not None and told <= last)
+        if reached and told is not None and fences_told(known, slot, record):
             break
         if end is None or end > now:
             break

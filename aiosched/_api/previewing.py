@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from aiosched import planning
-from aiosched._api.base import Base, job_id_of
+from aiosched._api.base import Base, first_due, job_id_of
 from aiosched._api.options import instant_of, optional_text
 from aiosched.enums import OnConflict
 from aiosched.errors import ConfigurationError, TriggerError
@@ -123,7 +123,7 @@ class Previewing(Base):
             job_id = job_id_of(job)
             records = await self._opened().read([job_id])
             record = planning.living(records.get(job_id), job_id)
-            found = _first(record, self._estimated())
+            found = first_due(record, self._estimated())
         return None if found is None else moment(found)
 
     async def idle_seconds(self, *, tag: str | None = None) -> float | None:
@@ -211,7 +211,7 @@ class Previewing(Base):
         for record in records:
             if tag is not None and tag not in record.definition.spec.tags:
                 continue
-            found = _first(record, now)
+            found = first_due(record, now)
             if found is not None and (best is None or found < best):
                 best = found
         return best
@@ -230,11 +230,6 @@ def previews(
     zone = zone_of(trigger) if tz is None else tz
     for coming in outlook(record, now, after):
         yield preview_of(coming.slot, coming.due, trigger, zone)
-
-
-def _first(record: Record, now: int) -> int | None:
-    coming = next(outlook(record, now), None)
-    return None if coming is None else coming.due
 
 
 def _as_if_scheduled(trigger: Trigger, now: int) -> Record | None:

@@ -121,8 +121,12 @@ class Engine(Wiring):
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._spawned.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._group = None  # it is about to end, and takes no more tasks
+        if not task.cancelled():
+            if task.exception() is not None:
+                self._group = None  # it is about to end, and takes no more tasks
+        elif not task.cancelling() and not self._stopping.is_set() and self._group:
+            # A group of tasks takes this for an end like any other.
+            self._group.create_task(_fault(task.get_name()))
 
     async def ended(self) -> None:
         """Wait until the engine has ended.
@@ -273,6 +277,11 @@ class Engine(Wiring):
         """Return whether nothing runs here any more; asked by another thread."""
         host = self._host
         return host is None or host.done() or host.get_loop().is_closed()
+
+
+async def _fault(name: str) -> None:
+    message = f"{name} was cancelled, and nobody had asked for that"
+    raise RuntimeError(message)
 
 
 async def _run_once(once: Once, done: asyncio.Future[None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from aiosched.instants import moment
 
-__all__ = ["EVENTS", "Event", "EventBus", "EventStream", "Handler"]
+__all__ = ["EVENTS", "Event", "EventBus", "EventStream", "Handler", "of_called_code"]
 
 log = logging.getLogger("aiosched")
 
@@ -20,6 +20,7 @@ EVENTS = frozenset(
     {
         "blocked",  # user code held the loop: seconds
         "callback_failed",  # a listener raised: error
+        "clock_stepped",  # the host's clock was set: seconds, ahead
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
@@ -47,6 +48,8 @@ EVENTS = frozenset(
 )
 
 _BACKLOG = 10_000
+_ENDS_ALL = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends the program, or the loop, and not just the listener that it strikes."""
 T = TypeVar("T")
 
 
@@ -80,6 +83,17 @@ def check_name(name: str) -> None:
     if name not in EVENTS:
         message = f"no event is named {name!r}; they are {sorted(EVENTS)}"
         raise ValueError(message)
+
+
+def of_called_code(error: BaseException) -> bool:
+    """Tell whether the code that was awaited is at fault, and nobody else.
+
+    It is not where the program or the loop ends, or this task was cancelled.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return not isinstance(error, _ENDS_ALL)
 
 
 class EventStream(AsyncIterator[Event]):
@@ -117,9 +131,12 @@ class EventStream(AsyncIterator[Event]):
 
     async def __anext__(self) -> Event:
         """Return the next event."""
-        event = None if self._ended else await self._queue.get()
+        if self._ended:
+            raise StopAsyncIteration
+        event = await self._queue.get()
         if event is None:
             self._ended = True
+            self._put(None)  # other tasks may wait here as well
             raise StopAsyncIteration
         return event
 
@@ -165,10 +182,16 @@ class EventBus:
             self.call(handler, event)
 
     def call(self, handler: Callable[[T], Awaitable[None] | None], fact: T) -> None:
-        """Call somebody's function or coroutine function; contain what it raises."""
+        """Call somebody's function or coroutine function; contain what it raises.
+
+        A ``CancelledError`` too, which comes from something of theirs that was
+        cancelled: it would be taken for the cancellation of whoever tells.
+        """
         try:
             answer = handler(fact)
-        except Exception as error:
+        except _ENDS_ALL:
+            raise
+        except BaseException as error:
             self._failed(handler, error)
             return
         if answer is not None:
@@ -181,10 +204,12 @@ class EventBus:
     ) -> None:
         try:
             await answer
-        except Exception as error:
+        except BaseException as error:
+            if not of_called_code(error):
+                raise
             self._failed(handler, error)
 
-    def _failed(self, handler: Callable[..., Any], error: Exception) -> None:
+    def _failed(self, handler: Callable[..., Any], error: BaseException) -> None:
         log.error(
             "a listener raised %s",
             type(error).__name__,

@@ -66,20 +66,26 @@ class Runner:
             self.clock.monotonic(),
         )
         self.live.add(live)
-        self._tell(live)
+        try:
+            self._tell(live)
+        finally:
+            self._begin(live)  # or it would be claimed and never run
+        return live
+
+    def _begin(self, live: Live) -> None:
         task = asyncio.get_running_loop().create_task(
             self._run(live), name=f"aiosched run {live.job_id}"
         )
         live.task = task
         live.on_cancel = functools.partial(_cancel, task)
         task.add_done_callback(functools.partial(self._never_ended, live))
-        return live
 
     def _tell(self, live: Live) -> None:
         context = live.context
         seconds = context.lateness.total_seconds()
         if context.late:
-            log.warning(
+            log.log(
+                logging.INFO if live.start.waited else logging.WARNING,
                 "a run of %s starts %.3f s late",
                 live.job_id,
                 seconds,

@@ -67,11 +67,29 @@ class Settler:
         self._idle.clear()
         if live.shard not in self._busy:
             self._busy.add(live.shard)
-            self.spawn(self._shard(live.shard), name=f"aiosched settle {live.shard}")
+            work = self._shard(live.shard)
+            try:
+                self.spawn(work, name=f"aiosched settle {live.shard}")
+            except RuntimeError:
+                work.close()
+                self._cut_off(live)
 
     async def flush(self) -> None:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
+
+    def _cut_off(self, live: Live) -> None:
+        """Give an outcome up: the loop ends, and cancels the engine with all else."""
+        self._busy.discard(live.shard)
+        self._ready.pop(live.shard, None)
+        if not self._busy and not self._ready:
+            self._idle.set()
+        log.warning(
+            "the end of a run of %s is not recorded: its loop was ended before "
+            "shutdown() was awaited",
+            live.job_id,
+            extra={"action": "cut_off", "job_id": live.job_id},
+        )
 
     async def _shard(self, shard: int) -> None:
         try:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from aiosched._engine.attender import Attender
+from aiosched._engine.clockwatch import ClockWatch
 from aiosched._engine.completions import Completions
 from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Heads
@@ -68,6 +69,7 @@ class Wiring(abc.ABC):
         self._reported: dict[str, float] = {}
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
         self.heads = Heads(session.terms.steal_delay)
+        self.clockwatch = ClockWatch(session, bus)
         self._wire_runs(max_concurrency)
         self._wire_loops()
 
@@ -291,6 +293,7 @@ class Wiring(abc.ABC):
         self.bus.emit("unreadable", key=error.key, problem=error.problem)
 
     def _beaten(self) -> None:
+        self.clockwatch.look()
         if self._away and all(service.healthy for service in self.services()):
             self._away = False
             log.warning("the store is back", extra={"action": "store_up"})

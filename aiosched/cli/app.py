@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
+
 __all__ = ["CannotError", "main", "parser"]
 
 INTERRUPTED = 130
@@ -35,18 +37,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = words.command
+    if words.says and sys.stdout is None:
+        print("aiosched: standard output is closed", file=sys.stderr)
+        return 2
     try:
-        return command(words)
+        code = command(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CannotError as error:
         print(f"aiosched: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter's own last flush
-        # would complain about that.
-        sys.stderr.close()
+        forget_output()  # whoever read us has seen enough
         return 0
+    except OSError as error:
+        if not words.says or error.errno not in NO_OUTPUT:
+            raise
+        forget_output()
+        print(f"aiosched: cannot write: {error.strerror}", file=sys.stderr)
+        return 2
+    return code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         prog="aiosched",
         description="A scheduler for asyncio, from one process to many.",
     )
+    top.set_defaults(says=True)
     top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
@@ -159,7 +172,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
     run.add_argument("--log-level", choices=LEVELS, default="info")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, says=False)
 
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -167,7 +180,7 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("results", "runs of a job and what they returned, newest first"),
         ("history", "everything the ledger says of a job, newest first"),
     ):
-        results = commands.add_parser(name, help=what, description=what.capitalize())
+        results = _explained(commands, name, what)
         results.add_argument("job", metavar="JOB", help="the job's id")
         _add_place(results)
         count = results.add_mutually_exclusive_group()
@@ -193,7 +206,7 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "list the jobs of a namespace"
-    jobs = commands.add_parser("jobs", help=what, description=what.capitalize())
+    jobs = _explained(commands, "jobs", what)
     _add_place(jobs)
     jobs.add_argument("--tag", help="only jobs that carry it")
     jobs.add_argument("--keyword", help="only jobs that are subscribed to it")
@@ -206,7 +219,7 @@ def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "one sentence: why a job ran, ran late, or did not run"
-    why = commands.add_parser("why", help=what, description=what.capitalize())
+    why = _explained(commands, "why", what)
     why.add_argument("job", metavar="JOB", help="the job's id")
     why.add_argument(
         "instant", metavar="INSTANT", help="2030-01-31T09:00+01:00, or wall time in TZ"
@@ -218,7 +231,7 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("preview", "JOB|EXPRESSION", "the fire times that are to come"),
         ("next", "EXPRESSION", "the next fire times of a cron expression"),
     ):
-        view = commands.add_parser(name, help=what, description=what.capitalize())
+        view = _explained(commands, name, what)
         view.add_argument(
             "what",
             metavar=positional,
@@ -240,6 +253,19 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         if name == "preview":
             view.add_argument("--store", metavar="URL")
             view.add_argument("--namespace", default="aiosched")
+
+
+def _explained(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
+) -> argparse.ArgumentParser:
+    """Add a command whose help ends with examples."""
+    return commands.add_parser(
+        name,
+        help=what,
+        description=what.capitalize(),
+        epilog=EXAMPLES[name],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _add_place(command: argparse.ArgumentParser) -> None:
@@ -267,7 +293,7 @@ def _add_peer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     peer.add_argument("--namespace", required=True)
     peer.add_argument("--name", required=True)
     peer.add_argument("--witness", required=True)
-    peer.set_defaults(command=_demo_peer)
+    peer.set_defaults(command=_demo_peer, says=False)
 
 
 def _demo(words: argparse.Namespace) -> int:

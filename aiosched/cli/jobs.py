@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiosched.cli.app import CannotError
+from aiosched.cli.printable import printable
 from aiosched.errors import ConfigurationError, StoreUnavailableError
 from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
@@ -112,7 +113,7 @@ def cells(job: Job) -> tuple[str, ...]:
     when = job.trigger.describe() if job.trigger is not None else _NONE
     if job.keyword is not None:
         when = f"keyword {job.keyword}" + ("" if when == _NONE else f", {when}")
-    return (
+    told = (
         job.id,
         job.state.value if job.state is not None else _NONE,
         _time(job.next_fire_time),
@@ -124,6 +125,7 @@ def cells(job: Job) -> tuple[str, ...]:
         ",".join(job.tags) or _NONE,
         when,
     )
+    return tuple(printable(text) for text in told)
 
 
 def _time(value: datetime | None) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from aiosched.cli.app import CannotError
+from aiosched.cli.printable import printable
 from aiosched.errors import (
     InvalidInputError,
     JobNotFoundError,
@@ -19,6 +20,10 @@ from aiosched.scheduler import Scheduler
 from aiosched.triggers import CronTrigger, Trigger
 
 __all__ = ["Asked", "preview_line", "print_preview"]
+
+_SAID_IN_CODE = 'seconds="first" or seconds="last"'
+_SAID_HERE = "--seconds first or --seconds last"
+"""The remedy for six fields, in the words of a program and of this command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,11 @@ def print_preview(asked: Asked) -> int:
         print(f"aiosched: {error}" if not asked.as_json else "[]")
         return 1
     except (InvalidInputError, StoreUnavailableError) as error:
-        raise CannotError(str(error)) from None
+        raise CannotError(str(error).replace(_SAID_IN_CODE, _SAID_HERE)) from None
     if asked.as_json:
         print(json.dumps([one.to_dict() for one in found], indent=2))
         return 0
-    print(title)
+    print(printable(title))
     for one in found:
         print(preview_line(one))
     if not found:
@@ -89,7 +94,14 @@ def _trigger(asked: Asked) -> Trigger:
     trigger: Trigger = CronTrigger(
         asked.what, tz="UTC" if asked.tz is None else asked.tz, seconds=asked.seconds
     )
-    return trigger if asked.job_id is None else trigger.for_job(asked.job_id)
+    if asked.job_id is not None:
+        return trigger.for_job(asked.job_id)
+    if trigger.for_job("a") != trigger:
+        raise CannotError(
+            f"expression={asked.what!r}: depends on the id of its job; say which: "
+            "--id nightly"
+        )
+    return trigger
 
 
 async def _stored(asked: Asked) -> list[Preview]:

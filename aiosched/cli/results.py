@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from aiosched.cli.app import CannotError
-from aiosched.enums import JobState
+from aiosched.cli.printable import printable
+from aiosched.enums import JobState, Outcome
 from aiosched.errors import ConfigurationError, StoreUnavailableError
 from aiosched.jobs import LedgerEntry, Run
 from aiosched.scheduler import Scheduler
@@ -186,9 +187,9 @@ def _entry_line(row: dict[str, Any]) -> str:
     if row["reason"]:
         parts.append(f"({row['reason']})")
     if row["by"]:
-        parts.append(f"by {row['by']}")
+        parts.append(f"by {printable(row['by'])}")
     if row["note"]:
-        parts.append(json.dumps(row["note"], ensure_ascii=False))
+        parts.append(printable(json.dumps(row["note"], ensure_ascii=False)))
     return "  ".join(parts)
 
 
@@ -200,9 +201,11 @@ def _run_line(run: dict[str, Any]) -> str:
         place += f"  {run['lateness']:.3f} s late"
     if run["attempt"]:
         place += f"  attempt {run['attempt']} on {run['node']}"
-    what = json.dumps(run["value"], ensure_ascii=False)
+    parts = [f"{run['ended']}  {run['status']}{reason}", place]
     if error:
-        what = f"{error['type']}: {error['message']}"
+        parts.append(printable(f"{error['type']}: {error['message']}"))
     elif run["faded"]:
-        what = "no longer kept"
-    return f"{run['ended']}  {run['status']}{reason}  {place}  {what}"
+        parts.append("no longer kept")
+    elif run["value"] is not None or run["status"] == Outcome.SUCCEEDED.value:
+        parts.append(printable(json.dumps(run["value"], ensure_ascii=False)))
+    return "  ".join(parts)

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from aiosched._api.explaining import Explanation
 from aiosched.cli.app import CannotError
+from aiosched.cli.printable import printable
 from aiosched.errors import InvalidInputError, StoreUnavailableError
 from aiosched.scheduler import Scheduler
-from aiosched.triggers.inputs import read_wall, zone_name
+from aiosched.triggers.inputs import parse_iso, read_wall, zone_name
 
 __all__ = ["print_why"]
 
@@ -35,12 +36,18 @@ def print_why(
     """
     try:
         zone = None if tz is None else zone_name(tz)
+        if zone is None and parse_iso(instant, "INSTANT").utcoffset() is None:
+            raise CannotError(
+                f"INSTANT={instant!r}: has no offset; write it as "
+                "2030-01-31T09:00+01:00, or say whose wall time it is: --tz "
+                "Europe/Paris"
+            )
         at = read_wall(instant, zone, "INSTANT")
         scheduler = Scheduler(store, namespace=namespace, name="cli", run_jobs=False)
         said = asyncio.run(_ask(scheduler, job, at))
     except (InvalidInputError, StoreUnavailableError) as error:
         raise CannotError(str(error)) from None
-    print(said)
+    print(printable(said))
     return 0 if said.known else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -117,12 +118,20 @@ def arguments_of(arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args), kwargs
 
 
-def job_of(record: Record, *, now: int) -> Job:
+def job_of(
+    record: Record,
+    *,
+    now: int,
+    foresee: Callable[[Record, int], int | None] | None = None,
+) -> Job:
     """Return the snapshot of a stored job.
 
     Args:
         record: If its arguments are kept apart, the job is ``abridged``.
         now: Slots that can only be passed over do not count as next.
+        foresee: Answers when the next slot of a record starts; asked only where
+            that is not the next slot of its trigger, because slots are excluded,
+            moved or jittered.  None: it is taken to be that slot.
     """
     definition, state = record.definition, record.state
     return job_of_definition(
@@ -130,7 +139,7 @@ def job_of(record: Record, *, now: int) -> Job:
         Snapshot(
             version=state.version,
             state=state.status,
-            next_fire_time=_next(definition, state, now),
+            next_fire_time=_next(record, now, foresee),
             last_fire_time=_last(state),
             running=len(state.runs),
             waiting=len(state.waiting),
@@ -185,11 +194,16 @@ def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED)
     return job
 
 
-def _next(definition: Definition, state: State, now: int) -> datetime | None:
+def _next(
+    record: Record, now: int, foresee: Callable[[Record, int], int | None] | None
+) -> datetime | None:
+    definition, state = record.definition, record.state
     slot, trigger = state.next, definition.spec.trigger
     if slot is None or trigger is None or state.status is not JobState.ACTIVE:
         return None
     spec = definition.spec
+    if foresee is not None and (spec.jitter or not trigger.plain):
+        return _moment(foresee(record, now))
     full = len(state.runs) >= spec.max_running
     if slot <= now and full and spec.overlap is Overlap.SKIP:
         # Nobody wakes for slots that will be skipped; settle counts them.

@@ -84,8 +84,10 @@ class Run:
         key: Identity of the firing within the job.
         cause: Why the firing exists.
         fire_time: Its slot, or the instant at which it was asked for.
-        due: When its first attempt was to start: the fire time, moved by an
-            exclusion's ``shift`` and by jitter.
+        due: When this attempt was to start.  Of a first attempt: the fire time,
+            moved by an exclusion's ``shift`` and by jitter; of a retry: the end
+            of its back-off.  One that was lost or handed back is due as before;
+            a backfilled slot is due when its turn comes.
         attempt: 1 for the first; 0 for a firing that was never started.
         outcome: How it ended; None where it was handed back to be run again.
         reason: Why it was cancelled; ``Reason.NONE`` if it was not.
@@ -129,15 +131,16 @@ class Run:
 
     @property
     def lateness(self) -> timedelta | None:
-        """How long after it was due it was claimed; None if it never was.
+        """How long after ``due`` it was claimed; None if it never was.
 
-        Of a later attempt the back-offs before it count too.
+        A back-off does not count, since a retry is due at its end; what a lost
+        or handed back attempt has cost does.
         """
         return None if self.started_at is None else self.started_at - self.due
 
     @property
     def late(self) -> bool:
-        """Whether it began a second or more after it was due."""
+        """Whether it began a second or more after ``due``."""
         lateness = self.lateness
         return lateness is not None and lateness >= LATE
 

@@ -111,7 +111,11 @@ class Stored(Model):
 
     @property
     def next_fire_time(self) -> datetime | None:
-        """Its next slot; None if there is none, or while it is paused."""
+        """When its next slot starts; None if there is none, or while it is paused.
+
+        Jitter and the shift of an exclusion included; excluded slots are passed
+        over.  The same as :meth:`aiosched.Scheduler.next_fire_time` says.
+        """
         return self._snapshot.next_fire_time
 
     @property

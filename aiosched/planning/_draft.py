@@ -36,13 +36,6 @@ _LARGEST_CARRIED = 1024
 
 _LONGEST_NOTE = 200
 
-_SUMS = {
-    RowKind.SKIPPED: "skipped",
-    RowKind.MISSED: "missed",
-    RowKind.EXCLUDED: "excluded",
-    RowKind.PAUSED: "paused",
-}
-
 
 class Draft:
     """One record being decided on.
@@ -119,6 +112,17 @@ class Draft:
             return None
         try:
             return due_slots(self.definition, first, until, whole=whole)
+        except Exception as error:
+            self._broken(error)
+            return None
+
+    def begun(self) -> int | None:
+        """Return the last of the slots from ``next`` on whose own instant has come."""
+        trigger, first = self.definition.spec.trigger, self.state.next
+        if trigger is None or first is None or first > self.now:
+            return None
+        try:
+            return trigger.reach(first, self.now, self.definition.anchor)
         except Exception as error:
             self._broken(error)
             return None
@@ -240,7 +244,7 @@ class Draft:
         fence: int = 0,
     ) -> None:
         """Write a row for a range of slots and count it."""
-        self.add(_SUMS[kind], count)
+        self.add(kind.value, count)
         self.rows.append(
             Row(
                 self.definition.id,
@@ -266,7 +270,7 @@ class Draft:
 
     # -- firings -----------------------------------------------------------
 
-    def start(self, firing: Pending, lease: int) -> None:
+    def start(self, firing: Pending, lease: int, *, waited: bool = False) -> None:
         """Claim a firing for the deciding peer."""
         fence = self.start_seq + 1 + len(self.starts)
         run = LiveRun(
@@ -277,7 +281,7 @@ class Draft:
             replace(firing, attempt=firing.attempt + 1, open=True),
         )
         self.state.runs = (*self.state.runs, run)
-        self.starts.append(Start(self.definition, run, self.state.version))
+        self.starts.append(Start(self.definition, run, self.state.version, waited))
         self.touched = True
 
     def wait(self, firing: Pending, *, first: bool = False) -> None:
@@ -394,6 +398,7 @@ class Draft:
         *,
         key: str = "",
         cause: Cause = Cause.SLOT,
+        due: int = 0,
     ) -> None:
         """Write a row about the job itself, and who did it."""
         self.rows.append(
@@ -406,6 +411,7 @@ class Draft:
                 owner=self.owner,
                 reason=reason,
                 value=pack_act(act),
+                due=due,
             )
         )
         self.touched = True

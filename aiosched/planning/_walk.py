@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aiosched.errors import TriggerError
-from aiosched.planning.moments import due_at
+from aiosched.planning.moments import (
+    MOST_STRETCHES,
+    due_at,
+    not_excluded,
+    stretch_from,
+)
 from aiosched.records import Definition
 from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT, LOOK_LIMIT, Stretch, Trigger
 from aiosched.triggers.excluding import ExcludingTrigger
 
 __all__ = [
-    "MOST_STRETCHES",
     "Due",
     "Tally",
     "due_slots",
@@ -27,9 +30,6 @@ __all__ = [
     "nth",
     "tally",
 ]
-
-MOST_STRETCHES = 2_000
-"""Stretches that one look walks; weekends are as many in nineteen years."""
 
 _AROUND = (ExcludingTrigger, BackfillTrigger)
 
@@ -78,8 +78,8 @@ def due_slots(
 ) -> Due | None:
     """Return the slots from ``first`` on that are due at ``until``.
 
-    With jitter the slots are taken in order: one whose own delay is not over
-    holds back those behind it.
+    Slots are due in their order: with jitter, too, only the last that has come
+    can be due later.
 
     Args:
         definition: The job.
@@ -96,24 +96,17 @@ def due_slots(
         return None
     if not trigger.plain:
         return _walk(definition, trigger, first, until, whole=whole)
-    anchor, jitter = definition.anchor, definition.spec.jitter
-    if not jitter:
-        last = trigger.reach(first, until, anchor) if first <= until else None
-        if last is None:
-            return None
-        more = not _exact(trigger) and _is_due(
-            definition, trigger.next(last, anchor), until
-        )
-        return Due(last, first, last, more)
-    if not _is_due(definition, first, until):
+    anchor = definition.anchor
+    last = trigger.reach(first, until, anchor) if first <= until else None
+    if last is not None and definition.spec.jitter:
+        if not _is_due(definition, last, until):
+            last = trigger.reach(first, last - 1, anchor) if first < last else None
+    if last is None:
         return None
-    last = trigger.reach(first, until - jitter, anchor) or first
-    following = trigger.next(last, anchor)
-    for _ in range(LOOK_LIMIT):
-        if not _is_due(definition, following, until):
-            return Due(last, first, last)
-        last, following = following or last, trigger.next(following or last, anchor)
-    return Due(last, first, last, _is_due(definition, following, until))
+    more = not _exact(trigger) and _is_due(
+        definition, trigger.next(last, anchor), until
+    )
+    return Due(last, first, last, more)
 
 
 def _is_due(definition: Definition, slot: int | None, until: int) -> bool:
@@ -166,10 +159,10 @@ def _excluded_now(
     """Return the excluded slots from ``slot`` on that are over."""
     if slot > until:
         return None
-    found = _stretch(trigger, slot, LAST_INSTANT, anchor)
+    found = stretch_from(trigger, slot, LAST_INSTANT, anchor)
     if found.last <= until:
         return found
-    return None if whole else _stretch(trigger, slot, until, anchor)
+    return None if whole else stretch_from(trigger, slot, until, anchor)
 
 
 def _due_now(
@@ -180,7 +173,7 @@ def _due_now(
     if due > sure:
         one = Stretch(slot, 1, "kept")
         return one if _is_due(definition, slot, until) else None
-    found = _stretch(trigger, slot, slot + sure - due, anchor)
+    found = stretch_from(trigger, slot, slot + sure - due, anchor)
     if found.fate == "kept" or _moved_to(trigger, found.last, sure, anchor):
         return found
     # Later slots are not due earlier: the last that is due is found by halving.
@@ -204,30 +197,8 @@ def _comes(definition: Definition, slot: int | None, until: int) -> bool:
     """Tell whether the first slot from ``slot`` on that is not excluded is due."""
     trigger = definition.spec.trigger
     if trigger is not None:
-        slot = _not_excluded(trigger, slot, definition.anchor)
+        slot = not_excluded(trigger, slot, definition.anchor)
     return _is_due(definition, slot, until)
-
-
-def _not_excluded(trigger: Trigger, slot: int | None, anchor: int | None) -> int | None:
-    """Return the first slot from ``slot`` on that is not excluded."""
-    for _ in range(MOST_STRETCHES):
-        if slot is None or trigger.plain or trigger.due(slot, anchor) is not None:
-            break
-        end = _stretch(trigger, slot, LAST_INSTANT, anchor).last
-        slot = trigger.next(end, anchor)
-    return slot
-
-
-def _stretch(trigger: Trigger, first: int, until: int, anchor: int | None) -> Stretch:
-    stretch = trigger.stretch(first, until, anchor)
-    if stretch.last < first or stretch.number < 1:
-        raise TriggerError(
-            "stretch",
-            stretch,
-            f"{type(trigger).__name__} answers a stretch without its first slot",
-            "return at least the slot that was asked for",
-        )
-    return stretch
 
 
 def first_due(definition: Definition, now: int) -> int | None:
@@ -284,7 +255,7 @@ def excluded_to(definition: Definition, first: int, until: int) -> int:
     trigger, anchor = definition.spec.trigger, definition.anchor
     if trigger is None:
         return first
-    return _stretch(trigger, first, until, anchor).last
+    return stretch_from(trigger, first, until, anchor).last
 
 
 def fires_after(definition: Definition, slot: int) -> bool:
@@ -293,7 +264,7 @@ def fires_after(definition: Definition, slot: int) -> bool:
     if trigger is None:
         return False
     following = trigger.next(slot, anchor)
-    return _not_excluded(trigger, following, anchor) is not None
+    return not_excluded(trigger, following, anchor) is not None
 
 
 def tally(definition: Definition, first: int, last: int) -> Tally:
@@ -310,7 +281,7 @@ def tally(definition: Definition, first: int, last: int) -> Tally:
         return found
     slot: int | None = first
     while slot is not None and slot <= last:
-        end, number, fate = _stretch(trigger, slot, last, anchor)
+        end, number, fate = stretch_from(trigger, slot, last, anchor)
         found.add(slot, end, number, excluded=fate == "excluded")
         slot = trigger.next(end, anchor)
     return found
@@ -324,7 +295,7 @@ def nth(definition: Definition, first: int, last: int, number: int) -> int:
     trigger, anchor = definition.spec.trigger, definition.anchor
     slot: int | None = first
     while trigger is not None and slot is not None and slot <= last:
-        end, many, fate = _stretch(trigger, slot, last, anchor)
+        end, many, fate = stretch_from(trigger, slot, last, anchor)
         if fate != "excluded":
             if many >= number:
                 return _nth_of(trigger, slot, end, number, anchor)

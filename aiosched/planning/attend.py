@@ -6,8 +6,12 @@ from dataclasses import replace
 
 from aiosched.enums import Cause, JobState, OnLost, Outcome, Overlap, Reason, RowKind
 from aiosched.planning._draft import Draft
-from aiosched.planning.slots import attend_slots, pass_overlapped
-from aiosched.planning.verbs import end_pause
+from aiosched.planning.pauses import lapse_pause
+from aiosched.planning.slots import (
+    attend_slots,
+    pass_behind_waiting,
+    pass_overlapped,
+)
 from aiosched.records import Change, Definition, LiveRun, Pending, State
 
 __all__ = ["attend"]
@@ -40,14 +44,13 @@ def attend(
             return Change(None)
         return None
     draft = Draft(definition, state, now, owner)
+    lapse_pause(draft)
     _abandon(draft)
     if state.status is JobState.REMOVED:
         return draft.change()
     _expire(draft)
-    if draft.state.status is JobState.PAUSED:
-        until = draft.state.pause_until
-        if until is not None and until <= now:
-            end_pause(draft)
+    if draft.state.waiting and draft.state.status is JobState.ACTIVE:
+        pass_behind_waiting(draft)
     _start_waiting(draft, capacity, lease)
     if draft.state.status is JobState.ACTIVE:
         attend_slots(draft, capacity, lease)
@@ -120,5 +123,6 @@ def _start_waiting(draft: Draft, capacity: int, lease: int) -> None:
             continue
         if not firing.open:
             room -= 1
-        draft.start(firing, lease)
+        # One that is open has run before: it does not wait for the job itself.
+        draft.start(firing, lease, waited=not firing.open)
     draft.state.waiting = tuple(kept)

@@ -52,19 +52,39 @@ def differing(stored: Definition, given: Definition) -> tuple[str, ...]:
 
 
 def _arguments(stored: Blob, given: Blob) -> list[str]:
-    """Say in which of args and kwargs two arguments differ."""
+    """Say in which of args and kwargs two arguments differ, if in any.
+
+    A peer that knows the executor's signature writes 4.0 where one that does not
+    writes 4: values are compared, not texts.
+    """
     if isinstance(stored, Apart) or isinstance(given, Apart):
         return ["args", "kwargs"]
     if max(len(stored), len(given)) > _TOLD_APART:
         return ["args", "kwargs"]
     try:
-        pairs = [json.loads(blob) if blob else [[], {}] for blob in (stored, given)]
+        pairs = [
+            json.loads(blob, parse_float=_number) if blob else [[], {}]
+            for blob in (stored, given)
+        ]
         (args, kwargs), (others, other_kwargs) = pairs
     except ValueError:  # another version wrote what this one cannot read
         return ["args", "kwargs"]
-    differ = {"args": args != others, "kwargs": kwargs != other_kwargs}
-    # Texts that differ in how they write the same values differ in both.
-    return [name for name, here in differ.items() if here] or list(differ)
+    differ = {
+        "args": _canonical(args) != _canonical(others),
+        "kwargs": _canonical(kwargs) != _canonical(other_kwargs),
+    }
+    return [name for name, here in differ.items() if here]
+
+
+def _canonical(value: object) -> str:
+    """Write a JSON value so that equal ones are equal texts; ``true`` is not 1."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _number(text: str) -> int | float:
+    """Read a number with a point or an exponent; a whole one is an integer."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _same_trigger(stored: Definition, given: Definition) -> bool:

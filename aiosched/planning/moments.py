@@ -13,11 +13,24 @@ import zlib
 from collections.abc import Iterator
 
 from aiosched.enums import Cause, JobState, Overlap
+from aiosched.errors import TriggerError
 from aiosched.records import MAX_WAITING, Definition, Pending, State
 from aiosched.triggers.backfill import BackfillTrigger
-from aiosched.triggers.base import LAST_INSTANT
+from aiosched.triggers.base import LAST_INSTANT, Stretch, Trigger
 
-__all__ = ["attempt_due", "due_at", "fraction", "instant", "later"]
+__all__ = [
+    "MOST_STRETCHES",
+    "attempt_due",
+    "due_at",
+    "fraction",
+    "instant",
+    "later",
+    "not_excluded",
+    "stretch_from",
+]
+
+MOST_STRETCHES = 2_000
+"""Stretches that one look walks; weekends are as many in nineteen years."""
 
 
 def fraction(job_id: str, key: str, salt: str = "") -> float:
@@ -31,7 +44,8 @@ def fraction(job_id: str, key: str, salt: str = "") -> float:
 def due_at(definition: Definition, slot: int) -> int | None:
     """Return when a slot is acted on: moved by its trigger, then jittered.
 
-    Jitter does not go beyond the end of the trigger.
+    Jitter goes neither beyond the end of the trigger nor up to the next slot, so
+    that slots are due in their order, one after the other.
 
     Returns:
         None if the slot is excluded.
@@ -48,9 +62,50 @@ def due_at(definition: Definition, slot: int) -> int | None:
         due = trigger.due(slot, definition.anchor)
     if not jitter or due is None:
         return due
-    late = due + int(fraction(definition.id, str(slot)) * jitter)
-    end = trigger.closes()
-    return late if end is None else min(late, max(due, end))
+    share = fraction(definition.id, str(slot))
+    return due + int(share * _most_jitter(trigger, slot, due, jitter, definition))
+
+
+def _most_jitter(
+    trigger: Trigger, slot: int, due: int, jitter: int, definition: Definition
+) -> int:
+    """Return how long the slot may be put off."""
+    anchor, end = definition.anchor, trigger.closes()
+    following = not_excluded(trigger, trigger.next(slot, anchor), anchor)
+    if following is not None:
+        if not trigger.plain:
+            following = trigger.due(following, anchor)
+        end = following if end is None else min(end, following or end)
+    return jitter if end is None else max(0, min(jitter, end - due))
+
+
+def not_excluded(trigger: Trigger, slot: int | None, anchor: int | None) -> int | None:
+    """Return the first slot from ``slot`` on that is not excluded."""
+    for _ in range(MOST_STRETCHES):
+        if slot is None or trigger.plain or trigger.due(slot, anchor) is not None:
+            break
+        end = stretch_from(trigger, slot, LAST_INSTANT, anchor).last
+        slot = trigger.next(end, anchor)
+    return slot
+
+
+def stretch_from(
+    trigger: Trigger, first: int, until: int, anchor: int | None
+) -> Stretch:
+    """Return the stretch that begins with a slot, as the trigger says.
+
+    Raises:
+        TriggerError: A trigger of the user's own leaves out that slot.
+    """
+    stretch = trigger.stretch(first, until, anchor)
+    if stretch.last < first or stretch.number < 1:
+        raise TriggerError(
+            "stretch",
+            stretch,
+            f"{type(trigger).__name__} answers a stretch without its first slot",
+            "return at least the slot that was asked for",
+        )
+    return stretch
 
 
 def attempt_due(definition: Definition, firing: Pending) -> int:

@@ -3,7 +3,7 @@
 The answer is found by deciding ahead of time: the looks that peers will take
 are taken on a copy, each at the instant at which it falls due, and every run
 ends at once.  So whatever planning does with jitter, exclusions, pauses, late
-slots and limits, the outlook says the same, because it is the same code.
+slots, limits and retries, the outlook says the same, because it is the same code.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def outlook(record: Record, now: int, after: int | None = None) -> Iterator[Comi
 
     It is assumed that peers are there, that runs end before the next slot, and
     that nobody changes anything.  Slots that were taken already (they run, or
-    wait) are not to come.
+    wait) are not to come; but those that wait, be it for their next attempt, are
+    in the way of others until they have had it.
 
     Args:
         record: The job; not changed.
@@ -60,17 +61,18 @@ def outlook(record: Record, now: int, after: int | None = None) -> Iterator[Comi
         good, or has not shown anything for ``MOST_LOOKS`` looks.
     """
     definition = _bare(record.definition)
+    taken = {(firing.cause, firing.key) for firing in record.state.waiting}
     state: State | None = _settled(definition, _quiet(record.state), now)
     moment, looks, jumped = now, 0, after is None
     while state is not None and looks < MOST_LOOKS:
         at = instant(definition, state)
         if at is None or state.status is JobState.FINISHED:
             return
-        if state.status is JobState.ACTIVE and at > moment and not jumped:
+        if _nothing_waits(state) and at > moment and not jumped:
             _jump(definition, state, after or 0)
             jumped = True
             continue
-        if at > now and _simple(definition, state):
+        if at > moment and _simple(definition, state):
             yield from _walk(definition, state, after)
             return
         moment, looks = max(moment, at), looks + 1
@@ -78,6 +80,8 @@ def outlook(record: Record, now: int, after: int | None = None) -> Iterator[Comi
         if change is None:
             return
         for start in change.starts:
+            if (start.run.firing.cause, start.run.firing.key) in taken:
+                continue
             due = moment if moment > now else start.run.firing.at
             if after is None or due > after:
                 looks = 0
@@ -95,10 +99,14 @@ def _bare(definition: Definition) -> Definition:
 
 
 def _quiet(state: State) -> State:
-    """Leave out what was taken before."""
+    """Leave out the outcomes that are carried along."""
     quiet = state.copy()
-    quiet.waiting, quiet.recent = (), ()
+    quiet.recent = ()
     return quiet
+
+
+def _nothing_waits(state: State) -> bool:
+    return state.status is JobState.ACTIVE and not state.waiting
 
 
 def _settled(definition: Definition, state: State, now: int) -> State | None:
@@ -114,13 +122,12 @@ def _settled(definition: Definition, state: State, now: int) -> State | None:
 
 
 def _simple(definition: Definition, state: State) -> bool:
-    """Tell whether each slot is fired at its own instant, one at a time."""
+    """Tell whether each slot is fired when it is due, one at a time."""
     trigger = definition.spec.trigger
     return (
-        state.status is JobState.ACTIVE
+        _nothing_waits(state)
         and trigger is not None
         and trigger.plain
-        and not definition.spec.jitter
     )
 
 
@@ -131,8 +138,9 @@ def _walk(definition: Definition, state: State, after: int | None) -> Iterator[C
     if spec.max_runs is not None:
         left = spec.max_runs - state.counts.fired
     while trigger is not None and slot is not None and left != 0:
-        if after is None or slot > after:
-            yield Coming(slot, slot)
+        due = due_at(definition, slot)
+        if due is not None and (after is None or due > after):
+            yield Coming(slot, due)
         left = None if left is None else left - 1
         slot = trigger.next(slot, definition.anchor)
 

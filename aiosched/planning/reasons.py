@@ -26,6 +26,9 @@ from aiosched.records import Record, Row
 
 __all__ = ["Finding", "decided", "explain", "fences_told", "nearest_slots"]
 
+_TOLD = 3
+"""Firings of one instant that are told of each; of others, their number."""
+
 _ATTEMPTS = OUTCOMES | {RowKind.HANDED_BACK}
 
 
@@ -65,13 +68,15 @@ def explain(evidence: Evidence, instant: int) -> Finding:
     return Finding(f"{job} {found.text}.", found.known)
 
 
-def decided(rows: Iterable[Row], slot: int) -> bool:
-    """Tell whether rows say what became of a slot in the end."""
-    return any(
-        (row.final or (row.count and row.kind in PASSED))
-        and row.slot <= slot <= max(row.until, row.slot)
+def decided(rows: Iterable[Row], slot: int) -> int | None:
+    """Return when it was decided what became of a slot; None: rows do not say."""
+    ends = [
+        row.at
         for row in rows
-    )
+        if (row.final or (row.count and row.kind in PASSED))
+        and row.slot <= slot <= max(row.until, row.slot)
+    ]
+    return max(ends, default=None)
 
 
 def fences_told(rows: Iterable[Row], slot: int, record: Record | None) -> bool:
@@ -133,20 +138,22 @@ def _exactly(evidence: Evidence, cases: list[Case], instant: int) -> Finding | N
     same = [case for case in cases if case.slot == instant]
     same.sort(key=lambda case: case.cause is not Cause.SLOT)
     if same:
-        return Finding(explain_case(evidence, same[0], cases))
+        return Finding(_all_of(evidence, same, cases))
     trigger, record = evidence.trigger, evidence.record
     is_slot: bool | None = None
     if evidence.of_era(instant) and trigger is not None:
         is_slot = trigger.next(instant - 1) == instant
-    if is_slot is not False:
-        row = _covering(evidence, instant)
-        if row is not None and (is_slot or row.slot in (instant, row.until)):
-            return Finding(explain_range(evidence, row, instant, cases))
+    row = _covering(evidence, instant)
+    if row is not None and row.at < (evidence.era_begun or 0):
+        is_slot = None  # decided under another trigger
+    if row is not None and is_slot is not False:
+        sure = is_slot is True or instant in (row.slot, row.until)
+        return Finding(explain_range(evidence, row, instant, cases, sure=sure))
     if not is_slot or record is None:
         return None
     state = record.state
     if state.next is not None and instant >= state.next:
-        return Finding(explain_coming(evidence, instant))
+        return Finding(explain_coming(evidence, instant, cases))
     if state.latest is not None and instant <= state.latest:
         return Finding(
             f"has nothing left in the ledger about its slot of {when(instant)}: rows "
@@ -155,6 +162,16 @@ def _exactly(evidence: Evidence, cases: list[Case], instant: int) -> Finding | N
             known=False,
         )
     return None
+
+
+def _all_of(evidence: Evidence, same: list[Case], cases: list[Case]) -> str:
+    """Tell of all firings of one instant, which several may have asked for."""
+    told = [explain_case(evidence, case, cases) for case in same[:_TOLD]]
+    said = "; and it ".join(told)
+    more = len(same) - len(told)
+    if not more:
+        return said
+    return f"{said}; and {more:,} more of its firings are of that instant"
 
 
 def _covering(evidence: Evidence, instant: int) -> Row | None:
@@ -227,7 +244,9 @@ def _ended(evidence: Evidence, instant: int) -> str:
     if spec.trigger is None:
         return f"has no trigger, so no slot at {at}"
     latest = state.latest
-    if state.next is None and latest is not None and instant > latest:
+    if latest is None or instant < (evidence.era_begun or 0):
+        return ""
+    if state.next is None and instant > latest:
         used = spec.max_runs is not None and state.counts.fired >= spec.max_runs
         why = "its max_runs are used up" if used else "its trigger has ended"
         return f"has no slot at {at} any more, because {why}"
@@ -239,13 +258,16 @@ def _nearest(evidence: Evidence, cases: list[Case], instant: int) -> Finding:
     at = when(instant)
     for case in cases:
         for begun, end, _ in case.spans:
-            if begun <= instant and (end is None or instant <= end):
+            if begun <= instant <= (evidence.now if end is None else end):
                 said = explain_case(evidence, case, cases)
                 return Finding(f"had no slot at {at}, but was running then: it {said}")
     before, after = nearest_slots(evidence, instant)
     close = {case.slot for case in cases if case.cause is not Cause.SLOT}
     close |= {slot for slot in (before, after) if slot is not None}
-    lead = _ended(evidence, instant) or f"had no slot at {at}{_sides(before, after)}"
+    lead = _ended(evidence, instant)
+    if not lead:
+        lead = f"had no slot at {at}{_by_rule(evidence, instant)}"
+        lead += _sides(before, after)
     if not close:
         return Finding(f"{lead}, and none is known before or after it")
     slot = min(close, key=lambda one: (abs(one - instant), one))
@@ -253,6 +275,19 @@ def _nearest(evidence: Evidence, cases: list[Case], instant: int) -> Finding:
     if found is None:
         return Finding(f"{lead}, and nothing more is known", known=False)
     return Finding(f"{lead}; it {found.text}", found.known)
+
+
+def _by_rule(evidence: Evidence, instant: int) -> str:
+    """Say which trigger is meant, where it is not the one a job began with."""
+    record, begun = evidence.record, evidence.era_begun
+    if record is not None and record.definition.spec.trigger is None:
+        return ""
+    if begun is None or instant < begun:
+        return " that its ledger tells of"
+    changed = evidence.retimed(evidence.now)
+    if changed is None or changed.at != begun:
+        return ""
+    return f" by the trigger that it was given{act_words(changed)}"
 
 
 def _sides(before: int | None, after: int | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from aiosched.enums import JobState, OnLost, Outcome, Overlap, Reason, RowKind
 from aiosched.planning._draft import Draft
 from aiosched.planning.moments import instant
+from aiosched.planning.pauses import lapse_pause
 from aiosched.planning.retry import backoff, retries
 from aiosched.planning.slots import pass_overlapped
 from aiosched.planning.verbs import take_out
@@ -37,6 +38,7 @@ def settle(
     if run is None:
         return None
     draft = Draft(definition, state, now, owner)
+    lapse_pause(draft)
     _count_overlapped(draft, run, ended)
     draft.state.runs = tuple(r for r in draft.state.runs if r.fence != fence)
     removed = draft.state.status is JobState.REMOVED

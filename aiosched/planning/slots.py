@@ -13,8 +13,9 @@ from aiosched.instants import SECOND
 from aiosched.planning._draft import Draft
 from aiosched.planning._walk import Due
 from aiosched.records import MAX_WAITING, Pending
+from aiosched.triggers.backfill import BackfillTrigger
 
-__all__ = ["LEAST_GRACE", "attend_slots", "pass_overlapped"]
+__all__ = ["LEAST_GRACE", "attend_slots", "pass_behind_waiting", "pass_overlapped"]
 
 LEAST_GRACE = 60 * SECOND
 """By default a slot stays valid until the next is due, and at least so long."""
@@ -37,8 +38,14 @@ def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
     if capacity <= len(draft.starts) or _someone_waits(draft):
         return
     places = min(draft.room(), capacity - len(draft.starts))
-    for firing in _select(draft, due, places):
+    if _all_at_once(draft):
+        firings = _select(draft, due, MAX_WAITING)
+    else:
+        firings = _select(draft, due, places)
+    for firing in firings[:places]:
         draft.start(firing, lease)
+    for firing in firings[places:]:
+        draft.wait(firing)
     due = draft.due(draft.now)
     if due is None:
         return
@@ -73,9 +80,33 @@ def pass_overlapped(draft: Draft, until: int, fence: int) -> None:
         draft.pass_over(due.last, RowKind.SKIPPED, Reason.OVERLAP, fence)
 
 
+def pass_behind_waiting(draft: Draft) -> None:
+    """Count the slots that came while others waited for a run (``skip`` only).
+
+    Before any of those is started, so that it plays no part how many runs the
+    deciding peer can take.
+    """
+    if draft.definition.spec.overlap is Overlap.SKIP and _slot_waits(draft):
+        due = draft.due(draft.now)
+        if due is not None:
+            runs = draft.state.runs
+            fence = runs[0].fence if runs else 0
+            draft.pass_over(due.last, RowKind.SKIPPED, Reason.OVERLAP, fence)
+
+
+def _all_at_once(draft: Draft) -> bool:
+    """Tell whether all that is due is taken, though not all of it can start."""
+    spec = draft.definition.spec
+    return spec.overlap is Overlap.SKIP and spec.coalesce is Coalesce.ALL
+
+
 def _someone_waits(draft: Draft) -> bool:
     # Slots must not overtake firings that were queued before them.
-    return draft.definition.spec.overlap is Overlap.QUEUE and any(
+    return draft.definition.spec.overlap is Overlap.QUEUE and _slot_waits(draft)
+
+
+def _slot_waits(draft: Draft) -> bool:
+    return any(
         not firing.open and firing.cause is Cause.SLOT and firing.at <= draft.now
         for firing in draft.state.waiting
     )
@@ -99,9 +130,11 @@ def _lapsed_before(draft: Draft, due: Due) -> int | None:
     """Return the instant up to which due slots have lapsed; None: none has."""
     spec, now = draft.definition.spec, draft.now
     grace = spec.misfire_grace
+    if isinstance(spec.trigger, BackfillTrigger):
+        return None  # its slots are late by design
     if grace is not None:
         return now - grace - 1
-    if spec.coalesce is Coalesce.LATEST or due.newest is None:
+    if _rule(draft) is Coalesce.LATEST or due.newest is None:
         return None
     cutoff = now - LEAST_GRACE - 1
     if due.more:
@@ -109,6 +142,15 @@ def _lapsed_before(draft: Draft, due: Due) -> int | None:
     # The newest is valid until the next is due, however late it is.
     newest = draft.due_at(due.newest)
     return cutoff if newest is None else min(cutoff, newest - 1)
+
+
+def _rule(draft: Draft) -> Coalesce:
+    """Return how slots that are due together are dealt with."""
+    spec = draft.definition.spec
+    if spec.overlap is Overlap.CANCEL_PREVIOUS and spec.coalesce is Coalesce.ALL:
+        # Each would replace the one before it as soon as it is taken.
+        return Coalesce.LATEST
+    return spec.coalesce
 
 
 def _former(draft: Draft) -> bool:
@@ -121,11 +163,12 @@ def _select(draft: Draft, due: Due, places: int) -> list[Pending]:
     spec, oldest, newest = draft.definition.spec, due.oldest, due.newest
     if places <= 0 or oldest is None or newest is None:
         return []
-    if spec.coalesce is Coalesce.ALL:
+    rule = _rule(draft)
+    if rule is Coalesce.ALL:
         return [] if _beyond_limit(draft, due) else _each(draft, newest, places)
     if spec.overlap is Overlap.QUEUE and _fresh(draft, due):
         return _each(draft, newest, places)
-    if spec.coalesce is Coalesce.EARLIEST:
+    if rule is Coalesce.EARLIEST:
         draft.pass_over(oldest - 1, RowKind.SKIPPED)  # excluded ones before it
         firing = draft.take_slot(oldest)
         draft.passed(oldest)
@@ -149,7 +192,11 @@ def _fresh(draft: Draft, due: Due) -> bool:
 
 def _beyond_limit(draft: Draft, due: Due) -> bool:
     """Skip what is not caught up with; return whether another look has to go on."""
-    limit = draft.definition.spec.coalesce_limit
+    spec = draft.definition.spec
+    limit = spec.coalesce_limit
+    if spec.overlap is Overlap.SKIP:
+        # All that is not started at once waits, and so many may wait.
+        limit = min(limit or MAX_WAITING, MAX_WAITING)
     if limit is None:
         return False
     excess = draft.tally(due.last).kept - limit

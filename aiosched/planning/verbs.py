@@ -23,6 +23,7 @@ from aiosched.planning._draft import Draft
 from aiosched.planning._walk import first_due
 from aiosched.planning.compare import differing
 from aiosched.planning.moments import instant
+from aiosched.planning.pauses import end_pause, lapse_pause
 from aiosched.records import (
     MAX_WAITING,
     Blob,
@@ -39,7 +40,6 @@ from aiosched.triggers.base import FIRST_INSTANT
 from aiosched.triggers.date import DateTrigger
 
 __all__ = [
-    "end_pause",
     "fire",
     "first_slot",
     "living",
@@ -55,6 +55,9 @@ __all__ = [
 ]
 
 _NOW = DateTrigger(moment(0)).rule()
+
+_MOST_PUT_OFF = 100
+"""Slots that are compared where a trigger is replaced while some are put off."""
 
 
 def living(record: Record | None, job_id: str) -> Record:
@@ -217,7 +220,9 @@ def modify(
     if not changed:
         return None
     draft = Draft(old, state, now)
+    lapse_pause(draft)
     same = "trigger" not in changed
+    used_up, pending = draft.runs_left() == 0, False
     if same:
         anchor = old.anchor
         spec = replace(
@@ -228,14 +233,14 @@ def modify(
         )
         definition = replace(definition, spec=spec, anchor=anchor)
     else:
-        _close_slots(draft, Reason.MODIFIED)
         definition = pin(definition, now)
+        pending = _close_slots(draft, Reason.MODIFIED, definition)
     draft.definition = definition
     after = draft.state
     after.version += 1
-    if not same:
+    if used_up or not same:
         after.former = state.counts.plus(**draft.sums).slots
-        after.since = after.next = first_slot(definition, now)
+        after.since = after.next = after.next if pending else _anew(draft, same=same)
         after.latest = None
     left = draft.runs_left()
     if left is not None and left <= 0:
@@ -246,15 +251,60 @@ def modify(
     return draft.change()
 
 
-def _close_slots(draft: Draft, reason: Reason) -> None:
-    """Account for the slots up to now of a trigger that is given up."""
+def _anew(draft: Draft, *, same: bool) -> int | None:
+    """Return the slot with which a modified job goes on: the first from now on.
+
+    One that was accounted for does not come again, though it be moved to an
+    instant that is yet to come.
+    """
+    state, definition, now = draft.state, draft.definition, draft.now
+    first, latest = first_slot(definition, now), state.latest
+    if first is None or latest is None or first > latest:
+        return first
+    recurs = not isinstance(definition.spec.trigger, (DateTrigger, BackfillTrigger))
+    return draft.next_slot(latest) if same or (recurs and latest <= now) else first
+
+
+def _close_slots(
+    draft: Draft, reason: Reason, following: Definition | None = None
+) -> bool:
+    """Account for the slots up to now of a trigger that is given up.
+
+    Those that have come, but are put off beyond now, are among them; unless the
+    definition that follows has the same.
+
+    Returns:
+        Whether it has, so that it begins with them.
+    """
+    paused = draft.state.status is JobState.PAUSED
+    kind = RowKind.PAUSED if paused else RowKind.SKIPPED
     due = draft.due(draft.now, whole=False)
-    if due is None:
-        return
-    if draft.state.status is JobState.PAUSED:
-        draft.pass_over(due.last, RowKind.PAUSED, reason)
-    else:
-        draft.pass_over(due.last, RowKind.SKIPPED, reason)
+    if due is not None:
+        draft.pass_over(due.last, kind, reason)
+    last = draft.begun()
+    if last is None:
+        return False
+    if following is not None and _has_too(draft, following):
+        return True
+    draft.pass_over(last, kind, reason)
+    return False
+
+
+def _has_too(draft: Draft, following: Definition) -> bool:
+    """Tell whether a definition has the slots that are put off, and no others."""
+    first, trigger = draft.state.next, following.spec.trigger
+    if first is None or trigger is None or isinstance(trigger, BackfillTrigger):
+        return False
+    before = first - 1
+    for _ in range(_MOST_PUT_OFF):
+        slot = draft.next_slot(before)
+        other = trigger.next(before, following.anchor)
+        if slot is None or slot > draft.now:
+            return other is None or other > draft.now
+        if slot != other:
+            return False
+        before = slot
+    return False
 
 
 def pause(
@@ -281,6 +331,7 @@ def pause(
     ):
         return None
     draft = Draft(record.definition, state, now)
+    lapse_pause(draft)
     draft.state.status = JobState.PAUSED
     draft.state.pause_note, draft.state.pause_until = note, until
     draft.note(RowKind.HELD, act._replace(note=act.note or note))
@@ -288,7 +339,10 @@ def pause(
 
 
 def resume(record: Record, now: int, *, act: Act = NO_ACT) -> Change | None:
-    """End a pause; nothing that passed meanwhile is made up."""
+    """End a pause; nothing that passed meanwhile is made up.
+
+    Of a pause whose time is over already, that is what was due by then.
+    """
     if record.state.status is not JobState.PAUSED:
         return None
     draft = Draft(record.definition, record.state, now)
@@ -296,36 +350,21 @@ def resume(record: Record, now: int, *, act: Act = NO_ACT) -> Change | None:
     return draft.change()
 
 
-def end_pause(draft: Draft, act: Act = NO_ACT) -> None:
-    """Count the slots of a pause and let the job go on.
-
-    The last slot that a trigger fires is not lost to a pause: a one-time job
-    that was held over its instant runs when it is let go.
-    """
-    state = draft.state
-    state.status = JobState.ACTIVE
-    state.pause_note, state.pause_until = "", None
-    draft.note(RowKind.RESUMED, act)
-    left = draft.runs_left()
-    if state.next is None and state.latest is not None and left != 0:
-        state.next = draft.next_slot(state.latest)  # its trigger works again
-    due = draft.due(draft.now, whole=False)
-    if due is None:
-        return
-    until = due.last
-    if due.newest is not None and not draft.fires_after(due.newest):
-        until = due.newest - 1
-    draft.pass_over(until, RowKind.PAUSED)
-
-
 def stop(record: Record, now: int, *, act: Act = NO_ACT) -> Change | None:
-    """Cancel what runs and waits, and pause the job."""
+    """Cancel what runs and waits, and pause the job, until somebody resumes it."""
     draft = Draft(record.definition, record.state, now)
+    lapse_pause(draft)
     draft.cancel_runs(Reason.USER)
     draft.drop_waiting(Reason.USER)
-    if draft.state.status is not JobState.PAUSED:
-        draft.state.status = JobState.PAUSED
-        draft.state.pause_note = act.note
+    state = draft.state
+    paused = state.status is JobState.PAUSED
+    if (
+        not paused
+        or state.pause_until is not None
+        or act.note not in ("", state.pause_note)
+    ):
+        state.status, state.pause_until = JobState.PAUSED, None
+        state.pause_note = act.note or (state.pause_note if paused else "")
         draft.touched = True
     if draft.touched:
         draft.note(RowKind.STOPPED, act)
@@ -396,6 +435,7 @@ def remove(record: Record, now: int, *, act: Act = NO_ACT) -> Change:
 
 def take_out(draft: Draft, reason: Reason, act: Act = NO_ACT) -> None:
     """End a job with everything that it has."""
+    lapse_pause(draft)
     _close_slots(draft, Reason.REMOVED)
     draft.drop_waiting(Reason.REMOVED)
     draft.cancel_runs(Reason.REMOVED)

@@ -87,6 +87,30 @@ class Evidence:
         since = None if self.record is None else self.record.state.since
         return since is not None and instant >= since
 
+    @property
+    def era_begun(self) -> int | None:
+        """When the job was given its present trigger; None: it is not stored."""
+        if self.record is None:
+            return None
+        changed = self.retimed(self.now)
+        return max(self.record.state.created, 0 if changed is None else changed.at)
+
+    def retimed(self, until: int) -> Row | None:
+        """Return the newest row, up to an instant, that changed the trigger."""
+        fitting = [
+            row
+            for row in self.rows
+            if row.kind is RowKind.MODIFIED
+            and row.at <= until
+            and "trigger" in self.fields_of(row)
+        ]
+        return max(fitting, key=lambda row: row.at, default=None)
+
+    @staticmethod
+    def fields_of(row: Row) -> tuple[str, ...]:
+        """Return what a modification changed."""
+        return unpack_act(row.value).fields
+
     def latest(self, until: int, *kinds: RowKind) -> Row | None:
         """Return the newest row of these kinds decided up to an instant."""
         fitting = [r for r in self.rows if r.kind in kinds and r.at <= until]
@@ -182,6 +206,8 @@ def fate_words(evidence: Evidence, row: Row) -> str:
         act = evidence.latest(row.at, RowKind.STOPPED)
     elif row.reason is Reason.REMOVED:
         act = evidence.latest(row.at, RowKind.REMOVED)
+    if act is not None and act.at < (row.started or row.slot):
+        act = None  # of another run
     return f", because {why}{act_words(act)}"
 
 

@@ -52,7 +52,7 @@ class MemoryJobStore(JobStore):
     their jobs.  It belongs to the loop on which it was opened until all its
     sessions are closed.  The wall clock is read at the first open only; time
     then follows the monotonic clock, so that setting the wall clock has no
-    effect.
+    effect, save that schedulers warn of it (the event ``clock_stepped``).
 
     Args:
         clock: Tells the time; None: the running loop's and the host's.
@@ -336,6 +336,9 @@ class _MemorySession(Session):
 
     def estimate(self) -> int:
         return self._store.now()
+
+    def drift(self) -> int | None:
+        return self._store.clock.wall() - self._store.now()
 
     async def sweep(self) -> int:
         await self._begin(1)

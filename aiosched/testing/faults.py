@@ -412,6 +412,10 @@ class FaultySession(Session):
         """Return what the inner session says."""
         return self.inner.estimate()
 
+    def drift(self) -> int | None:
+        """Return what the inner session says."""
+        return self.inner.drift()
+
     async def sweep(self) -> int:
         """As the inner session, or a fault."""
         return await self._store.carry_out("sweep", self.inner.sweep, {})

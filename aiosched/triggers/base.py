@@ -13,7 +13,7 @@ peers agree about every slot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -21,6 +21,12 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationErro
 
 from aiosched.errors import TriggerError
 from aiosched.instants import micros, moment
+from aiosched.triggers.kinds import (
+    registry,
+    trigger_class,
+    trigger_from_data,
+    trigger_kinds,
+)
 from aiosched.triggers.refusals import refusal
 from aiosched.triggers.stretches import (
     FIRST_INSTANT,
@@ -35,6 +41,7 @@ from aiosched.triggers.stretches import (
 
 if TYPE_CHECKING:
     from aiosched.triggers.combining import AndTrigger, OrTrigger
+    from aiosched.triggers.cronparts import Draw
     from aiosched.triggers.excluding import ExcludingTrigger
     from aiosched.triggers.exclusions import Exclusion, Shift
 
@@ -51,8 +58,6 @@ __all__ = [
     "trigger_from_data",
     "trigger_kinds",
 ]
-
-_registry: dict[str, type[Trigger]] = {}
 
 
 class Trigger(BaseModel, frozen=True, extra="forbid"):
@@ -113,7 +118,7 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
                 f"{cls.__name__} overrides neither next_fire_time nor next",
                 "override next_fire_time(after)",
             )
-        known = _registry.get(kind)
+        known = registry.get(kind)
         if known in cls.__mro__[1:]:
             return  # the same data with more methods: the plain class reads it
         if known is not None and _place(known) != _place(cls):
@@ -123,7 +128,7 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
                 f"{_place(known)} has taken it",
                 "give the class a kind of its own",
             )
-        _registry[kind] = cls
+        registry[kind] = cls
 
     def identity(self) -> tuple[object, ...]:
         """Return what two equal triggers of one kind have in common."""
@@ -149,6 +154,12 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         own = {name: getattr(self, name) for name in type(self).model_fields}
         object.__setattr__(copied, "__dict__", own)
         return copied
+
+    if not TYPE_CHECKING:
+
+        def copy(self, *, update=None, deep=False) -> Self:
+            """Return a copy; the old name of :meth:`model_copy`."""
+            return self.model_copy(update=update, deep=deep)
 
     # -- for people ---------------------------------------------------------------
 
@@ -182,7 +193,8 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
             Fewer than ``n`` if the trigger ends before.
 
         Raises:
-            TriggerError: ``after`` is naive, or ``n`` is no number of times.
+            TriggerError: ``after`` is naive, ``n`` is no number of times, or a
+                trigger of the user's answers a time that is naive or not later.
         """
         if isinstance(n, bool) or not isinstance(n, int):
             raise TriggerError("n", n, "is not a whole number", "ask for 0 or more")
@@ -195,11 +207,21 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         except TriggerError:
             return []  # it would be refused because nothing is left of it
         times: list[datetime] = []
-        while len(times) < n:
-            following = pinned.next_fire_time(times[-1] if times else after)
+        instant = micros(after)
+        while len(times) < n and instant < LAST_INSTANT:
+            following = pinned.next_due(instant)
             if following is None:
                 break
-            times.append(following)
+            if following <= instant:
+                raise TriggerError(
+                    "next",
+                    following,
+                    f"{type(pinned).__name__} answers an instant that is not later "
+                    f"than {instant}",
+                    "return a strictly later one, or None",
+                )
+            times.append(moment(following))
+            instant = following
         return times
 
     def describe(self) -> str:
@@ -505,6 +527,20 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         del job_id
         return self
 
+    def _draws(self) -> Iterable[tuple[str, Draw]]:
+        """Return what is left to the id of a job, with the names of cron's fields."""
+        return ()
+
+    def _drawn(self, numbers: Mapping[str, int]) -> Trigger:
+        """Return the copy for a job that draws these numbers, by cron's fields."""
+        del numbers
+        return self
+
+    @property
+    def _weight(self) -> int:
+        """About how many plain questions one question to it costs."""
+        return 1
+
     # -- as data ---------------------------------------------------------------------
 
     def to_data(self) -> dict[str, Any]:
@@ -514,69 +550,6 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         """
         data = self.model_dump(mode="json", exclude_defaults=True)
         return {"kind": self.kind} | data
-
-
-def trigger_from_data(data: Mapping[str, Any]) -> Trigger:
-    """Build the trigger that :meth:`Trigger.to_data` described.
-
-    Raises:
-        TriggerError: The kind is not known, or a field is wrong.
-    """
-    if not isinstance(data, Mapping):
-        raise TriggerError(
-            "trigger", data, "is not a mapping", "give a dict with a kind"
-        )
-    kind = data.get("kind")
-    cls = trigger_class(kind)
-    if cls is None:
-        raise _unknown_kind(kind)
-    fields = cls.model_fields
-    for name in data:
-        if name not in fields:
-            raise TriggerError(
-                str(name),
-                data[name],
-                f"a trigger of kind {kind} has no such field",
-                f"use {', '.join(sorted(fields))}",
-            )
-    for name, field in fields.items():
-        if field.is_required() and name not in data:
-            raise TriggerError(name, None, "is missing", f"a {kind} trigger needs it")
-    arguments = {str(name): value for name, value in data.items() if name != "kind"}
-    return cls(**arguments)
-
-
-def trigger_class(kind: object) -> type[Trigger] | None:
-    """Return the class of a kind, which plugins may bring.
-
-    Returns:
-        None if it is known neither here nor to a plugin.
-    """
-    if not isinstance(kind, str):
-        return None
-    if kind not in _registry:
-        from aiosched.triggers.plugins import TRIGGERS, find_plugins
-
-        find_plugins(TRIGGERS)
-    return _registry.get(kind)
-
-
-def _unknown_kind(kind: object) -> TriggerError:
-    """Return the error for a kind that nobody knows."""
-    from aiosched.triggers.plugins import TRIGGERS, find_plugins
-
-    remedy = (
-        f"use one of {', '.join(trigger_kinds())}, or install or import what defines it"
-    )
-    for plugin in find_plugins(TRIGGERS):
-        if plugin.problem is not None:
-            remedy += f"; the plugin {plugin.name} is broken: {plugin.problem}"
-    return TriggerError("kind", kind, "is not the kind of a trigger", remedy)
-
-
-def trigger_kinds() -> tuple[str, ...]:
-    """Return the kinds that are known here, sorted."""
-    return tuple(sorted(_registry))
 
 
 def _aware(value: object, field: str) -> int:

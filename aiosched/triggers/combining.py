@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from aiosched.errors import TriggerError
 from aiosched.instants import DAY, micros, moment
 from aiosched.triggers.base import (
     FIRST_INSTANT,
+    LAST_INSTANT,
     LOOK_LIMIT,
     AnyTrigger,
     Trigger,
 )
+from aiosched.triggers.cronparts import Draw
+from aiosched.triggers.drawn import check_every_draw, has_draws
 from aiosched.triggers.exclusions import ever_fires
+from aiosched.triggers.grids import Grid, common_grid
+from aiosched.triggers.inputs import check_order, read_instant, stamp
+from aiosched.triggers.interval import IntervalTrigger
 
-__all__ = ["AndTrigger", "OrTrigger"]
+__all__ = ["MOST_ASKED", "AndTrigger", "OrTrigger"]
+
+MOST_ASKED = 3_000
+"""How many questions to its parts may be spent on whether an "and" ever meets."""
 
 _TEN_YEARS = 3653 * DAY
 # Where an "and" of triggers without a start is first tried.
 _RECENT = micros(datetime(2020, 1, 1, tzinfo=UTC))
+# An inner "and" leaps some times for each question.
+_INNER_LEAPS = 8
 
 
 class _Combined(Trigger, frozen=True):
     """What both combinations share."""
 
     triggers: tuple[AnyTrigger, ...]
+    start: datetime | None = None
+    end: datetime | None = None
 
-    def __init__(self, triggers: Iterable[Trigger], **data: Any) -> None:
+    def __init__(
+        self,
+        triggers: Iterable[Trigger],
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        **data: Any,
+    ) -> None:
         """Combine ``triggers``; a combination of the same kind is taken apart.
 
         Raises:
-            TriggerError: There is none, or one of them is not a trigger or moves
-                its slots.
+            TriggerError: There is none, one of them is not a trigger or moves
+                its slots, a bound is naive, or the end is before the start.
         """
         flat: list[object] = []
         given: object = triggers
         listed = isinstance(given, Iterable) and not isinstance(given, str | Trigger)
         for trigger in triggers if listed else (given,):
-            if isinstance(trigger, type(self)):
+            if isinstance(trigger, type(self)) and trigger._unbounded:
                 flat.extend(trigger.triggers)
             else:
                 flat.append(trigger)
         if not flat:
             raise TriggerError("triggers", [], "is empty", "give at least one trigger")
-        super().__init__(triggers=tuple(flat), **data)
+        first, final = read_instant(start, "start"), read_instant(end, "end")
+        check_order(first, final)
+        super().__init__(triggers=tuple(flat), start=first, end=final, **data)
         for trigger in self.triggers:
             if trigger.moves:
                 raise TriggerError(
@@ -68,7 +91,7 @@ class _Combined(Trigger, frozen=True):
         super().anchored(instant)
         if not self.needs_pin():
             return self
-        return type(self)([trigger.anchored(instant) for trigger in self.triggers])
+        return self._of([trigger.anchored(instant) for trigger in self.triggers])
 
     @property
     def plain(self) -> bool:
@@ -84,7 +107,42 @@ class _Combined(Trigger, frozen=True):
         settled = [trigger.for_job(job_id) for trigger in self.triggers]
         if all(one is other for one, other in zip(settled, self.triggers, strict=True)):
             return self
-        return type(self)(settled)
+        return self._of(settled)
+
+    def _of(self, triggers: Iterable[Trigger]) -> Self:
+        """Return the copy with other parts."""
+        return type(self)(triggers, start=self.start, end=self.end)
+
+    def _draws(self) -> Iterator[tuple[str, Draw]]:
+        for trigger in self.triggers:
+            yield from trigger._draws()
+
+    def _drawn(self, numbers: Mapping[str, int]) -> Self:
+        return self._of([trigger._drawn(numbers) for trigger in self.triggers])
+
+    @property
+    def _weight(self) -> int:
+        return sum(trigger._weight for trigger in self.triggers)
+
+    @property
+    def _unbounded(self) -> bool:
+        return self.start is None and self.end is None
+
+    @cached_property
+    def _bounds(self) -> tuple[int, int]:
+        return (
+            FIRST_INSTANT if self.start is None else micros(self.start),
+            LAST_INSTANT if self.end is None else micros(self.end),
+        )
+
+    def _said(self, words: str) -> str:
+        """Add the bounds to the words of the parts."""
+        if self._unbounded:
+            return words
+        words = f"({words})"
+        if self.start is not None:
+            words += f", from {stamp(self.start)}"
+        return words if self.end is None else f"{words}, until {stamp(self.end)}"
 
 
 class OrTrigger(_Combined, frozen=True):
@@ -92,34 +150,56 @@ class OrTrigger(_Combined, frozen=True):
 
     Counts are by enumeration, 10,000 slots a look.  An instant is excluded if all
     parts that have it exclude it.
+
+    Attributes:
+        triggers: Its parts.
+        start: No slot is earlier; a slot may fall on it.
+        end: No slot is later; a slot may fall on it.
     """
 
     kind: Literal["or"] = "or"
 
-    def __init__(self, triggers: Iterable[Trigger], **data: Any) -> None:
+    def __init__(
+        self,
+        triggers: Iterable[Trigger],
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        **data: Any,
+    ) -> None:
         """Combine ``triggers``.
 
+        Args:
+            triggers: The parts; an "or" without bounds is taken apart.
+            start: The first instant that may be a slot, aware.
+            end: The last instant that may be a slot, aware.
+            **data: ``kind``, where it comes from data.
+
         Raises:
-            TriggerError: There is none, or one of them is not a trigger or moves
-                its slots.
+            TriggerError: There is none, one of them is not a trigger or moves its
+                slots, a bound is naive, or the end is before the start.
         """
-        super().__init__(triggers, **data)
+        super().__init__(triggers, start=start, end=end, **data)
 
     def describe(self) -> str:
         """Join the words of its parts."""
-        return "; or ".join(trigger.describe() for trigger in self.triggers)
+        return self._said("; or ".join(one.describe() for one in self.triggers))
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         """Return the earliest next slot; ``anchor`` has no part in it."""
         del anchor
-        slots = [trigger.next(after) for trigger in self.triggers]
-        return min((slot for slot in slots if slot is not None), default=None)
+        low, high = self._bounds
+        slots = [trigger.next(max(after, low - 1)) for trigger in self.triggers]
+        slot = min((slot for slot in slots if slot is not None), default=None)
+        return None if slot is None or slot > high else slot
 
     def last(self, until: int, anchor: int | None = None) -> int | None:
         """Return the latest last slot; ``anchor`` has no part in it."""
         del anchor
-        slots = [trigger.last(until) for trigger in self.triggers]
-        return max((slot for slot in slots if slot is not None), default=None)
+        low, high = self._bounds
+        slots = [trigger.last(min(until, high)) for trigger in self.triggers]
+        slot = max((slot for slot in slots if slot is not None), default=None)
+        return None if slot is None or slot < low else slot
 
     def due(self, slot: int, anchor: int | None = None) -> int | None:
         """Return the slot; None: each part that has it excludes it."""
@@ -130,17 +210,23 @@ class OrTrigger(_Combined, frozen=True):
         return None
 
     def opens(self, anchor: int | None = None) -> int | None:
-        """Return the earliest start if all parts have one; ``anchor`` has no part."""
+        """Return the start, or the earliest of the parts; ``anchor`` has no part."""
         del anchor
         starts = [trigger.opens() for trigger in self.triggers]
         known = [start for start in starts if start is not None]
-        return min(known) if len(known) == len(starts) else None
+        own = [] if self.start is None else [micros(self.start)]
+        if len(known) == len(starts):
+            own.append(min(known))
+        return max(own, default=None)
 
     def closes(self) -> int | None:
-        """Return the latest end, if all of its parts have one."""
+        """Return the end, or the latest of its parts if all of them have one."""
         ends = [trigger.closes() for trigger in self.triggers]
         known = [end for end in ends if end is not None]
-        return max(known) if len(known) == len(ends) else None
+        own = [] if self.end is None else [micros(self.end)]
+        if len(known) == len(ends):
+            own.append(max(known))
+        return min(own, default=None)
 
 
 class AndTrigger(_Combined, frozen=True):
@@ -148,25 +234,49 @@ class AndTrigger(_Combined, frozen=True):
 
     An instant that any of them excludes is excluded.
 
-    Meetings are sought by enumeration, at most 10,000 candidates a look; where
-    that is not enough, no further meeting counts.  An interval in it should have a
-    start: without one it begins at some fraction of a second.
+    Intervals that meet make one interval, by arithmetic.  Other meetings are sought
+    by enumeration, at most 10,000 candidates a look; where that is not enough, no
+    further meeting counts.  An interval in it should have a start: without one it
+    begins at some fraction of a second.
+
+    Attributes:
+        triggers: Its parts.
+        start: No slot is earlier; a slot may fall on it.
+        end: No slot is later; a slot may fall on it.
     """
 
     kind: Literal["and"] = "and"
 
-    def __init__(self, triggers: Iterable[Trigger], **data: Any) -> None:
+    def __init__(
+        self,
+        triggers: Iterable[Trigger],
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        **data: Any,
+    ) -> None:
         """Combine ``triggers``.
+
+        Args:
+            triggers: The parts; an "and" without bounds is taken apart.
+            start: The first instant that may be a slot, aware.
+            end: The last instant that may be a slot, aware.
+            **data: ``kind``, where it comes from data.
 
         Raises:
             TriggerError: There is none, one of them is not a trigger or moves its
-                slots, all meetings are excluded, or they do not meet within ten
-                years (of 2020, or of the latest first slot if that is later; for
-                triggers that end before, of that slot).  Where one is not pinned,
-                this is checked when it is.
+                slots, a bound is naive, or the end is before the start.  All
+                meetings are excluded, or no meeting is found within ten years (of
+                2020, or of the latest first slot if that is later; for triggers
+                that end before, of that slot) by 3,000 questions to its parts.
+                Where one is not pinned, this is checked when it is; where one has
+                an ``H``, at once, for each number that it may draw, and none may
+                be without a start then.
         """
-        super().__init__(triggers, **data)
-        if not self.needs_pin() and not self._ever_meet():
+        super().__init__(triggers, start=start, end=end, **data)
+        if has_draws(self):
+            self._check_draws()
+        elif not self.needs_pin() and not self._ever_meet():
             raise TriggerError(
                 "triggers",
                 self.describe(),
@@ -179,8 +289,9 @@ class AndTrigger(_Combined, frozen=True):
         parts = []
         for trigger in self.triggers:
             words = trigger.describe()
-            parts.append(f"({words})" if isinstance(trigger, OrTrigger) else words)
-        return "; and at once ".join(parts)
+            bare = isinstance(trigger, OrTrigger) and trigger._unbounded
+            parts.append(f"({words})" if bare else words)
+        return self._said("; and at once ".join(parts))
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         """Return the next meeting; ``anchor`` has no part in it.
@@ -189,21 +300,26 @@ class AndTrigger(_Combined, frozen=True):
             TriggerError: It is not pinned, and one of its parts would be past its
                 end.
         """
+        del anchor
+        low, high = self._bounds
         if self.needs_pin():
             pinned = [one.anchored(moment(after)) for one in self.triggers]
-            return _next_meeting(pinned, after)
-        del anchor
-        return _next_meeting(self.triggers, after)
+            parts = _parts(pinned)
+        else:
+            parts = self._merged
+        slot = _next_meeting(parts, max(after, low - 1))
+        return None if slot is None or slot > high else slot
 
     def last(self, until: int, anchor: int | None = None) -> int | None:
         """Return the latest meeting; ``anchor`` has no part in it."""
         del anchor
-        at = until
-        for _ in range(LOOK_LIMIT):
+        low, high = self._bounds
+        at = min(until, high)
+        for _ in range(LOOK_LIMIT if self._merged else 0):
             earliest = at
-            for trigger in self.triggers:
-                slot = trigger.last(earliest)
-                if slot is None:
+            for part in self._merged:
+                slot = part.last(earliest)
+                if slot is None or slot < low:
                     return None
                 earliest = slot
             if earliest == at:
@@ -220,38 +336,88 @@ class AndTrigger(_Combined, frozen=True):
         return slot
 
     def opens(self, anchor: int | None = None) -> int | None:
-        """Return the latest start of its parts; ``anchor`` has no part in it."""
+        """Return the latest start there is; ``anchor`` has no part in it."""
         del anchor
         starts = [trigger.opens() for trigger in self.triggers]
+        if self.start is not None:
+            starts.append(micros(self.start))
         return max((start for start in starts if start is not None), default=None)
 
     def closes(self) -> int | None:
-        """Return the earliest end of its parts."""
+        """Return the earliest end there is."""
         ends = [trigger.closes() for trigger in self.triggers]
+        if self.end is not None:
+            ends.append(micros(self.end))
         return min((end for end in ends if end is not None), default=None)
 
+    @property
+    def _weight(self) -> int:
+        return super()._weight * _INNER_LEAPS
+
+    @cached_property
+    def _merged(self) -> Sequence[Trigger | Grid]:
+        return _parts(self.triggers)
+
+    def _check_draws(self) -> None:
+        """Refuse what would not meet for some draw."""
+        remedy = "say it in one expression, or write numbers instead of H"
+        if any(one.needs_pin() and not has_draws(one) for one in self.triggers):
+            raise TriggerError(
+                "triggers",
+                self.describe(),
+                "a job would draw for H whether it meets what has no start yet",
+                remedy,
+            )
+        check_every_draw(self, together=True, remedy=remedy)
+
     def _ever_meet(self) -> bool:
-        """Tell whether there is a meeting within ten years of a fair beginning."""
+        """Tell whether a meeting is soon found from a fair beginning on."""
+        low, high = self._bounds
+        parts = self._merged
+        if not parts:
+            return False
+        leaps = max(MOST_ASKED // super()._weight, 1)
         for beginning in (_RECENT, FIRST_INSTANT):
-            firsts = [trigger.next(beginning - 1) for trigger in self.triggers]
-            known = [first for first in firsts if first is not None]
+            after = max(beginning, low) - 1
+            firsts = [part.next(after) for part in parts]
+            known = [first for first in firsts if first is not None and first <= high]
             if len(known) < len(firsts):
                 continue
-            meeting = _next_meeting(self.triggers, max(known) - 1, within=_TEN_YEARS)
-            if meeting is not None:
+            meeting = _next_meeting(parts, max(known) - 1, _TEN_YEARS, leaps)
+            if meeting is not None and meeting <= high:
                 return self.plain or ever_fires(self, [meeting])
+            return False
         return False
 
 
+def _parts(triggers: Sequence[Trigger]) -> Sequence[Trigger | Grid]:
+    """Return what has to meet, all intervals together as one; nothing: never."""
+    grids: list[Grid] = []
+    others: list[Trigger | Grid] = []
+    for trigger in triggers:
+        grid = trigger.grid() if isinstance(trigger, IntervalTrigger) else None
+        if grid is None:
+            others.append(trigger)
+        else:
+            grids.append(grid)
+    if not grids:
+        return others
+    common = common_grid(grids)
+    return [] if common is None else [*others, common]
+
+
 def _next_meeting(
-    triggers: Iterable[Trigger], after: int, within: int | None = None
+    parts: Sequence[Trigger | Grid],
+    after: int,
+    within: int | None = None,
+    leaps: int = LOOK_LIMIT,
 ) -> int | None:
     """Leap from slot to slot, each time to the latest, until all agree."""
     at = after + 1
-    for _ in range(LOOK_LIMIT):
+    for _ in range(leaps if parts else 0):
         latest = at
-        for trigger in triggers:
-            slot = trigger.next(latest - 1)
+        for part in parts:
+            slot = part.next(latest - 1)
             if slot is None:
                 return None
             latest = slot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, Self
@@ -10,8 +11,9 @@ from aiosched.errors import TriggerError
 from aiosched.instants import SECOND, micros
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT, Trigger
 from aiosched.triggers.cronfields import CronFields, Seconds, read_expression
-from aiosched.triggers.cronhashed import check_draws, settle
+from aiosched.triggers.cronhashed import check_draws, settle, settle_by
 from aiosched.triggers.cronkeywords import expression_of
+from aiosched.triggers.cronparts import FIELDS, Draw
 from aiosched.triggers.crontable import CronTable, cron_table
 from aiosched.triggers.cronwords import describe_cron
 from aiosched.triggers.inputs import check_order, read_instant, stamp, zone_name
@@ -220,9 +222,7 @@ class CronTrigger(Trigger, frozen=True):
         """
         if not self._fields.hashed:
             return self
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        fields["expression"] = settle(self.expression, self.seconds, job_id)
-        return type(self)(**fields)
+        return self._saying(settle(self.expression, self.seconds, job_id))
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         """Return the first slot later than ``after``; ``anchor`` has no part in it."""
@@ -255,6 +255,22 @@ class CronTrigger(Trigger, frozen=True):
     def closes(self) -> int | None:
         """Return the end."""
         return None if self.end is None else micros(self.end)
+
+    def _draws(self) -> Iterator[tuple[str, Draw]]:
+        for field, draws in zip(FIELDS, self._fields.draws, strict=True):
+            for draw in draws:
+                yield field.name, draw
+
+    def _drawn(self, numbers: Mapping[str, int]) -> Self:
+        if not self._fields.hashed:
+            return self
+        return self._saying(
+            settle_by(self.expression, self.seconds, lambda name: numbers[name])
+        )
+
+    def _saying(self, expression: str) -> Self:
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**(fields | {"expression": expression}))
 
     @cached_property
     def _bounds(self) -> tuple[int, int]:

@@ -18,12 +18,11 @@ from aiosched.triggers.cronparts import (
     DAY_OF_WEEK,
     FIELDS,
     MONTH,
-    CronField,
     Draw,
 )
 from aiosched.triggers.crontable import CronTable
 
-__all__ = ["check_draws", "settle"]
+__all__ = ["check_draws", "settle", "settle_by"]
 
 _BYTES = 8
 
@@ -40,12 +39,23 @@ def settle(expression: str, seconds: Seconds | None, job_id: str) -> str:
         TriggerError: The expression cannot be read.
     """
 
-    def drawn(field: CronField) -> int:
-        text = f"{field.name}\0{job_id}"
+    def drawn(name: str) -> int:
+        text = f"{name}\0{job_id}"
         # Half a character, which no stored job has in its id, is hashed as it is.
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES)
         return int.from_bytes(digest.digest(), "big")
 
+    return settle_by(expression, seconds, drawn)
+
+
+def settle_by(
+    expression: str, seconds: Seconds | None, drawn: Callable[[str], int]
+) -> str:
+    """Return the expression in which each ``H`` is what ``drawn`` says of its field.
+
+    Raises:
+        TriggerError: The expression cannot be read.
+    """
     return _written(read_expression(expression, seconds), seconds, drawn)
 
 
@@ -110,13 +120,13 @@ def _may_be_within(draw: Draw, months: set[int]) -> bool:
 
 
 def _written(
-    fields: CronFields, seconds: Seconds | None, drawn: Callable[[CronField], int]
+    fields: CronFields, seconds: Seconds | None, drawn: Callable[[str], int]
 ) -> str:
     """Write the fields with numbers in place of draws, where they stood."""
     texts = []
     for text, draws, field in zip(fields.texts, fields.draws, FIELDS, strict=True):
         if draws:
-            number, settled = drawn(field), iter(draws)
+            number, settled = drawn(field.name), iter(draws)
             parts = [
                 next(settled).text(number) if part.startswith("h") else part
                 for part in text.split(",")

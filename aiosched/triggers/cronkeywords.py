@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from aiosched.errors import TriggerError
 from aiosched.triggers.cronfields import split_fields
-from aiosched.triggers.inputs import is_whole
 
 __all__ = ["expression_of"]
 
@@ -65,8 +64,8 @@ def _text(name: str, value: object) -> str:
     Raises:
         TriggerError: It is not an int or text, or not exactly one field.
     """
-    if is_whole(value):
-        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{int(value)}"
     if not isinstance(value, str):
         raise TriggerError(
             name, value, "is not a number or text", 'write it like 9 or "mon-fri"'

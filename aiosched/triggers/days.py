@@ -164,8 +164,8 @@ def read_exclusions(what: object) -> tuple[tuple[str, ...], list[Trigger]]:
     """Read what users exclude.
 
     Args:
-        what: A date, a text, a pair of dates (a tuple: a range), a trigger, or an
-            iterable of these, however nested.
+        what: A date, a text, a pair of dates or of days of the year (a tuple: a
+            range), a trigger, or an iterable of these, however nested.
 
     Returns:
         The days in their normal form, and the triggers as they were given.
@@ -229,18 +229,21 @@ class _Reading:
             self._read(value)
         elif isinstance(value, tuple) and len(value) == 2:
             first, last = map(_as_date, value)
-            if first is None or last is None:
+            if first is not None and last is not None:
+                self._add(first, last, value)
+            elif all(map(_is_yearly, value)):
+                self._read("/".join(value))
+            else:
                 return False
-            self._add(first, last, value)
         else:
             return False
         return True
 
     def _read(self, text: str) -> None:
         word = text.strip().lower()
-        first, slash, last = word.partition("/")
+        first, slash, last = (part.strip() for part in word.partition("/"))
         # A week of the ISO calendar is written with a capital W.
-        low, high = _as_date(first.strip().upper()), _as_date(last.strip().upper())
+        low, high = _as_date(first.upper()), _as_date(last.upper())
         found, until = _YEARLY.fullmatch(first), _YEARLY.fullmatch(last)
         if found and (until or not slash):
             opening = _yearly(int(found[1]), int(found[2]), text)
@@ -288,6 +291,10 @@ def _as_date(value: object) -> date | None:
         with suppress(ValueError):
             return date.fromisoformat(value)
     return None
+
+
+def _is_yearly(value: object) -> bool:
+    return isinstance(value, str) and _YEARLY.fullmatch(value.strip()) is not None
 
 
 def _yearly(month: int, day: int, given: str) -> tuple[int, int]:

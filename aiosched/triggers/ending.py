@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,6 +22,7 @@ from aiosched.errors import TriggerError
 from aiosched.instants import micros, moment, span
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT, AnyTrigger, Trigger
 from aiosched.triggers.calendar import CalendarIntervalTrigger
+from aiosched.triggers.cronparts import Draw
 from aiosched.triggers.inputs import (
     bounded,
     check_order,
@@ -24,6 +35,7 @@ from aiosched.triggers.inputs import (
 )
 
 __all__ = [
+    "WORDS",
     "ClockTime",
     "End",
     "Ending",
@@ -31,14 +43,27 @@ __all__ = [
     "Zone",
     "clock_of",
     "ended",
+    "first_date",
     "misplaced",
     "read_end",
     "rebuilt",
     "refuse_late",
+    "wrong_word",
 ]
 
 End = datetime | date | time | timedelta | str
 Zone = str | tzinfo
+_VERBS = frozenset({"at", "on", "to", "until", "starting"})
+_UNITS = frozenset(
+    {
+        *("second", "minute", "hour", "day", "week", "month", "year"),
+        *("seconds", "minutes", "hours", "days", "weeks", "months", "years"),
+        *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday"),
+        "sunday",
+    }
+)
+WORDS = _VERBS | _UNITS
+"""The words of phrases."""
 Some = TypeVar("Some", bound=Trigger)
 _DURATION = TypeAdapter(timedelta)
 
@@ -171,6 +196,20 @@ class UntilTrigger(Trigger, frozen=True):
             return self
         return rebuilt(self, trigger=settled)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse a word of a phrase that cannot be said here."""
+            if name in WORDS:
+                raise wrong_word(self.describe(), name)
+            return super().__getattr__(name)
+
+    def _draws(self) -> Iterable[tuple[str, Draw]]:
+        return self.trigger._draws()
+
+    def _drawn(self, numbers: Mapping[str, int]) -> Trigger:
+        return rebuilt(self, trigger=self.trigger._drawn(numbers))
+
     def _final(self, now: int) -> int:
         if self.length is not None:
             return min(now + span(self.length), LAST_INSTANT)
@@ -192,6 +231,38 @@ class Ending(Trigger, frozen=True):
             TriggerError: A field is wrong.
         """
         super().__init__(**data)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse a word of a phrase that cannot be said here."""
+            if name in WORDS:
+                raise wrong_word(self.describe(), name)
+            return super().__getattr__(name)
+
+    def starting(self, start: datetime | date | str, *, tz: Zone | None = None) -> Self:
+        """Return the copy without slots earlier than ``start``.
+
+        Of an interval it is the first slot (on a mark: the first on the mark); of
+        weeks, months and years it is from where they are counted.  Fixed times of
+        each day or hour stay where they are.
+
+        Args:
+            start: A datetime, a date (its midnight), or ISO 8601 text of either.
+            tz: Whose wall time it is, where ``start`` has no offset; None takes the
+                zone that was said with ``at``.
+
+        Raises:
+            TriggerError: ``start`` cannot be read, has neither offset nor zone, or
+                is later than the end.
+        """
+        name = getattr(self, "tz", None) if tz is None else zone_name(tz)
+        first = read_wall(start, name, "start")
+        return rebuilt(self, start=self._first_from(first))
+
+    def _first_from(self, first: datetime) -> object:
+        """Return what the field ``start`` says of a first instant."""
+        return first
 
     @overload
     def until(self, end: datetime | date, *, tz: Zone | None = ...) -> Self: ...
@@ -265,14 +336,15 @@ def clock_of(value: object) -> object:
     return value.isoformat() if isinstance(value, time) else value
 
 
-def refuse_late(verb: str, value: object, end: object) -> None:
-    """Refuse what is said behind ``until``.
+def refuse_late(verb: str, value: object, phrase: Trigger) -> None:
+    """Refuse what is said behind ``starting`` or ``until``.
 
     Raises:
-        TriggerError: There is an end.
+        TriggerError: There is a start, or an end.
     """
-    if end is not None:
-        raise misplaced(verb, value)
+    for bound in ("start", "end"):
+        if getattr(phrase, bound, None) is not None:
+            raise misplaced(verb, value)
 
 
 def misplaced(verb: str, value: object) -> TriggerError:
@@ -281,8 +353,52 @@ def misplaced(verb: str, value: object) -> TriggerError:
         verb,
         value,
         "cannot be said here",
-        f"say .{verb}() directly after the unit, and .until() last",
+        f"say .{verb}() directly after the unit, then .starting(), and .until() last",
     )
+
+
+class _WrongWordError(TriggerError, AttributeError):
+    """A word in the wrong place; hasattr() is to say that it is not there."""
+
+
+def wrong_word(phrase: str, word: str) -> TriggerError:
+    """Return the error for a word that a phrase cannot go on with."""
+    if word in _VERBS:
+        problem = f".{word}() cannot be said here"
+    else:
+        problem = f"{word} cannot be said here"
+    return _WrongWordError(
+        "every",
+        phrase,
+        problem,
+        "say the number, .to(), the unit, .on(), .at(), .starting() and .until() in "
+        "this order, each once; combine phrases with & and |",
+    )
+
+
+def first_date(trigger: CalendarIntervalTrigger, first: int) -> date:
+    """Return the first date whose slot is not earlier than ``first``."""
+    day = moment(first).astimezone(load_zone(trigger.tz)).date() - timedelta(days=1)
+    for _ in range(4):
+        slot = _on_date(trigger, day)
+        if slot is not None and slot >= first:
+            break
+        day += timedelta(days=1)
+    return day
+
+
+def _on_date(trigger: CalendarIntervalTrigger, day: date) -> int | None:
+    """Return the slot of one date."""
+    single = CalendarIntervalTrigger(
+        days=1,
+        at=trigger.at,
+        tz=trigger.tz,
+        start=day,
+        end=day,
+        gap=trigger.gap,
+        fold=trigger.fold,
+    )
+    return single.next(FIRST_INSTANT)
 
 
 def _last_date(trigger: CalendarIntervalTrigger, final: int) -> date:
@@ -292,16 +408,7 @@ def _last_date(trigger: CalendarIntervalTrigger, final: int) -> date:
     # A slot lies on its date, or, made up after a gap at midnight, on the next; and
     # a zone leaves out one date at most.
     for _ in range(4):
-        single = CalendarIntervalTrigger(
-            days=1,
-            at=trigger.at,
-            tz=trigger.tz,
-            start=day,
-            end=day,
-            gap=trigger.gap,
-            fold=trigger.fold,
-        )
-        slot = single.next(FIRST_INSTANT)
+        slot = _on_date(trigger, day)
         if slot is not None and slot <= final:
             return day
         day -= timedelta(days=1)

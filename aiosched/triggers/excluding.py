@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -18,7 +18,9 @@ from aiosched.triggers.base import (
     Stretch,
     Trigger,
 )
+from aiosched.triggers.cronparts import Draw
 from aiosched.triggers.days import DaySet, day_set, read_exclusions
+from aiosched.triggers.drawn import check_every_draw, has_draws
 from aiosched.triggers.exclusions import (
     RECENT,
     Exclusion,
@@ -99,6 +101,8 @@ class ExcludingTrigger(Trigger, frozen=True):
             TriggerError: As ``excluding`` does.
         """
         inner = read_trigger(trigger, "trigger")
+        _check_list("days", days)
+        _check_list("without", without)
         normal, found = read_exclusions(list(days))
         others = [read_trigger(one, "without") for one in (*without, *found)]
         if not normal and not others:
@@ -121,7 +125,9 @@ class ExcludingTrigger(Trigger, frozen=True):
             shift=shift,
             **data,
         )
-        if not self.needs_pin():
+        if has_draws(self):
+            self._check_draws()
+        elif not self.needs_pin():
             self._refuse_if_dead()
 
     # -- for people ---------------------------------------------------------------
@@ -273,6 +279,34 @@ class ExcludingTrigger(Trigger, frozen=True):
     def _clock(self) -> LocalDays:
         return local_days(self.tz)
 
+    def _draws(self) -> Iterator[tuple[str, Draw]]:
+        for one in (self.trigger, *self.without):
+            yield from one._draws()
+
+    def _drawn(self, numbers: Mapping[str, int]) -> ExcludingTrigger:
+        return self._with(lambda trigger: trigger._drawn(numbers))
+
+    @property
+    def _weight(self) -> int:
+        return self.trigger._weight
+
+    def _check_draws(self) -> None:
+        """Refuse what leaves nothing to fire for some draw."""
+        if self.without:
+            check_every_draw(
+                self, remedy="exclude days instead, or write numbers instead of H"
+            )
+            return
+        # In another zone a time of day may lie on another date, which for one date
+        # are two at most: those of the earliest and of the latest time.
+        other = set(_zones_of(self.trigger)) != {self.tz}
+        check_every_draw(
+            self,
+            whole=("day of month", "month", "day of week"),
+            ends=("hour", "minute", "second") if other else (),
+            remedy="draw from the days that are left, such as H(mon-fri)",
+        )
+
     def _refuse_if_dead(self) -> None:
         starts = [RECENT]
         final = self._days.last_range
@@ -405,6 +439,12 @@ def _zones_of(trigger: Trigger) -> Iterator[str]:
     name = getattr(trigger, "tz", None)
     if name is not None:
         yield zone_name(name)
+
+
+def _check_list(field: str, value: object) -> None:
+    """Refuse what cannot be gone through, which stored data may be."""
+    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+        raise TriggerError(field, value, "is not a list", "give a list")
 
 
 def _has(trigger: Trigger, instant: int) -> bool:

@@ -43,6 +43,7 @@ MONTH_NAMES = (
 )
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
+_COPIES = ("right/", "posix/")
 _HOST_ZONES = frozenset({"localtime", "local", "Factory", "posixrules"})
 
 
@@ -54,23 +55,27 @@ def read_instant(value: object, field: str) -> datetime | None:
     """
     if value is None:
         return None
+    given = value
     if isinstance(value, str):
         value = parse_iso(value, field)
     if not isinstance(value, datetime):
         raise TriggerError(
             field,
-            value,
+            given,
             "is not an instant",
             'give an aware datetime or text such as "2030-01-01T09:00:00+00:00"',
         )
     if value.utcoffset() is None:
+        written = isinstance(given, str)
         raise TriggerError(
             field,
-            value,
+            given,
             "has no time zone",
-            "add one, such as datetime(2030, 1, 1, tzinfo=UTC)",
+            'add an offset, such as "2030-01-01T09:00:00+00:00"'
+            if written
+            else "add one, such as datetime(2030, 1, 1, tzinfo=UTC)",
         )
-    return bounded(value, field)
+    return bounded(value, field, given)
 
 
 def read_wall(value: object, name: str | None, field: str) -> datetime:
@@ -80,6 +85,7 @@ def read_wall(value: object, name: str | None, field: str) -> datetime:
         TriggerError: It has neither offset nor zone, does not exist in its zone,
             is out of range, or is not a datetime, a date or ISO 8601 text.
     """
+    given = value
     if isinstance(value, str):
         value = parse_iso(value, field)
     elif isinstance(value, date) and not isinstance(value, datetime):
@@ -95,18 +101,18 @@ def read_wall(value: object, name: str | None, field: str) -> datetime:
     if naive and name is None:
         raise TriggerError(
             field,
-            value,
+            given,
             "has no time zone",
             'add an offset, or say whose wall time it is: tz="Europe/Paris"',
         )
     local = value.replace(tzinfo=load_zone(str(name))) if naive else value
-    instant = bounded(local, field)
+    instant = bounded(local, field, given)
     if instant.astimezone(local.tzinfo).replace(tzinfo=None, fold=0) != local.replace(
         tzinfo=None, fold=0
     ):
         raise TriggerError(
             field,
-            value.isoformat(),
+            given if isinstance(given, str) else value.isoformat(),
             f"does not exist in {local.tzinfo}: the clock is put forward over it",
             f"choose another time, such as {_after_gap(local)}",
         )
@@ -119,12 +125,18 @@ def _after_gap(local: datetime) -> str:
     return shifted.replace(tzinfo=None).isoformat(" ")
 
 
-def bounded(value: datetime, field: str) -> datetime:
-    """Turn an aware datetime into UTC; refuse one that no zone could show."""
+def bounded(value: datetime, field: str, given: object = None) -> datetime:
+    """Turn an aware datetime into UTC; refuse one that no zone could show.
+
+    Args:
+        value: The datetime.
+        field: What it is called.
+        given: What it was read from, to be shown; None: it was given as it is.
+    """
     if not FIRST_INSTANT <= micros(value) <= LAST_INSTANT:
         raise TriggerError(
             field,
-            value,
+            value if given is None else given,
             "is out of range",
             "stay between 0001-01-02 and 9999-12-30",
         )
@@ -218,6 +230,15 @@ def zone_name(value: object, field: str = "tz") -> str:
             "is not the name of a time zone",
             'write a name of the tz database, such as "Europe/Paris" or "UTC"',
         )
+    for copy in _COPIES:
+        if value.startswith(copy):
+            raise TriggerError(
+                field,
+                value,
+                "is of a copy of the tz database that not every host has, and of which "
+                "one counts leap seconds",
+                f"write {value.removeprefix(copy)!r}",
+            )
     load_zone(value, field)
     return value
 

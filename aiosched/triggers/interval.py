@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from aiosched.errors import TriggerError
 from aiosched.instants import micros, moment
 from aiosched.triggers.base import LAST_INSTANT, Trigger
+from aiosched.triggers.grids import Grid
 from aiosched.triggers.inputs import (
     check_order,
     read_instant,
@@ -210,6 +211,12 @@ class IntervalTrigger(Trigger, frozen=True):
         start = None if instant is None else moment(instant)
         return self.model_copy(update={"start": start})
 
+    def grid(self) -> Grid | None:
+        """Return its slots as numbers; None: not pinned, or reckoned otherwise."""
+        if self.start is None or type(self).next is not IntervalTrigger.next:
+            return None
+        return Grid(micros(self.start), self._step, self._final())
+
     def _opening(self, instant: int) -> int:
         """Return the first slot of a job that is scheduled at ``instant``."""
         return instant + self._step
@@ -235,7 +242,8 @@ def _whole(parts: dict[str, float]) -> dict[str, int]:
             raise TriggerError(name, part, "is negative", f"write {name}=10")
         if part:
             # The digits that the user wrote, not the binary fraction next to them.
-            total += Fraction(repr(part)) * _UNITS[name]
+            plain = int(part) if isinstance(part, int) else float(part)
+            total += Fraction(repr(plain)) * _UNITS[name]
     given = {name: value for name, value in parts.items() if value}
     field = next(iter(given), "interval")
     value: object = given[field] if len(given) == 1 else given

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, time
-from typing import Any, Literal, TypeVar
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from aiosched.errors import TriggerError
+from aiosched.instants import micros, moment
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.calendar import CalendarIntervalTrigger
 from aiosched.triggers.cron import CronTrigger
 from aiosched.triggers.ending import (
+    WORDS,
     End,
     Ending,
     UntilTrigger,
     Zone,
     clock_of,
+    first_date,
     misplaced,
     refuse_late,
+    wrong_word,
 )
 from aiosched.triggers.inputs import clock_seconds, zone_name
 from aiosched.triggers.interval import IntervalTrigger
@@ -74,13 +78,13 @@ class EveryInterval(IntervalTrigger, Ending, frozen=True):
         number = getattr(self, unit)
         wall = {"tz": tz, "gap": gap, "fold": fold}
         if unit in ("days", "weeks"):
-            refuse_late("at", mark, self.end)
+            refuse_late("at", mark, self)
             return said(EveryDate, {unit: number, "at": mark, **wall})
         if unit == "seconds":
             raise TriggerError("at", mark, "has no meaning for seconds", "leave it out")
         seconds = mark_seconds(mark, unit)
         name = zone_name(tz)
-        refuse_late("at", mark, self.end)
+        refuse_late("at", mark, self)
         if number == 1:
             minute, second = divmod(seconds, 60)
             rest = "* * * * *" if unit == "minutes" else f"{minute} * * * *"
@@ -117,7 +121,7 @@ class EveryInterval(IntervalTrigger, Ending, frozen=True):
                 f"{unit} have no weekdays",
                 f'write every({getattr(self, unit)}).weeks.on("{names[0]}")',
             )
-        refuse_late("on", weekdays, self.end)
+        refuse_late("on", weekdays, self)
         return weekday_phrase(self.weeks, names)
 
     def to(self, high: int) -> EveryRandom:
@@ -127,6 +131,8 @@ class EveryInterval(IntervalTrigger, Ending, frozen=True):
             TriggerError: ``high`` is not a whole number above the first.
         """
         unit = _unit_of(self)
+        if self.start is not None:
+            raise misplaced("to", high)
         fields = {"low": getattr(self, unit), "high": high, "unit": unit}
         phrase = said(EveryRandom, fields)
         return phrase if self.end is None else phrase.until(self.end)
@@ -134,6 +140,9 @@ class EveryInterval(IntervalTrigger, Ending, frozen=True):
 
 class EveryMark(AlignedIntervalTrigger, Ending, frozen=True):
     """An interval on a mark, said in words."""
+
+    def _first_from(self, first: datetime) -> object:
+        return moment(self.on_mark(micros(first)))
 
 
 class EveryRandom(RandomIntervalTrigger, Ending, frozen=True):
@@ -165,15 +174,38 @@ class EveryCron(CronTrigger, Ending, frozen=True):
         days = self.expression.rsplit(" ", 1)[-1]
         if not set(days.split(",")) <= set(DAYS):
             raise misplaced("at", time)
-        refuse_late("at", time, self.end)
+        refuse_late("at", time, self)
         minutes, second = divmod(clock_seconds(clock_of(time)), 60)
         hour, minute = divmod(minutes, 60)
         wall = {"tz": tz, "gap": gap, "fold": fold}
         return cron_phrase(second, f"{minute} {hour} * * {days}", wall)
 
 
+class _SaidTime(str):
+    """A time of day behind ``at``, which cannot be said twice."""
+
+    __slots__ = ()
+
+    def __call__(self, *said: object, **more: object) -> NoReturn:
+        """Refuse a second ``at``."""
+        del said, more
+        raise wrong_word(f"at {self}", "at")
+
+
 class EveryDate(CalendarIntervalTrigger, Ending, frozen=True):
     """A calendar interval with its time, said in words."""
+
+    def __init__(self, **data: Any) -> None:
+        """Leave the fields to the calendar interval.
+
+        Raises:
+            TriggerError: A field is wrong.
+        """
+        super().__init__(**data)
+        self.__dict__["at"] = _SaidTime(self.at)
+
+    def _first_from(self, first: datetime) -> object:
+        return first_date(self, micros(first))
 
 
 class EveryMonths(Trigger, frozen=True):
@@ -187,6 +219,23 @@ class EveryMonths(Trigger, frozen=True):
     kind: Literal["months"] = "months"
     months: int = 0
     years: int = 0
+
+    def __init__(self, *, months: int = 0, years: int = 0, **data: Any) -> None:
+        """Check the numbers.
+
+        Raises:
+            TriggerError: A number is not whole, negative or huge, or both are 0.
+        """
+        CalendarIntervalTrigger(months=months, years=years)
+        super().__init__(months=months, years=years, **data)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse a word of a phrase that cannot be said here."""
+            if name in WORDS:
+                raise wrong_word(self.describe(), name)
+            return super().__getattr__(name)
 
     def describe(self) -> str:
         """Say how often it fires."""
@@ -237,6 +286,12 @@ class EveryMonths(Trigger, frozen=True):
     def until(self, end: End, *, tz: Zone | None = None) -> EveryDate | UntilTrigger:
         """Return the copy without slots later than ``end``; see EveryDate."""
         return self._dates().until(end, tz=tz)
+
+    def starting(
+        self, start: datetime | date | str, *, tz: Zone | None = None
+    ) -> EveryDate:
+        """Return the copy without slots earlier than ``start``; see EveryDate."""
+        return self._dates().starting(start, tz=tz)
 
     def _dates(self) -> EveryDate:
         return self.at("00:00")

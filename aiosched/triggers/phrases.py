@@ -6,7 +6,10 @@ Each phrase is a trigger already, so it can be used wherever one is expected;
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiosched.errors import TriggerError
+from aiosched.triggers.ending import WORDS, wrong_word
 from aiosched.triggers.inputs import is_whole
 from aiosched.triggers.phrased import (
     EveryCron,
@@ -34,10 +37,23 @@ def every(number: int = 1) -> Every:
         raise TriggerError(
             "every", number, "is not a positive whole number", "write every(1) or more"
         )
-    return Every(number)
+    return Every(int(number))
 
 
-class EveryRange:
+class _Waiting:
+    """What waits for its unit."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Refuse a word of a phrase that cannot be said here."""
+            if name in WORDS:
+                raise wrong_word(repr(self), name)
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message)
+
+
+class EveryRange(_Waiting):
     """A range of numbers that waits for its unit."""
 
     def __init__(self, low: int, high: int) -> None:
@@ -82,7 +98,7 @@ class EveryRange:
         return self._varying("weeks")
 
 
-class Every:
+class Every(_Waiting):
     """A number that waits for its unit."""
 
     def __init__(self, number: int) -> None:

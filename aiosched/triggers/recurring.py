@@ -79,10 +79,11 @@ class RRuleTrigger(Trigger, frozen=True):
             **data: ``kind``, where it comes from data.
 
         Raises:
-            TriggerError: The rule is wrong, has more than 96 times a day, or has
-                no occurrence in its first 50 years, 400 months, 2,000 weeks or
-                5,000 days or hours, of which only each ``INTERVAL``-th counts;
-                the zone is unknown; or the end is before the start.
+            TriggerError: The rule is wrong, has more than 96 times a day, has no
+                occurrence in its first 50 years, 400 months, 2,000 weeks or
+                5,000 days or hours, of which only each ``INTERVAL``-th counts, or
+                none that ``COUNT`` and ``UNTIL`` leave at or after the start; the
+                zone is unknown; or the end is before the start.
         """
         if not isinstance(expression, str):
             raise TriggerError(
@@ -108,13 +109,7 @@ class RRuleTrigger(Trigger, frozen=True):
             fold=fold,
             **data,
         )
-        if not self._schedule.table.ever_fires():
-            raise TriggerError(
-                "expression",
-                expression,
-                f"it has no occurrence from {stamp(first)} on",
-                "choose a day that comes within its periods",
-            )
+        self._refuse_if_dead()
 
     def describe(self) -> str:
         """Name the rule, and say where and from when it counts."""
@@ -149,10 +144,36 @@ class RRuleTrigger(Trigger, frozen=True):
     @cached_property
     def _bounds(self) -> tuple[int, int]:
         high = LAST_INSTANT if self.end is None else micros(self.end)
+        until = self._until
+        return micros(self.start), high if until is None else min(high, until)
+
+    def _refuse_if_dead(self) -> None:
+        begin = micros(self.start)
+        if not self._schedule.table.ever_fires():
+            raise TriggerError(
+                "expression",
+                self.expression,
+                f"it has no occurrence from {stamp(self.start)} on",
+                "choose a day that comes within its periods",
+            )
+        slot = self._schedule.next(begin // SECOND - 1)
+        until = self._until
+        if slot is None or (until is not None and slot * SECOND > until):
+            raise TriggerError(
+                "expression",
+                self.expression,
+                f"COUNT or UNTIL leaves no occurrence from {stamp(self.start)} on",
+                "choose a later UNTIL or a greater COUNT, or, for a start in the "
+                'second pass of a time that occurs twice, fold="last"',
+            )
+
+    @property
+    def _until(self) -> int | None:
+        """The instant of an UNTIL in UTC."""
         rule = _rule(self.expression)
-        if rule.until is not None and rule.ends_in_utc:
-            high = min(high, micros(rule.until.replace(tzinfo=UTC)))
-        return micros(self.start), high
+        if rule.until is None or not rule.ends_in_utc:
+            return None
+        return micros(rule.until.replace(tzinfo=UTC))
 
     @cached_property
     def _schedule(self) -> WallSchedule[RRuleTable]:

@@ -79,6 +79,12 @@ class AlignedIntervalTrigger(IntervalTrigger, frozen=True):
         """Return span, bounds and mark."""
         return (*super().identity(), self.hours > 0, self.mark)
 
+    def on_mark(self, first: int) -> int:
+        """Return the first instant on the mark that is not earlier than ``first``."""
+        unit = (3600 if self.hours else 60) * 1_000_000
+        slot = first - first % unit + self.mark * 1_000_000
+        return slot + unit if slot < first else slot
+
     def _opening(self, instant: int) -> int:
         unit = (3600 if self.hours else 60) * 1_000_000
         later = instant + self._step

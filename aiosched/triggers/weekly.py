@@ -21,6 +21,7 @@ from aiosched.triggers.ending import (
     refuse_late,
 )
 from aiosched.triggers.inputs import (
+    check_order,
     clock_seconds,
     clock_text,
     is_whole,
@@ -44,14 +45,16 @@ _NAMES = (
 class EveryWeekday(Ending, frozen=True):
     """Weekdays of every second or rarer week, said in words.
 
-    Pinned, its first slot is the first on one of its weekdays after scheduling,
-    and the weeks are counted from that one's week, which begins on Monday.
+    Pinned, its first slot is the first on one of its weekdays after scheduling, or
+    from ``start`` on, and the weeks are counted from that one's week, which begins
+    on Monday.
 
     Attributes:
         weeks: How many weeks, 2 or more.
         weekdays: Names of three letters, Monday first.
         clock: Time of day.
         tz: Whose.
+        start: No slot is earlier, and the weeks are counted from the first one.
         end: No slot is later.
         gap: As for a calendar trigger.
         fold: As for a calendar trigger.
@@ -62,6 +65,7 @@ class EveryWeekday(Ending, frozen=True):
     weekdays: tuple[str, ...]
     clock: str = "00:00"
     tz: str = "UTC"
+    start: datetime | None = None
     end: datetime | None = None
     gap: Gap | None = None
     fold: Fold | None = None
@@ -73,25 +77,30 @@ class EveryWeekday(Ending, frozen=True):
         weekdays: Iterable[str],
         clock: str | time = "00:00",
         tz: Zone = "UTC",
+        start: datetime | str | None = None,
         end: datetime | str | None = None,
         **data: Any,
     ) -> None:
         """Check the fields.
 
         Raises:
-            TriggerError: A weekday, the time or the zone is not one, or the weeks
-                are not a positive whole number.
+            TriggerError: A weekday, the time or the zone is not one, the weeks are
+                not a positive whole number, a bound is naive, or the end is before
+                the start.
         """
         if not is_whole(weeks) or not 1 <= weeks <= MOST_WEEKS:
             raise TriggerError(
                 "weeks", weeks, "is out of range", f"write 1 to {MOST_WEEKS:,}"
             )
+        first, final = read_instant(start, "start"), read_instant(end, "end")
+        check_order(first, final)
         super().__init__(
             weeks=weeks,
             weekdays=read_weekdays(weekdays),
             clock=clock_text(clock_seconds(clock_of(clock))),
             tz=zone_name(tz),
-            end=read_instant(end, "end"),
+            start=first,
+            end=final,
             **data,
         )
 
@@ -99,6 +108,8 @@ class EveryWeekday(Ending, frozen=True):
         """Say how often and when it fires, and where."""
         names = ", ".join(name.capitalize() for name in self.weekdays)
         words = f"every {self.weeks:,} weeks on {names} at {self.clock}, {self.tz}"
+        if self.start is not None:
+            words += f", from {stamp(self.start)}"
         return words if self.end is None else f"{words}, until {stamp(self.end)}"
 
     def at(
@@ -120,7 +131,7 @@ class EveryWeekday(Ending, frozen=True):
         Raises:
             TriggerError: It is not a time of day, or the zone is unknown.
         """
-        refuse_late("at", time, self.end)
+        refuse_late("at", time, self)
         return rebuilt(self, clock=clock_of(time), tz=tz, gap=gap, fold=fold)
 
     def needs_pin(self) -> bool:
@@ -134,7 +145,7 @@ class EveryWeekday(Ending, frozen=True):
             TriggerError: ``instant`` is naive, or no slot follows before the end.
         """
         super().anchored(instant)
-        now = micros(instant)
+        now = micros(instant) if self.start is None else micros(self.start) - 1
         first = self._first_date(now)
         parts: list[Trigger] = []
         for name in self.weekdays:
@@ -206,6 +217,8 @@ def read_weekdays(names: Iterable[object]) -> tuple[str, ...]:
         TriggerError: One is no weekday, or there is none.
     """
     found: set[str] = set()
+    if not isinstance(names, Iterable):
+        raise TriggerError("on", names, "names no weekday", 'write on("mon")')
     for name in names:
         word = name.lower() if isinstance(name, str) else ""
         if word not in _NAMES and word not in DAYS:

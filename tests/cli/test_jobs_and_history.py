@@ -178,7 +178,7 @@ def test_lines_of_runs() -> None:
         f"{begin}succeeded  {due}  attempt 2 on p  no longer kept"
     )
     never = run(outcome=Outcome.EXPIRED, attempt=0, started_at=None, value=b"")
-    assert _line(run_data(never)) == f"{begin}expired  {due}  null"
+    assert _line(run_data(never)) == f"{begin}expired  {due}"
 
 
 def test_lines_of_slots() -> None:
@@ -196,3 +196,44 @@ def test_lines_of_slots() -> None:
         "1970-01-01T00:00:09+00:00  skipped  8 slots 1970-01-01T00:00:01+00:00 … "
         "1970-01-01T00:00:08+00:00  (overlap)"
     )
+
+
+def test_what_others_wrote_does_not_reach_the_terminal_as_it_is(
+    redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fill() -> datetime:
+        async with Scheduler(redis_url, namespace="odd", name="p") as scheduler:
+
+            @scheduler.executor
+            async def fail() -> None:
+                raise ValueError("two\nlines \x1b[31mred")
+
+            @scheduler.executor
+            async def slow() -> None:
+                await asyncio.Event().wait()
+
+            await scheduler.schedule(Job("fail", id="a", keep=60))
+            await scheduler.wait("a", timeout=5)
+            note = "note\x1b[0m\nof two"
+            await scheduler.schedule(
+                Job("slow", id="late", trigger=LATER, timeout=0.05)
+            )
+            fired = await scheduler.start_job("late", by="olga", note=note)
+            await scheduler.wait(fired, timeout=5)
+            return fired.fire_time
+
+    asked = asyncio.run(fill())
+    place = ("--store", redis_url, "--namespace", "odd")
+    failed = said(capsys, "results", "a", *place)
+    assert failed.endswith(r"  ValueError: two\nlines \x1b[31mred" + "\n")
+    # A run that was cut short has no result to show.
+    [timed_out] = said(capsys, "results", "late", *place).splitlines()
+    assert " timed_out" in timed_out
+    assert "null" not in timed_out
+    texts = [
+        said(capsys, "history", "late", *place),
+        said(capsys, "why", "late", asked.isoformat(), *place),
+        failed,
+    ]
+    assert r"note\u001b[0m\nof two" in texts[0]
+    assert not any("\x1b" in text for text in texts)

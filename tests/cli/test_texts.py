@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aiosched as package
 from aiosched import Job, Scheduler, enums
+from aiosched.cli.app import parser
+from aiosched.cli.printable import printable
 from aiosched.cli.schema import message_schema
 from aiosched.stores.redis.keys import Keys
-from tests.cli.commands import ROOT, aiosched
+from tests.cli.commands import ROOT, aiosched, environment
 
 
 def test_the_version_is_said() -> None:
@@ -110,3 +114,65 @@ def test_garbage_is_no_message_of_changes(data: str) -> None:
     channel = Keys("said", 8).changed(3)
     told = {"channel": channel, "data": data}
     assert fits(told, message_schema()) == []
+
+
+# --- outputs that take nothing, and what a terminal would act on ---
+
+
+@pytest.mark.parametrize("command", ["results", "history", "jobs", "why", "preview"])
+def test_the_help_of_what_is_asked_most_has_examples(command: str) -> None:
+    said = aiosched(command, "--help").stdout
+    examples = said.partition("examples:\n")[2].splitlines()
+    assert examples
+    for line in examples:
+        words = shlex.split(line)
+        assert words[:2] == ["aiosched", command]
+        assert parser().parse_args(words[1:]).command
+
+
+def _next_into(shell: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "aiosched", "next", "0 9 * * *", "-n", "2000"]
+    line = f"{shlex.join(words)} {shell}"
+    return subprocess.run(
+        ["sh", "-c", line],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_or_closed_output_is_said_in_a_line() -> None:
+    full = _next_into("> /dev/full")
+    assert full.returncode == 2
+    assert full.stderr == "aiosched: cannot write: No space left on device\n"
+    # Also where it is only the last flush that finds out.
+    last = _next_into("-n 1 > /dev/full")
+    assert (last.returncode, last.stderr) == (full.returncode, full.stderr)
+    closed = _next_into(">&-")
+    assert closed.returncode == 2
+    assert closed.stderr == "aiosched: standard output is closed\n"
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    for enough in ("| head -n 1 > /dev/null", "-n 1 | true"):
+        done = _next_into(enough)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plain é 日本 🎉", "plain é 日本 🎉"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("two\nlines\ttab\r", r"two\nlines\ttab\r"),
+        ("\u202ertl", r"\u202ertl"),
+        ("half \ud800", r"half \ud800"),
+        ("\x9b31m\x7f", r"\x9b31m\x7f"),
+    ],
+)
+def test_what_a_terminal_would_act_on_is_escaped(text: str, told: str) -> None:
+    assert printable(text) == told

@@ -82,7 +82,16 @@ def test_seconds_and_ids_are_said(capsys: pytest.CaptureFixture[str]) -> None:
         (["next", "61 * * * *"], "61"),
         (["next", "* * * * *", "--tz", "Mars/Base"], "Mars/Base"),
         (["next", "* * * * *", "--n", "10001"], "out of range"),
-        (["why", "a", "2030-01-01", "--store", "memory://"], "no time zone"),
+        (
+            ["why", "a", "2030-01-01", "--store", "memory://"],
+            "say whose wall time it is: --tz",
+        ),
+        (
+            ["why", "a", "0001-01-01T00:00+14:00", "--store", "memory://"],
+            "'0001-01-01T00:00+14:00'",
+        ),
+        (["next", "* * * * * *"], "say --seconds first or --seconds last"),
+        (["next", "H H * * *"], "say which: --id nightly"),
         (["why", "a", "soon", "--store", "memory://"], "ISO 8601"),
         (
             ["why", "a", "2030-03-31 02:30", "--tz", PARIS, "--store", "memory://"],

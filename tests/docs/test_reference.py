@@ -80,13 +80,17 @@ def test_the_data_of_events() -> None:
     for path in (ROOT / "aiosched").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".emit"):
-                event = ast.literal_eval(node.args[0])
                 keys = {keyword.arg or "**" for keyword in node.keywords}
+                if not isinstance(node.args[0], ast.Constant):
+                    assert not keys, "the verbs have nothing to add"
+                    continue
+                event = ast.literal_eval(node.args[0])
                 emitted.setdefault(event, set()).update(keys)
     rows = table(_text("reference/events.md"))
-    for event, keys in emitted.items():
-        said = set(re.findall(r"`(\w+)`", rows[event][-1]))
-        assert said == keys, event
+    assert emitted.keys() <= rows.keys()
+    for event, row in rows.items():
+        said = set(re.findall(r"`(\w+)`", row[-1]))
+        assert said == emitted.get(event, set()), event
 
 
 def test_errors() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ from aiosched import (
     JobExistsError,
     JobNotFoundError,
     JobState,
+    Retry,
     RowKind,
 )
 from tests.engine.kit import World, adds_up, at
@@ -123,6 +124,77 @@ async def test_repeating_it_changes_nothing() -> None:
         other = await p0.backfill("a", at(LAST_WEEK / 2))
         assert other.job_id != first.job_id
         assert len(await done(world, other)) == 3
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_another_backfill_of_the_same_slots_is_refused(
+    finished: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """No slot is run twice unasked, also after the job was changed."""
+    async with World() as world:
+        p0 = await world.peer()
+        seconds = 0 if finished else 100
+        job = Job("work", id="a", trigger=daily(), kwargs={"seconds": seconds}, keep=5)
+        await p0.schedule(job)
+        first = await p0.backfill("a", at(LAST_WEEK), at(-HOUR))
+        if finished:
+            await done(world, first)
+            # Remembered for longer than the job's own ``keep``.
+            await asyncio.sleep(6 * 24 * HOUR)
+            assert (await p0.state(first.job_id)) is JobState.FINISHED
+        before = len(world.of(first.job_id))
+        with pytest.raises(JobExistsError) as caught:
+            await p0.backfill("a", at(LAST_WEEK), at(-HOUR), max_running=2)
+        assert caught.value.differing == ("max_running",)
+        await p0.modify("a", retry=Retry(3))
+        with pytest.raises(JobExistsError) as caught:
+            await p0.backfill("a", at(LAST_WEEK), at(-HOUR))
+        assert caught.value.differing == ("retry",)
+        if finished:
+            assert len(world.of(first.job_id)) == before == 7
+        # Who means it says so.
+        again = await p0.backfill("a", at(LAST_WEEK), at(-HOUR), id="again")
+        assert again.number == 7
+        if not finished:
+            await p0.remove_job(first.job_id)
+            anew = await p0.backfill("a", at(LAST_WEEK), at(-HOUR), max_running=2)
+            assert anew.job_id == first.job_id
+
+
+@pytest.mark.parametrize("held", ["pause", "until", "stop"])
+async def test_a_backfill_that_is_held_goes_on_where_it_was(held: str) -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", trigger=daily(), kwargs={"seconds": 1}))
+        filled = await p0.backfill("a", at(LAST_WEEK))
+        await asyncio.sleep(2.5)
+        if held == "stop":
+            await p0.stop_job(filled.job_id)
+        else:
+            await p0.pause(filled.job_id, until=60 if held == "until" else None)
+        await asyncio.sleep(5)
+        so_far = len(world.of(filled.job_id))
+        assert 2 <= so_far <= 4
+        why = await p0.why(filled.job_id, filled.slots[-1])
+        assert "has not run yet its slot" in why
+        if held == "until":
+            assert len(await p0.preview(filled.job_id)) == 7 - so_far
+            await asyncio.sleep(60)
+        else:
+            await p0.resume(filled.job_id)
+        assert len(await done(world, filled)) == 7
+        kinds = {e.kind for e in await p0.history(filled.job_id, limit=50)}
+        assert RowKind.PAUSED not in kinds
+
+
+async def test_a_slot_may_be_as_old_as_dates_are() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", trigger=CronTrigger("0 9 * * *")))
+        since = datetime(1, 1, 3, tzinfo=UTC)
+        filled = await p0.backfill("a", since, since + timedelta(days=6))
+        assert filled.job_id == "a.backfill.00010103T090000Z.00010108T090000Z"
+        assert len(await done(world, filled)) == filled.number == 6
 
 
 async def test_a_dry_run_writes_nothing() -> None:

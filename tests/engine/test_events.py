@@ -360,3 +360,104 @@ async def test_an_event_knows_its_instant() -> None:
 
 async def _nothing() -> None:
     """Do nothing."""
+
+
+def _warned(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return level and job of what the log says of late runs."""
+    return [
+        (record.levelname, getattr(record, "job_id", ""))
+        for record in caplog.records
+        if getattr(record, "action", "") == "run_late"
+    ]
+
+
+@virtual
+@pytest.mark.parametrize("overlap", ["queue", "cancel_previous"])
+async def test_who_waits_for_the_jobs_own_run_is_late_and_alarms_nobody(
+    caplog: pytest.LogCaptureFixture, overlap: Any
+) -> None:
+    caplog.set_level(logging.INFO, "aiosched")
+    async with World() as world:
+        p0 = world.build("p0")
+
+        @p0.executor
+        async def stubborn() -> None:
+            ends = now() + 3
+            while now() < ends:
+                try:
+                    await asyncio.sleep(ends - now())
+                except asyncio.CancelledError:
+                    continue
+
+        await world.start(p0)
+        told = listen(p0, "run_started")
+        trigger = IntervalTrigger(seconds=2, start=at(2), end=at(4))
+        await p0.schedule(Job("stubborn", id="a", trigger=trigger, overlap=overlap))
+        await asyncio.sleep(100)
+        assert [event.data["late"] for event in told] == [False, True]
+        assert _warned(caplog) == [("INFO", "a")]
+
+
+@virtual
+async def test_a_fire_that_waited_for_a_pause_to_end_alarms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "aiosched")
+    async with World() as world:
+        p0 = await world.peer("p0")
+        told = listen(p0, "run_started")
+        await p0.schedule(Job("work", id="k", keyword="word"))
+        await p0.pause("k")
+        await p0.fire_job("word")
+        await asyncio.sleep(60)
+        await p0.resume("k")
+        await asyncio.sleep(1)
+        assert [event.data["lateness"] for event in told] == [60.0]
+        assert _warned(caplog) == [("INFO", "k")]
+
+
+@virtual
+async def test_a_run_that_follows_a_lost_one_does_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though it stood in the waiting list: that is no design."""
+    async with World() as world:
+        p0 = await world.peer("p0")
+        await world.peer("p1")
+        await asyncio.sleep(6)
+        await p0.schedule(Job("work", id="a", kwargs={"seconds": 10}))
+        await asyncio.sleep(1)
+        (ran,) = world.runs
+        world.crash(ran.peer)
+        await asyncio.sleep(100)
+        assert len(world.of("a")) == 2
+        assert _warned(caplog) == [("WARNING", "a")]
+
+
+@virtual
+async def test_a_verb_that_changes_nothing_tells_nothing() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0")
+        told = listen(p0)
+        job = Job("work", id="a", trigger=IntervalTrigger(seconds=60), tags=["x"])
+        for _ in range(3):
+            await p0.schedule(job)
+            await p0.schedule_many([job])
+            await p0.schedule(job.with_changes(note="other"), on_conflict="keep")
+        assert names(told, "a") == ["job_scheduled"]
+        for verb, event in (
+            (lambda: p0.pause("a", note="x"), "job_paused"),
+            (lambda: p0.pause_jobs(tag="x", note="x"), None),
+            (lambda: p0.stop_job("a"), None),
+            (lambda: p0.stop_jobs(tag="x"), None),
+            (lambda: p0.resume("a"), "job_resumed"),
+            (lambda: p0.resume_jobs(tag="x"), None),
+            (lambda: p0.modify("a", note="z"), "job_modified"),
+            (lambda: p0.stop_jobs(tag="x"), "job_stopped"),
+            (lambda: p0.remove_jobs(tag="x"), "job_removed"),
+            (lambda: p0.remove_jobs(tag="x"), None),
+        ):
+            before = len(told)
+            for _ in range(1 if event == "job_removed" else 3):
+                await verb()
+            assert names(told[before:], "a") == ([] if event is None else [event])

@@ -19,6 +19,7 @@ from aiosched import (
     Job,
     JobNotFoundError,
     Preview,
+    Retry,
     Scheduler,
     Trigger,
     TriggerError,
@@ -26,8 +27,10 @@ from aiosched import (
 )
 from aiosched.instants import moment
 from tests.engine.kit import World, after, at, loop
+from tests.waiting import wait_until
 
 LONG = 100_000_000
+DAY = 86_400
 SPRING = datetime(2030, 3, 28, 22, 30, 0, 250_000, tzinfo=UTC)
 AUTUMN = datetime(2030, 10, 25, 22, 30, 0, 250_000, tzinfo=UTC)
 SOUTH = datetime(2030, 4, 5, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -191,8 +194,6 @@ async def test_what_is_previewed_is_what_fires_in_the_south() -> None:
         (coalesce, overlap)
         for coalesce in ("latest", "earliest", "all")
         for overlap in ("skip", "queue", "allow", "cancel_previous")
-        # There it depends on how long runs take which of them is replaced.
-        if (coalesce, overlap) != ("all", "cancel_previous")
     ],
 )
 async def test_what_is_late_is_previewed_as_it_will_be_caught_up_with(
@@ -229,6 +230,63 @@ async def test_what_is_late_is_previewed_as_it_will_be_caught_up_with(
             number = min(len(came), len(slots))
             assert came[:number] == slots[:number], job_id
             assert number >= (3 if job_id == "few" else 15)
+
+
+@pytest.mark.virtual(timeout=LONG)
+@pytest.mark.parametrize("jitter", [0, 9])
+@pytest.mark.parametrize("max_running", [1, 2])
+@pytest.mark.parametrize("coalesce", ["latest", "earliest", "all"])
+@pytest.mark.parametrize("overlap", ["skip", "queue", "allow", "cancel_previous"])
+async def test_what_waits_for_its_next_attempt_is_in_the_way_of_slots_to_come(
+    overlap: Any, coalesce: Any, max_running: int, jitter: int
+) -> None:
+    """Foreseen in a back-off: exactly what comes, when the attempt works."""
+    tried: list[datetime] = []
+    journal = Journal()
+    async with World() as world:
+        p0 = world.build("p0", work=False)
+
+        async def work(context: Context) -> None:
+            if context.attempt == 1 and not tried:
+                tried.append(context.fire_time)
+                raise ValueError("no")
+            if context.attempt == 1:
+                starts = journal.starts.setdefault(context.job_id, [])
+                starts.append((context.fire_time, wall()))
+
+        p0.register(work, name="work")
+        await world.start(p0)
+        job = Job(
+            "work",
+            id="a",
+            trigger=IntervalTrigger(seconds=10, start=at(10)),
+            overlap=overlap,
+            coalesce=coalesce,
+            max_running=max_running,
+            jitter=jitter,
+            retry=Retry(3, delay=55, jitter=0),
+        )
+        await p0.schedule(job)
+        await wait_until(lambda: bool(tried), "a failure", timeout=60)
+        await asyncio.sleep(0.5)
+        instant = wall()
+        foreseen = await p0.preview("a", 12)
+        assert await p0.next_fire_time("a") == foreseen[0].due
+        later = foreseen[4].due
+        after = await p0.preview("a", 7, after=later)
+        assert pairs(after) == [one for one in pairs(foreseen) if one[1] > later][:7]
+        for slot in tried[0] + timedelta(seconds=10), tried[0] + timedelta(seconds=70):
+            said = await p0.why("a", slot)
+            assert ("will run its slot" in said) is (slot in pairs_of(foreseen)), said
+        await asyncio.sleep(200)
+        came = journal.since("a", instant)[:12]
+        assert [slot for slot, _ in came] == [p.slot for p in foreseen]
+        for (_, started), preview in zip(came, foreseen, strict=True):
+            assert abs(started - preview.due) < timedelta(seconds=1)
+
+
+def pairs_of(previews: Sequence[Preview]) -> set[datetime]:
+    return {preview.slot for preview in previews}
 
 
 # --- what the store knows ---
@@ -495,3 +553,37 @@ async def test_the_next_of_all_jobs_is_found_among_many() -> None:
         first = await p0.next_fire_time()
         assert first is not None
         assert await p0.idle_seconds() == (first - wall()).total_seconds()
+
+
+@pytest.mark.virtual(timeout=LONG)
+async def test_a_snapshot_shows_when_a_job_really_fires_next() -> None:
+    jobs: dict[str, dict[str, Any]] = {
+        "left out": {"trigger": cron("0 9 * * *").excluding("sat-sun")},
+        "moved": {
+            "trigger": cron("0 9 1 * *").excluding("sat-sun", shift="next_business_day")
+        },
+        "jittered": {"trigger": cron("0 9 * * *"), "jitter": 3_600},
+        "plain": {"trigger": cron("0 9 * * *")},
+    }
+    async with World(**RARE) as world:
+        p0 = await world.peer()
+        # On Friday, after its slot; the first of June is a Saturday.
+        friday = datetime(2024, 5, 31, 12, tzinfo=UTC)
+        await asyncio.sleep((friday - wall()).total_seconds())
+        shown: dict[str, datetime | None] = {}
+        for name, options in jobs.items():
+            job = await p0.schedule(Job("work", id=name, **options))
+            shown[name] = job.next_fire_time
+            assert shown[name] == (await p0.get_job(name)).next_fire_time
+            assert shown[name] == await p0.next_fire_time(name)
+            [listed] = [one for one in await p0.get_jobs() if one.id == name]
+            assert shown[name] == listed.next_fire_time
+        monday = datetime(2024, 6, 3, 7, tzinfo=UTC)
+        assert (shown["left out"], shown["moved"]) == (monday, monday)
+        assert shown["plain"] == monday - timedelta(days=2)
+        assert shown["jittered"] != shown["plain"]
+        await asyncio.sleep(4 * DAY)
+        for name, next_ in shown.items():
+            assert next_ is not None
+            first = world.begun(name)[0]
+            assert first == pytest.approx((next_ - at(0)).total_seconds(), abs=0.01)

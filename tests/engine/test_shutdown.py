@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +22,7 @@ from aiosched import (
 )
 from aiosched.enums import RowKind
 from aiosched.testing.faults import Fault, FaultyStore
+from tests.cli.commands import environment
 from tests.engine.kit import World, now
 
 pytestmark = pytest.mark.virtual(timeout=100_000)
@@ -229,3 +232,44 @@ async def test_a_rolling_restart_misses_no_slot() -> None:
         slots = [float(n) for n in range(1, elapsed + 1)]
         assert [ran.fire_time for ran in world.runs] == slots
         assert max(ran.at - ran.fire_time for ran in world.runs) <= 0.25
+
+
+_LEFT = """
+import asyncio
+from aiosched import Job, Scheduler
+
+async def main():
+    scheduler = Scheduler()
+
+    @scheduler.executor
+    async def work():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            print("cancelled")
+
+    await scheduler.start()
+    await scheduler.schedule(Job(work, id="left"))
+    while not (await scheduler.get_job("left")).running:
+        await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+def test_who_leaves_without_a_shutdown_is_told_what_is_not_recorded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", _LEFT],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "cancelled\n")
+    assert "unhandled" not in done.stderr
+    assert "never awaited" not in done.stderr
+    assert (
+        "the end of a run of left is not recorded: its loop was ended before "
+        "shutdown() was awaited"
+    ) in done.stderr

@@ -137,10 +137,50 @@ async def test_coalescing_to_the_earliest_or_to_none() -> None:
         await world.peer("p1")
         await asyncio.sleep(4)
         assert [(r.fire_time, r.missed) for r in world.of("earliest")] == [(10.0, 4)]
-        every = world.of("all")
-        assert every[0].fire_time == 10.0
+        await asyncio.sleep(12)
+        # 60 came while those before it had their turn, one second each.
+        every = [(r.fire_time, r.missed) for r in world.of("all")]
+        assert every == [(10.0, 0), (20.0, 0), (30.0, 0), (40.0, 0), (50.0, 0), (70.0, 0)]
+        assert await passed(world, "all") == {(RowKind.SKIPPED, Reason.OVERLAP): 1}
         for name in ("earliest", "all"):
             adds_up(await client.get_job(name))
+
+
+@pytest.mark.parametrize("peers", [1, 3])
+async def test_all_that_was_late_runs_whatever_a_peer_can_take(peers: int) -> None:
+    """Under ``skip``: what one peer cannot start waits for the others."""
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        trigger = IntervalTrigger(seconds=10, start=at(10))
+        job = Job(
+            "work",
+            id="a",
+            trigger=trigger,
+            coalesce="all",
+            misfire_grace=1000,
+            max_running=3,
+            kwargs={"seconds": 1.5},
+        )
+        await client.schedule(job, allow_unknown=True)
+        await asyncio.sleep(151)
+        for number in range(peers):
+            await world.peer(f"p{number}", max_concurrency=1)
+        await asyncio.sleep(8)
+        runs = world.of("a")
+        assert max(
+            sum(one.at <= other.at < (one.until or at_end) for one in runs)
+            for other in runs
+            for at_end in [now()]
+        ) == min(peers, 3)
+        await asyncio.sleep(32)
+        came = sorted(run.fire_time for run in world.of("a"))
+        # One after the other takes 22.5 s, and slots are skipped until it is over.
+        skipped = {160.0, 170.0} if peers == 1 else set()
+        assert came == [t for n in range(1, 20) if (t := 10.0 * n) not in skipped]
+        kinds = await passed(world, "a")
+        assert sum(kinds.values()) == len(skipped)
+        assert set(kinds) <= {(RowKind.SKIPPED, Reason.OVERLAP)}
+        adds_up(await client.get_job("a"))
 
 
 async def test_a_slot_later_than_its_grace_is_missed() -> None:

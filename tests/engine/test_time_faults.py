@@ -1,8 +1,8 @@
 """Wall clocks that are wrong or step, and loops that stand still over a slot.
 
-The wall clock comes in at one place: ``Clock.wall``, which the memory store
-reads once, at its first open.  So with wrong clocks a cluster must do exactly
-what it does with right ones, step by step, and not only about the same.
+The wall clock comes in at one place: ``Clock.wall``, from which the memory store
+takes its time once, at its first open.  So with wrong clocks a cluster must do
+exactly what it does with right ones, step by step, and not only about the same.
 """
 
 from __future__ import annotations

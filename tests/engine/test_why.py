@@ -92,8 +92,8 @@ async def test_it_ran_late_because_its_peer_was_stalled() -> None:
         await asyncio.sleep(8)
         said = await why(p0, "a", 10)
         assert said == (
-            f"Job 'a' ran its slot of {t(10)} 3 s late, because no peer that can run "
-            "it was free to take it before, on peer p0, and succeeded after 0 s."
+            f"Job 'a' ran its slot of {t(10)} 3 s late, for which no cause is "
+            "recorded, on peer p0, and succeeded after 0 s."
         )
 
 
@@ -122,8 +122,8 @@ async def test_it_ran_late_because_it_was_paused() -> None:
         said = await why(p0, "a", 10)
         assert said == (
             f"Job 'a' ran its slot of {t(10)} 20 s late, because the job was paused "
-            f"until it was resumed at {t(30)} by bob, on peer p0, and succeeded after "
-            "0 s."
+            f"at {t(0)} by alice (month end) until it was resumed at {t(30)} by bob, "
+            "on peer p0, and succeeded after 0 s."
         )
 
 
@@ -165,12 +165,11 @@ async def test_it_ran_again_after_its_peer_was_lost() -> None:
         await world.peer("p2")
         await asyncio.sleep(25)
         said = await why(p1, "a", 10)
-        assert said.startswith(
-            f"Job 'a' is running its slot of {t(10)}, begun on time at "
-        )
+        assert said.startswith(f"Job 'a' is running its slot of {t(10)} since ")
         assert "at attempt 2, after attempt 1 on peer " in said
         assert "was lost with its peer after" in said
-        assert said.endswith(", on peer p2.")
+        assert " on peer p2, at attempt 2, after " in said
+        assert said.endswith("; its first attempt began on time.")
 
 
 async def test_it_failed_timed_out_and_was_stopped() -> None:
@@ -240,8 +239,8 @@ async def test_what_waited_for_ever() -> None:
         await asyncio.sleep(5)
         await client.fire_job("k", ttl=20)
         assert await why(client, "a", 5) == (
-            f"Job 'a' has not run as fired by keyword at {t(5)} yet: it waits for a "
-            "peer that can run it."
+            f"Job 'a' has not run as fired by keyword at {t(5)} yet: no peer has "
+            "taken it."
         )
         await asyncio.sleep(20)
         await world.peer("p0")
@@ -266,8 +265,7 @@ async def test_it_is_running_and_what_waits_for_it() -> None:
         await p0.schedule(Job("work", id="s", trigger=TEN, kwargs=long))
         await asyncio.sleep(25)
         assert await why(p0, "q", 10) == (
-            f"Job 'q' is running its slot of {t(10)}, begun on time at {t(10)} on peer "
-            "p0."
+            f"Job 'q' is running its slot of {t(10)} since {t(10)} on peer p0, on time."
         )
         assert await why(p0, "q", 20) == (
             f"Job 'q' has not run its slot of {t(20)} yet: it waits for the run that "
@@ -313,7 +311,7 @@ async def test_it_is_overdue() -> None:
         await asyncio.sleep(12)
         assert await why(client, "a", 10) == (
             f"Job 'a' has not run its slot of {t(10)} yet, which was due at {t(10)}: "
-            "no peer that can run it has been free to take it."
+            "no peer has taken it."
         )
 
 
@@ -368,8 +366,8 @@ async def test_it_was_passed_over_while_paused() -> None:
         await asyncio.sleep(40)
         assert await why(p0, "a", 30) == (
             f"Job 'a' passed over its slot of {t(30)}, because the job was paused at "
-            f"{t(15)} by alice (month end) and resumed at {t(45)} (one of 3 such slots "
-            f"from {t(20)} to {t(40)})."
+            f"{t(15)} by alice (month end) until {t(45)} (one of 3 such slots from "
+            f"{t(20)} to {t(40)})."
         )
         await p0.stop_job("a", by="bob")
         await asyncio.sleep(20)
@@ -561,3 +559,278 @@ async def test_a_busy_job_costs_a_bounded_number_of_rows(
         assert 0 < read <= 400
         assert (await why(p0, "a", 2_000.4)).startswith("Job 'a' had no slot")
         assert read <= 800
+
+
+# --- nothing that the ledger does not show ---
+
+
+@pytest.mark.parametrize("keep_last", [0, 10])
+@pytest.mark.parametrize("paused_for", [100, 121, 5_000, 400_000])
+async def test_a_long_pause_is_told_however_long_it_was(
+    keep_last: int, paused_for: int
+) -> None:
+    # The outcome is carried by the job: what lies between is read all the same.
+    async with World(**RARE) as world:
+        p0 = await world.peer()
+        trigger = DateTrigger(at(60))
+        await p0.schedule(Job("work", id="a", trigger=trigger, keep_last=keep_last))
+        await p0.pause("a", by="ann", note="audit")
+        await asyncio.sleep(60 + paused_for)
+        await p0.resume("a", by="bob")
+        await asyncio.sleep(5)
+        said = await why(p0, "a", 60)
+        assert said.endswith(
+            f" late, because the job was paused at {t(0)} by ann (audit) until it was "
+            f"resumed at {t(60 + paused_for)} by bob, on peer p0, and succeeded after "
+            "0 s."
+        )
+
+
+async def test_attempts_and_stops_long_after_the_slot_are_told() -> None:
+    async with World(**RARE) as world:
+        p0 = world.build("p0")
+
+        async def flaky(context: Context) -> None:
+            if context.attempt < 3:
+                raise LookupError(f"attempt {context.attempt}")
+
+        p0.register(flaky, name="flaky")
+        await world.start(p0)
+        once: dict[str, Any] = {"trigger": DateTrigger(at(60)), "keep": 9_999}
+        retry = Retry(attempts=3, delay=200, factor=1, jitter=0)
+        await p0.schedule(Job("flaky", id="r", retry=retry, **once))
+        await p0.schedule(Job("work", id="s", kwargs={"seconds": 900}, **once))
+        await asyncio.sleep(400)
+        await p0.stop_job("s", by="kim", note="runaway")
+        await asyncio.sleep(600)
+        said = await why(p0, "r", 60)
+        assert "(LookupError: attempt 1) and attempt 2 on peer p0 failed" in said
+        assert (await why(p0, "s", 60)).endswith(
+            f"because it was stopped at {t(400)} by kim (runaway)."
+        )
+
+
+async def _passed_over(world: World) -> Scheduler:
+    """Pass over the slots at 20, 30, 40 and 50 s."""
+    p0 = await world.peer()
+    await p0.schedule(Job("work", id="a", trigger=TEN))
+    await asyncio.sleep(15)
+    await p0.pause("a", by="alice")
+    await asyncio.sleep(40)
+    await p0.resume("a", by="bob")
+    await asyncio.sleep(1)
+    return p0
+
+
+@pytest.mark.parametrize("end", ["modify", "remove", "reuse"])
+async def test_a_range_answers_for_what_lies_in_it_under_any_trigger(end: str) -> None:
+    async with World() as world:
+        p0 = await _passed_over(world)
+        if end == "modify":
+            await p0.modify("a", trigger=IntervalTrigger(seconds=60))
+        else:
+            await p0.remove_job("a")
+        if end == "reuse":
+            await p0.schedule(Job("work", id="a", trigger=DateTrigger(at(5))))
+        await asyncio.sleep(1)
+        pause = (
+            f"because the job was paused at {t(15)} by alice and resumed at {t(55)} by "
+            "bob"
+        )
+        span = f"of 4 such slots from {t(20)} to {t(50)})"
+        for known in (20, 50):
+            assert await why(p0, "a", known) == (
+                f"Job 'a' passed over its slot of {t(known)}, {pause} (one {span}."
+            )
+        for inside in (30, 40, 44.5):
+            assert await why(p0, "a", inside) == (
+                f"Job 'a' passed over its slot of {t(inside)}, if it had one then, "
+                f"{pause} (it would be one {span}."
+            )
+
+
+async def test_the_pause_that_swallowed_a_slot_is_named() -> None:
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        await client.schedule(Job("work", id="a", trigger=TEN), allow_unknown=True)
+        await asyncio.sleep(1)
+        await client.pause("a", by="alice", note="one")
+        await asyncio.sleep(4)
+        await client.resume("a", by="al")
+        await asyncio.sleep(10)
+        await client.pause("a", by="carol", note="two")
+        await asyncio.sleep(25)
+        await client.resume("a", by="bob")
+        for slot in (10, 20, 40):
+            assert (
+                f"because the job was paused at {t(15)} by carol (two) and resumed at "
+                f"{t(40)} by bob"
+            ) in await why(client, "a", slot)
+
+
+async def test_a_change_and_a_removal_during_a_pause_are_named() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", trigger=TEN))
+        await asyncio.sleep(5)
+        await p0.pause("a", by="alice")
+        await asyncio.sleep(20)
+        await p0.modify("a", trigger=IntervalTrigger(seconds=7), by="mo")
+        paused = f"because the job was paused at {t(5)} by alice"
+        assert (
+            f"{paused}, and its trigger was changed at {t(25)} by mo before it went on"
+        ) in await why(p0, "a", 10)
+        await asyncio.sleep(10)
+        await p0.remove_job("a", by="eve")
+        assert f"{paused}, and was removed at {t(35)} by eve" in await why(p0, "a", 32)
+
+
+async def test_a_job_that_began_paused_names_who_let_it_go() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", trigger=TEN, paused=True))
+        await asyncio.sleep(25)
+        await p0.resume("a", by="zoe")
+        assert (
+            f"because the job was paused until it was resumed at {t(25)} by zoe (one"
+        ) in await why(p0, "a", 10)
+
+
+async def test_a_slot_of_an_old_trigger_is_told_of_its_change() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", trigger=IntervalTrigger(seconds=600)))
+        await asyncio.sleep(60)
+        await p0.modify(
+            "a", trigger=IntervalTrigger(seconds=700), by="bob", act_note="slower"
+        )
+        for _ in range(2):
+            assert (await why(p0, "a", 600)).startswith(
+                f"Job 'a' had no slot at {t(600)} by the trigger that it was given at "
+                f"{t(60)} by bob (slower) (the nearest is {t(760)} after)"
+            )
+            await asyncio.sleep(800)
+        # Of an instant before the change nothing is denied that cannot be known.
+        assert (await why(p0, "a", 30)).startswith(
+            f"Job 'a' had no slot at {t(30)} that its ledger tells of"
+        )
+
+
+async def test_a_back_off_holds_a_place_and_is_named() -> None:
+    async with World() as world:
+        p0 = world.build("p0")
+
+        async def flaky(context: Context) -> None:
+            if context.fire_time == at(10) and context.attempt == 1:
+                raise ValueError("x")
+
+        p0.register(flaky, name="flaky")
+        await world.start(p0)
+        retry = Retry(3, delay=23, factor=1, jitter=0)
+        for overlap in ("skip", "queue"):
+            job = Job("flaky", id=overlap, trigger=TEN, overlap=overlap, retry=retry)
+            await p0.schedule(job)
+        await asyncio.sleep(25)
+        waits = f"its slot of {t(10)}, whose next attempt is due at {t(33)}"
+        assert f": {waits}, is in its way" in await why(p0, "skip", 20)
+        assert f": it waits for {waits}." in await why(p0, "queue", 20)
+        await asyncio.sleep(30)
+        assert await why(p0, "skip", 20) == (
+            f"Job 'skip' skipped its slot of {t(20)}, because its slot of {t(10)} was "
+            f"to be tried again: attempt 1 failed after 0 s (ValueError: x) at "
+            f"{t(10)}, and the next began at {t(33)} (one of 2 such slots from {t(20)} "
+            f"to {t(30)})."
+        )
+        assert (
+            f"13 s late, because its slot of {t(10)}, which began at {t(10)} on peer "
+            f"p0 and was tried again, was in its way until {t(33)}, on peer p0"
+        ) in await why(p0, "queue", 20)
+
+
+async def test_places_that_were_taken_are_named_as_the_cause() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        two: dict[str, Any] = {"overlap": "allow", "max_running": 2}
+        await p0.schedule(
+            Job("work", id="a", trigger=TEN, kwargs={"seconds": 25}, **two)
+        )
+        await asyncio.sleep(70)
+        assert (
+            f"5 s late, because its 2 places were taken until the run that began at "
+            f"{t(10)} on peer p0 ended at {t(35)}, on peer p0"
+        ) in await why(p0, "a", 30)
+
+
+async def test_a_date_of_the_past_was_due_before_its_job_was_there() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await asyncio.sleep(100)
+        await p0.schedule(Job("work", id="a", trigger=DateTrigger(at(-900))))
+        await p0.schedule(Job("work", id="b", trigger=DateTrigger(at(900))))
+        await asyncio.sleep(5)
+        await p0.modify("b", trigger=DateTrigger(at(50)), by="bob")
+        await asyncio.sleep(5)
+        assert (
+            f"16 min 40 s late, because it was due before the job was created at "
+            f"{t(100)} by p0, on peer p0"
+        ) in await why(p0, "a", -900)
+        assert (
+            "55 s late, because it was due before the job was created at "
+            f"{t(100)} by p0, and then it was due before its trigger was given at "
+            f"{t(105)} by bob, on peer p0"
+        ) in await why(p0, "b", 50)
+
+
+async def test_a_run_that_goes_on_does_not_reach_into_the_future() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        trigger = IntervalTrigger(seconds=600)
+        await p0.schedule(
+            Job("work", id="a", trigger=trigger, kwargs={"seconds": 9_000})
+        )
+        await asyncio.sleep(700)
+        assert (await why(p0, "a", 650)).startswith(
+            f"Job 'a' had no slot at {t(650)}, but was running then: it is running"
+        )
+        far = await why(p0, "a", 10_000_100)
+        assert far.startswith(f"Job 'a' had no slot at {t(10_000_100)} (the nearest")
+        assert far.endswith(f"it will run its slot of {t(10_000_200)}.")
+
+
+async def test_a_missed_slot_is_late_from_when_it_was_due() -> None:
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        trigger = IntervalTrigger(seconds=100)
+        job = Job("work", id="a", trigger=trigger, jitter=60, misfire_grace=5)
+        await client.schedule(job, allow_unknown=True)
+        [preview] = await client.preview("a", 1)
+        due = (preview.due - at(0)).total_seconds()
+        assert due > 110
+        await asyncio.sleep(190)
+        await world.peer("p0")
+        await asyncio.sleep(3)
+        assert await why(client, "a", 100) == (
+            f"Job 'a' missed its slot of {t(100)}, because nobody looked at it before "
+            f"{t(190)}, {190 - due:.3g} s late (with {due - 100:.3g} s of jitter), "
+            "which is more than its grace of 5 s."
+        )
+
+
+async def test_two_runs_of_one_instant_are_both_told() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        await p0.schedule(Job("work", id="a", keyword="k", overlap="queue"))
+        await asyncio.sleep(3)
+        for by in ("zoe", "yan"):
+            await p0.start_job("a", by=by)
+        await asyncio.sleep(3)
+        said = await why(p0, "a", 3)
+        assert "as asked by hand" in said
+        assert "by zoe on time" in said
+        assert f"; and it ran as asked by hand at {t(3)} by yan on time" in said
+        for number in range(5):
+            await p0.fire_job("k", fire_id=str(number))
+        await asyncio.sleep(3)
+        said = await why(p0, "a", 6)
+        assert said.count("as fired by keyword") == 3
+        assert said.endswith("; and 2 more of its firings are of that instant.")

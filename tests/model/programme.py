@@ -6,25 +6,42 @@ Shared by the property tests of planning; plain Python, no event loop.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from aiosched import planning
-from aiosched.enums import Cause, JobState, Outcome, Reason, RowKind
+from aiosched.enums import (
+    Cause,
+    Coalesce,
+    JobState,
+    Outcome,
+    Overlap,
+    Reason,
+    RowKind,
+)
 from aiosched.errors import JobError, JobExistsError
 from aiosched.records import MAX_WAITING, Change, Definition, Ended, Record, Row
 from aiosched.rows import Act, unpack_act, unpack_row
+from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import Trigger
 from tests.model.spotty import SpottyTrigger
 
 OWNERS = ("peer-a", "peer-b")
 LEASE = 15_000_000
 FINAL = {outcome.value for outcome in Outcome}
+FAR = 200
+"""Slots behind a pause that are looked through for one that is not excluded."""
+MOVED = 60_000_000
+"""No slot is due so long before its own instant."""
 PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.PAUSED)
+FATES = (*PASSED, RowKind.EXCLUDED)
 MOST_SLOTS = 3_000
 """Slots of an era that are told one by one; more are left to the arithmetic."""
 ACTED = {
     "start": RowKind.ASKED,
     "modify": RowKind.MODIFIED,
+    "more": RowKind.MODIFIED,
     "retime": RowKind.MODIFIED,
+    "exclude": RowKind.MODIFIED,
     "pause": RowKind.HELD,
     "hold": RowKind.HELD,
     "resume": RowKind.RESUMED,
@@ -97,6 +114,9 @@ class World:
         before = self.record
         self.record = change.record
         self.rows.extend(change.rows)
+        if before is not None:
+            judge_pause(before, change, self.now)
+            judge_closing(before, change, self.now)
         self._turn(before, change)
         for start in change.starts:
             assert start.run.fence not in self.fences, "fences never repeat"
@@ -195,6 +215,8 @@ class World:
             assert len(change.starts) <= capacity
             early = planning.attend(definition, state, due - 1, capacity, owner, LEASE)
             assert early is None or not early.starts, "instant is sound"
+        if change is not None and capacity:
+            judge_all(self.record, change, self.now)
         self.commit(change)
 
     def settle(self, index: int, ended: Ended) -> None:
@@ -271,8 +293,16 @@ class World:
                 spec = replace(record.definition.spec, note=key)
                 changed = replace(record.definition, spec=spec)
                 return planning.modify(changed, record, now, act=act)
+            case "more":
+                runs = record.definition.spec.max_runs
+                spec = replace(record.definition.spec, max_runs=(runs or 0) + 2)
+                changed = replace(record.definition, spec=spec)
+                return planning.modify(changed, record, now, act=act)
             case "retime":
                 changed = retimed(record.definition)
+                return planning.modify(changed, record, now, act=act)
+            case "exclude":
+                changed = excluding(record.definition)
                 return planning.modify(changed, record, now, act=act)
             case "pause":
                 return planning.pause(record, now, note=key, act=act)
@@ -320,12 +350,149 @@ def retimed(definition: Definition) -> Definition:
     return replace(definition, anchor=definition.anchor + 1_500_000)
 
 
+def excluding(definition: Definition) -> Definition:
+    """Give a job another trigger with the same slots, if it has such a one."""
+    trigger = definition.spec.trigger
+    if not isinstance(trigger, SpottyTrigger):
+        return definition
+    shift: Literal["skip", "next"] = "skip" if trigger.shift == "next" else "next"
+    other = trigger.model_copy(update={"shift": shift})
+    return replace(definition, spec=replace(definition.spec, trigger=other))
+
+
+def judge_pause(before: Record, change: Change, now: int) -> None:
+    """Tell slot by slot what a pause has held up, and compare it with the rows.
+
+    It is over at its ``pause_until``, whenever somebody finds out, and before if
+    somebody ends it.
+    """
+    definition, state = before.definition, before.state
+    rows = [row for row in change.rows if row.kind is RowKind.PAUSED]
+    if state.status is not JobState.PAUSED:
+        assert not rows, "nothing is paused but by a pause"
+        return
+    end, over = now, 0
+    if state.pause_until is not None and state.pause_until <= now:
+        end = over = state.pause_until
+    resumed = [row for row in change.rows if row.kind is RowKind.RESUMED]
+    assert [row.due for row in resumed] in ([], [over]), "a row says when it was over"
+    if over:
+        assert resumed or not (rows or change.starts), "what is over is ended first"
+    if not resumed or state.next is None:
+        return
+    held = _held_up(definition, state.next, end)
+    if held is None:
+        return
+    if isinstance(definition.spec.trigger, BackfillTrigger):
+        assert not rows, "no pause passes over what is backfilled"
+        return
+    counted = {slot for row in rows for slot in held if row.slot <= slot <= row.until}
+    assert sum(row.count for row in rows) == len(counted), "only its own slots"
+    left = set(held) - counted
+    assert not left or (left == {held[-1]} and not _comes_after(definition, held[-1]))
+    if held and not _comes_after(definition, held[-1]):
+        assert left, "the last slot of all is not lost to a pause"
+
+
+def judge_all(before: Record, change: Change, now: int) -> None:
+    """Tell slot by slot what ``coalesce="all"`` takes under ``skip``.
+
+    It is every slot that is due and not too late, whatever the capacity: what
+    cannot start waits.
+    """
+    definition, state, after = before.definition, before.state, change.record
+    spec, first = definition.spec, state.next
+    in_the_way = state.runs or state.waiting or state.status is not JobState.ACTIVE
+    if (spec.overlap, spec.coalesce) != (Overlap.SKIP, Coalesce.ALL) or in_the_way:
+        return
+    held = None if first is None else _held_up(definition, first, now)
+    if not held or isinstance(spec.trigger, BackfillTrigger):
+        return
+    due = {slot: planning.due_at(definition, slot) or 0 for slot in held}
+    grace = spec.misfire_grace
+    oldest = now - (60_000_000 if grace is None else grace)
+    while held and due[held[0]] < oldest and (grace is not None or len(held) > 1):
+        held.pop(0)
+    most = min(spec.coalesce_limit or MAX_WAITING, MAX_WAITING)
+    held = held[-most:]
+    if spec.max_runs is not None:
+        held = held[: spec.max_runs - state.counts.fired]
+    taken = [start.run.firing.slot for start in change.starts]
+    if after is not None:
+        taken += [firing.slot for firing in after.state.waiting]
+    assert taken == held, "each slot that is not too late is run"
+
+
+def judge_closing(before: Record, change: Change, now: int) -> None:
+    """Tell what becomes of the slots whose trigger is given up; none is dropped.
+
+    Those up to now, be they put off beyond it, are in one row each, or those of
+    the new trigger.
+    """
+    definition, first, after = before.definition, before.state.next, change.record
+    kinds = {row.kind for row in change.rows}
+    trigger, anchor = definition.spec.trigger, definition.anchor
+    removed, modified = RowKind.REMOVED in kinds, RowKind.MODIFIED in kinds
+    if not (removed or (modified and _of_another(before, change))):
+        return
+    slots = listed(trigger, anchor, first, now)
+    if trigger is None or slots is None:
+        return
+    left: list[int] = []
+    for slot in slots:
+        excluded = trigger.due(slot, anchor) is None
+        told = [
+            row
+            for row in change.rows
+            if row.count and row.slot <= slot <= row.until and row.kind in FATES
+            if (row.kind is RowKind.EXCLUDED) is excluded
+        ]
+        assert len(told) <= 1, "a slot is given up once"
+        left += [] if told else [slot]
+    following = None if after is None or removed else after.definition
+    again = None
+    if following is not None and after is not None:
+        again = listed(following.spec.trigger, following.anchor, after.state.since, now)
+    assert not left or again is None or again == left, "or the new trigger has it"
+    assert not (left and following is None), "or is given up"
+
+
+def _held_up(definition: Definition, first: int, end: int) -> list[int] | None:
+    """List the slots that came due up to the end of a pause, excluded ones apart."""
+    trigger, anchor = definition.spec.trigger, definition.anchor
+    slots = listed(trigger, anchor, first, end + MOVED)
+    if trigger is None or slots is None:
+        return None
+    held: list[int] = []
+    for slot in slots:
+        due = planning.due_at(definition, slot)
+        if due is not None and due > end:
+            break
+        if due is not None:
+            held.append(slot)
+    return held
+
+
+def _comes_after(definition: Definition, slot: int) -> bool:
+    trigger, anchor = definition.spec.trigger, definition.anchor
+    following = None if trigger is None else trigger.next(slot, anchor)
+    for _ in range(FAR):
+        if trigger is None or following is None:
+            return False
+        if trigger.due(following, anchor) is not None:
+            return True
+        following = trigger.next(following, anchor)
+    return False
+
+
 def _of_another(before: Record, change: Change) -> bool:
     """Tell whether a change gives a job another trigger, or makes it anew."""
     record = change.record
     if record is None or any(r.kind is RowKind.CREATED for r in change.rows):
         return True
     old, new = before.definition, record.definition
+    if before.state.since != record.state.since:
+        return True  # runs that were used up have been added to
     return (old.spec.trigger, old.anchor) != (new.spec.trigger, new.anchor)
 
 

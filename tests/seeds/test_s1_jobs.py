@@ -135,8 +135,13 @@ async def test_tags_list_hold_and_take_out(stage: Stage) -> None:
         )
         friends = await worker.get_jobs(tag="friend")
         assert {job.id for job in friends} == {"andrea", "john", "derek"}
-        times = [job.next_fire_time for job in friends if job.next_fire_time]
-        assert min(times) == (await worker.get_job("john")).next_fire_time
+        first = (await worker.get_job("john")).next_fire_time
+        assert first is not None
+        assert await worker.next_fire_time(tag="friend") == first
+        others = (await worker.get_job("monica")).next_fire_time
+        assert others is not None
+        assert await worker.next_fire_time(tag="customer") == others > first
+        assert await worker.next_fire_time(tag="nobody") is None
         assert await client.pause_jobs(tag="friend") == ["andrea", "derek", "john"]
         paused = await worker.get_jobs(state="paused")
         assert {job.id for job in paused} == {"andrea", "john", "derek"}

@@ -111,6 +111,30 @@ async def test_a_job_may_be_paused_from_the_start(stage: Stage) -> None:
 
 
 @pytest.mark.seed("S2-A08")
+async def test_a_node_may_start_held_and_be_held_again(stage: Stage) -> None:
+    """``start(paused=True)`` and ``scheduler.pause()``, which is ``hold`` here."""
+    async with stage:
+        node = stage.build("one")
+        await node.start(paused=True)
+        await node.schedule(Job("note", id="a", trigger=SOON))
+        fired = await node.start_job("a")
+        await asyncio.sleep(0.3)
+        assert node.health().held
+        assert stage.ran == []
+        await node.release()
+        assert (await node.wait(fired, timeout=5)).key == fired.key
+        await stage.begun("a", 3)
+        await node.hold()
+        await node.drain(timeout=5)
+        seen = len(stage.ran)
+        # It is the node that is held, not the job: another one takes the slots.
+        assert (await node.get_job("a")).state is JobState.ACTIVE
+        await stage.peer("two")
+        await stage.begun("a", seen + 2)
+        assert {ran.peer for ran in stage.ran[seen:]} == {"two"}
+
+
+@pytest.mark.seed("S2-A08")
 @pytest.mark.virtual(timeout=10_000)
 async def test_a_pause_ends_by_itself() -> None:
     async with World() as world:

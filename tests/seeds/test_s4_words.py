@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from aiosched import InvalidInputError, ScheduleConfig, every, from_unit
+from aiosched import (
+    InvalidInputError,
+    Job,
+    ScheduleConfig,
+    SchedulerStateError,
+    every,
+    from_unit,
+)
+from tests.engine.kit import World
 from tests.seeds.clocked import instant, ran_at
 
 # A Friday.
@@ -47,6 +56,22 @@ async def test_every_ten_minutes() -> None:
     assert config == ScheduleConfig(every=10, time_unit="minutes")
     began = await ran_at(config.trigger(), timedelta(minutes=60))
     assert began == [NOW + timedelta(minutes=10 * n) for n in range(1, 7)]
+
+
+@pytest.mark.seed("S4-23")
+async def test_a_second_start_raises_and_each_tick_has_one_run() -> None:
+    """``sc.start()`` of the original, as S4-08 checks it."""
+    async with World() as world:
+        peer = await world.peer()
+        with pytest.raises(SchedulerStateError, match="started already"):
+            await peer.start()
+        ticks = ScheduleConfig(every=10, unit="minutes").trigger()
+        await peer.schedule(Job("work", id="tick", trigger=ticks))
+        with pytest.raises(SchedulerStateError, match="started already"):
+            await peer.start()
+        await asyncio.sleep(3_601)
+        assert world.begun("tick") == [600 * n for n in range(1, 7)]
+        assert len({ran.key for ran in world.of("tick")}) == 6
 
 
 @pytest.mark.seed("S4-22")
@@ -134,6 +159,15 @@ async def test_weekday(unit: str) -> None:
     began = await ran_at(from_unit(unit, at="14:00"), timedelta(weeks=3))
     assert len(began) == 3
     assert "not both" in refused(unit, every=2, at="14:00")
+
+
+@pytest.mark.parametrize("unit", rows(32, WEEKDAYS))
+async def test_every_second_weekday_is_one_of_every_other_week(unit: str) -> None:
+    began = await ran_at(from_unit(unit, every=2), timedelta(days=60))
+    assert began == from_unit(unit, every=1).upcoming(9, NOW)[: 2 * len(began) : 2]
+    assert {day.strftime("%A").lower() for day in began} == {unit}
+    assert {two - one for one, two in pairwise(began)} == {timedelta(days=14)}
+    assert len(began) >= 4
 
 
 @pytest.mark.seed("S4-39")

@@ -632,3 +632,27 @@ def test_errors_have_their_names_with_and_without_module() -> None:
         "ConnectionError",
         "OSError",
     )
+
+
+def test_a_method_without_its_object_is_refused_where_it_is_decorated() -> None:
+    registry = Registry()
+
+    class Box:
+        async def empty(self) -> None:
+            """Do nothing."""
+
+        @staticmethod
+        async def full(me: int = 1) -> None:
+            """Take no object."""
+
+    with pytest.raises(ConfigurationError, match="a method without its object") as said:
+        registry.register(Box.empty)
+    assert "box.empty" in str(said.value)
+    assert len(registry) == 0
+    assert registry.register(Box().empty).name == "empty"
+    assert registry.register(Box.full).name == "full"
+
+    async def alone(self: int = 1) -> None:
+        """Be a function, whatever its parameter is called."""
+
+    assert registry.register(alone).name == "alone"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aiosched.records import Apart, Blob, Change, Start
+from aiosched.records import Apart, Blob, Change
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.writes import blob_names
 
@@ -38,19 +38,19 @@ def fill_starts(
         if any(blob_names(start) for start in change.starts):
             change.starts = tuple(
                 [
-                    Start(
-                        replace(
+                    replace(
+                        start,
+                        definition=replace(
                             start.definition,
                             arguments=resolved(start.definition.arguments),
                         ),
-                        replace(
+                        run=replace(
                             start.run,
                             firing=replace(
                                 start.run.firing,
                                 payload=resolved(start.run.firing.payload),
                             ),
                         ),
-                        start.version,
                     )
                     for start in change.starts
                 ]

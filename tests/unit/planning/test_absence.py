@@ -12,7 +12,7 @@ import pytest
 from aiosched import planning
 from aiosched.enums import Coalesce, JobState, Outcome, Overlap, RowKind
 from aiosched.instants import SECOND, moment
-from aiosched.planning._walk import MOST_STRETCHES
+from aiosched.planning.moments import MOST_STRETCHES
 from aiosched.records import MAX_WAITING, Change, Definition, Ended, Record, Spec
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.excluding import ExcludingTrigger

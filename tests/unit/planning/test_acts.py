@@ -63,10 +63,40 @@ def test_what_changes_nothing_writes_nothing() -> None:
     story.take(planning.pause(story.record, T0, note="a", act=ANN))
     assert story.record is not None
     assert planning.pause(story.record, T0 + 1, note="a", act=ANN) is None
-    assert planning.stop(story.record, T0 + 1, act=ANN) is None
+    assert planning.stop(story.record, T0 + 1, act=Act("ann")) is None
+    assert planning.stop(story.record, T0 + 1, act=Act("ann", "a")) is None
     story.take(planning.pause(story.record, T0 + 2, note="b", act=Act("bob")))
     assert acts(story) == [("held", *ANN[:2]), ("held", "bob", "b")]
     assert story.state.pause_note == "b"
+
+
+def test_a_stop_of_a_paused_job_holds_for_good() -> None:
+    story = Story()
+    assert story.record is not None
+    until = T0 + 30 * SECOND
+    story.take(planning.pause(story.record, T0 - 1, note="a", until=until, act=ANN))
+    assert story.record is not None
+    story.take(planning.stop(story.record, T0, act=Act("bob")))
+    assert (story.state.pause_until, story.state.pause_note) == (None, "a")
+    assert story.due() is None
+    assert story.attend(40) == []
+    assert story.record is not None
+    story.take(planning.stop(story.record, T0 + SECOND, act=Act("bob", "for good")))
+    assert story.state.pause_note == "for good"
+    assert story.state.status is JobState.PAUSED
+    assert acts(story)[1:] == [("stopped", "bob", ""), ("stopped", "bob", "for good")]
+
+
+def test_a_stop_of_a_paused_job_says_what_it_cancels() -> None:
+    story = Story()
+    story.attend(0)
+    assert story.record is not None
+    story.take(planning.pause(story.record, T0 + 1, note="a", act=ANN))
+    assert story.record is not None
+    story.take(planning.stop(story.record, T0 + 2, act=Act("bob")))
+    assert acts(story)[-1] == ("stopped", "bob", "")
+    assert story.state.runs[0].cancel is Reason.USER
+    assert story.state.pause_note == "a"
 
 
 def test_a_start_that_is_refused_is_not_asked_for() -> None:

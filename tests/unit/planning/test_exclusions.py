@@ -89,7 +89,7 @@ def test_an_excluded_stretch_is_one_look_and_one_row_at_its_end() -> None:
             [("missed", 0, 24, 7), ("excluded", 32, 48, 5), ("skipped", 52, 56, 2)],
             2,
         ),
-        ("all", None, [0], [("excluded", 32, 48, 5), ("skipped", 4, 56, 9)], 0),
+        ("all", None, [0], [("excluded", 32, 48, 5)], 0),
     ],
 )
 def test_after_an_absence(
@@ -253,7 +253,7 @@ def test_jitter_ends_with_the_trigger_and_fires_each_slot_once() -> None:
         assert slots
         slot = slots[0]
         share = fraction("job", str(T0 + slot * SECOND))
-        assert at == pytest.approx(min(slot + share * 4, max(slot, 21)), abs=1e-5)
+        assert at == pytest.approx(slot + share * (1 if slot == 20 else 4), abs=1e-5)
         starts += slots
         story.settle(at)
     assert starts == [0, 4, 8, 12, 16, 20]

@@ -22,6 +22,7 @@ from aiosched.records import (
     Spec,
 )
 from aiosched.triggers import CalendarIntervalTrigger, CronTrigger, every
+from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.date import DateTrigger
 from aiosched.triggers.interval import IntervalTrigger
@@ -142,7 +143,7 @@ class Story:
             "all",
             25,
             [80],
-            [("missed", 0, 70, 8, "grace"), ("skipped", 90, 100, 2, "overlap")],
+            [("missed", 0, 70, 8, "grace")],
             0,
         ),
     ],
@@ -186,6 +187,143 @@ def test_all_with_allow_runs_each_due_slot_up_to_the_limit() -> None:
     story.settle(57)
     assert story.due() == 30
     assert story.attend(57) == [30]
+
+
+def waiting(story: Story) -> list[int]:
+    return [(firing.slot - T0) // SECOND for firing in story.state.waiting]
+
+
+def test_all_under_skip_runs_each_slot_that_is_not_too_late() -> None:
+    story = Story(coalesce=Coalesce.ALL, misfire_grace=25 * SECOND)
+    assert story.attend(105) == [80]
+    assert waiting(story) == [90, 100]
+    assert story.due() == 105 + LEASE / SECOND
+    story.settle(106)
+    assert story.due() == 90
+    assert story.attend(106) == [90]
+    # What comes due while they have their turn is skipped, as ever.
+    story.settle(112)
+    assert story.attend(112) == [100]
+    story.settle(113)
+    assert story.attend(120) == [120]
+    assert story.passed() == [
+        ("missed", 0, 70, 8, "grace"),
+        ("skipped", 110, 110, 1, "overlap"),
+    ]
+    assert story.state.counts.fired == 4
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, 9])
+def test_how_much_a_peer_can_take_plays_no_part_in_what_all_takes(
+    capacity: int,
+) -> None:
+    story = Story(coalesce=Coalesce.ALL, max_running=3)
+    started = story.attend(45, capacity)
+    assert started == [0, 10, 20][:capacity]
+    assert started + waiting(story) == [0, 10, 20, 30, 40]
+    assert story.attend(46) == [0, 10, 20][capacity:]
+    assert story.passed() == []
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 9])
+def test_a_slot_that_comes_while_others_wait_is_skipped(capacity: int) -> None:
+    """Though there is room: nobody had the capacity to start those."""
+    story = Story(coalesce=Coalesce.ALL, max_running=2)
+    assert story.attend(25, 1) == [0]
+    assert waiting(story) == [10, 20]
+    story.extend(26)
+    assert story.attend(32, capacity) == [10][:capacity]
+    assert story.passed() == [("skipped", 30, 30, 1, "overlap")]
+    (row,) = [r for r in story.rows if r.kind is RowKind.SKIPPED]
+    assert row.fence == story.fences[0]
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(None, 100), (2, 2), (5_000, 100)])
+def test_all_under_skip_is_bounded_and_keeps_the_newest(
+    limit: int | None, taken: int
+) -> None:
+    story = Story(
+        coalesce=Coalesce.ALL, coalesce_limit=limit, misfire_grace=10**5 * SECOND
+    )
+    oldest = 5_000 - 10 * (taken - 1)
+    assert story.attend(5_005) == [oldest]
+    assert waiting(story) == list(range(oldest + 10, 5_010, 10))
+    assert story.passed() == [("skipped", 0, oldest - 10, 501 - taken, "limit")]
+
+
+def test_slots_that_wait_under_skip_wait_on_through_a_pause() -> None:
+    story = Story(coalesce=Coalesce.ALL)
+    assert story.attend(25) == [0]
+    assert story.record is not None
+    story.take(planning.pause(story.record, T0 + 26 * SECOND))
+    story.settle(27)
+    assert story.attend(35) == []
+    story.take(planning.resume(story.record, T0 + 45 * SECOND))
+    assert story.passed() == [("paused", 30, 40, 2, "")]
+    assert story.attend(45) == [10]
+
+
+def test_cancel_previous_makes_of_all_the_latest() -> None:
+    """Each slot would replace the one before it as soon as it is taken."""
+    for rule in (Coalesce.ALL, Coalesce.LATEST):
+        story = Story(
+            coalesce=rule, overlap=Overlap.CANCEL_PREVIOUS, coalesce_limit=2
+        )
+        assert story.attend(305) == [300]
+        story.extend(306)
+        story.extend(319)
+        assert story.attend(325) == []
+        assert waiting(story) == [320]
+        assert story.passed() == [
+            ("skipped", 0, 290, 30, "coalesced"),
+            ("skipped", 310, 310, 1, "coalesced"),
+        ]
+        story.settle(326, Ended(Outcome.CANCELLED))
+        assert story.attend(326) == [320]
+        assert story.state.runs[0].firing.missed == 1
+
+
+def past() -> Story:
+    """A backfill of six slots, long past, one at a time."""
+    ten = IntervalTrigger(seconds=10, start=moment(T0 - 10**6 * SECOND))
+    since, until = (moment(T0 - 10**6 * SECOND + n * SECOND) for n in (0, 50))
+    return Story(
+        BackfillTrigger(ten, since, until), coalesce=Coalesce.ALL, overlap=Overlap.ALLOW
+    )
+
+
+@pytest.mark.parametrize("verb", ["pause", "until", "stop"])
+def test_no_pause_passes_over_what_is_backfilled(verb: str) -> None:
+    story = past()
+    first = -(10**6)
+    assert story.attend(0) == [first]
+    assert story.record is not None
+    if verb == "stop":
+        story.take(planning.stop(story.record, T0 + SECOND))
+    else:
+        until = T0 + 30 * SECOND if verb == "until" else None
+        story.take(planning.pause(story.record, T0 + SECOND, until=until))
+    story.settle(2, Ended(Outcome.CANCELLED) if verb == "stop" else OK)
+    assert story.attend(3) == []
+    if verb != "until":
+        story.take(planning.resume(story.record, T0 + 30 * SECOND))
+    for turn in range(1, 6):
+        assert story.attend(30 + turn) == [first + 10 * turn]
+        story.settle(30.5 + turn)
+    assert story.passed() == []
+    assert story.record is None
+
+
+def test_no_slot_of_a_backfill_is_too_late() -> None:
+    for grace in (None, 0):
+        story = past()
+        assert story.record is not None
+        spec = replace(story.record.definition.spec, misfire_grace=grace)
+        story.record = replace(
+            story.record, definition=replace(story.record.definition, spec=spec)
+        )
+        assert story.attend(0) == [-(10**6)]
+        assert story.passed() == []
 
 
 def test_skip_is_not_woken_at_its_limit_and_settle_counts_the_slots() -> None:

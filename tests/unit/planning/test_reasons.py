@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from aiosched.enums import Cause, JobState, OnLost, Overlap, Reason, RowKind
 from aiosched.instants import SECOND, moment
-from aiosched.planning.moments import due_at
 from aiosched.planning.reasons import decided, explain, fences_told, nearest_slots
 from aiosched.planning.wording import Evidence, length
 from aiosched.records import (
@@ -137,8 +135,8 @@ TABLE: dict[str, tuple[Record | None, list[Row], float, str]] = {
         record(max_running=5),
         [ran(10, 10, 24), ran(20, 24, 25)],
         20,
-        f"ran its slot of {t(20)} 4 s late, because no peer that can run it was free "
-        "to take it before, on peer p0, and succeeded after 1 s",
+        f"ran its slot of {t(20)} 4 s late, for which no cause is recorded, on peer "
+        "p0, and succeeded after 1 s",
     ),
     "cancelled for a newer one": (
         record(),
@@ -161,7 +159,8 @@ TABLE: dict[str, tuple[Record | None, list[Row], float, str]] = {
         record(),
         [passed(RowKind.SKIPPED, 20, 20, 35, reason=Reason.OVERLAP, fence=9)],
         20,
-        f"skipped its slot of {t(20)}, because a run of the job was still under way",
+        f"skipped its slot of {t(20)}, because firings before it had not come to their "
+        "end",
     ),
     "skipped, the run goes on": (
         record(runs=(live(until=90),)),
@@ -175,8 +174,8 @@ TABLE: dict[str, tuple[Record | None, list[Row], float, str]] = {
         [passed(RowKind.SKIPPED, 20, 50, 95, reason=Reason.LIMIT)],
         30,
         f"skipped its slot of {t(30)}, because more than one slot was due when a peer "
-        f"looked at {t(95)}, and its coalesce_limit was reached by newer ones (one of "
-        f"4 such slots from {t(20)} to {t(50)})",
+        f"looked at {t(95)}, and as many newer ones were run as its limit allows (one "
+        f"of 4 such slots from {t(20)} to {t(50)})",
     ),
     "coalesced, the run is not read": (
         record(),
@@ -212,14 +211,14 @@ TABLE: dict[str, tuple[Record | None, list[Row], float, str]] = {
         record(runs=(live(until=30),)),
         [],
         10,
-        f"is running its slot of {t(10)}, begun on time at {t(10)} on peer p1, whose "
+        f"is running its slot of {t(10)} since {t(10)} on peer p1, on time, and its "
         f"lease has ended at {t(30)}",
     ),
     "told to stop": (
         record(runs=(replace(live(until=900), cancel=Reason.USER),)),
         [],
         10,
-        f"is running its slot of {t(10)}, begun on time at {t(10)} on peer p1, and has "
+        f"is running its slot of {t(10)} since {t(10)} on peer p1, on time, and has "
         "been told to stop",
     ),
     "waits while paused": (
@@ -229,8 +228,8 @@ TABLE: dict[str, tuple[Record | None, list[Row], float, str]] = {
         ),
         [Row("a", RowKind.HELD, s(21), value=pack_act(Act("eve")))],
         20,
-        f"has not run its slot of {t(20)} yet, because the job is paused at {t(21)} by "
-        "eve",
+        f"has not run its slot of {t(20)} yet, because the job was paused at {t(21)} "
+        "by eve",
     ),
     "created again": (
         record(next_=310, since=s(310), created=s(300)),
@@ -275,25 +274,6 @@ def test_a_value_that_has_faded_is_not_told() -> None:
     for now, told in ((49, True), (50, False)):
         text = explain(Evidence("a", record(), [faded], s(now)), s(20)).text
         assert ("secret" in text) is told
-
-
-def test_a_jitter_that_holds_others_back_is_named() -> None:
-    jittered = record(jitter=60 * SECOND)
-    definition = jittered.definition
-    slots = [s(10 * n) for n in range(1, 60)]
-    dues = {slot: due_at(definition, slot) or 0 for slot in slots}
-    late, early = next(
-        (one, other)
-        for one, other in pairwise(slots)
-        if dues[one] > dues[other] + 2 * SECOND
-    )
-    second = (late - BEGIN) / SECOND
-    begun = (dues[late] - BEGIN) / SECOND
-    row = ran((early - BEGIN) / SECOND, begun, begun + 1, due=dues[early])
-    text = explain(Evidence("a", jittered, [row], s(9_000)), early).text
-    assert (
-        f"because it does not overtake the slot of {t(second)}, which has more jitter"
-    ) in text
 
 
 def test_a_slot_that_was_forgotten_is_not_made_up() -> None:

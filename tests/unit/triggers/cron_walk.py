@@ -279,7 +279,7 @@ def _weekday(part: str, day: date) -> bool:
     # Sunday stands at both ends of the week.
     return _plain("day of week", part, number) or (
         number == 0
-        and re.search(r"-(7|sun)|^7", part) is not None
+        and re.search(r"-(7|sun)|^7|^\w+/", part) is not None
         and _plain("day of week", part.replace("sun", "7"), 7)
     )
 
@@ -296,7 +296,8 @@ def _plain(name: str, part: str, number: int) -> bool:
     if span != "*":
         first, _, final = span.partition("-")
         low = _number(first)
-        high = _number(final) if final else high if step else low
+        greatest = 7 if name == "day of week" else high
+        high = _number(final) if final else greatest if step else low
         if final == "sun" and low > 0:
             high = 7
     return low <= number <= high and (number - low) % int(step or 1) == 0

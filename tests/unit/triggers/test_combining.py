@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiosched.errors import TriggerError
 from aiosched.instants import SECOND, micros
@@ -15,8 +17,11 @@ from aiosched.triggers import (
     DateTrigger,
     IntervalTrigger,
     OrTrigger,
+    RRuleTrigger,
     Trigger,
+    trigger_from_data,
 )
+from tests.unit.triggers.work import calls
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 T0 = micros(NOON)
@@ -96,6 +101,159 @@ def test_an_and_that_does_not_meet_is_refused(one: Trigger, two: Trigger) -> Non
     with pytest.raises(TriggerError, match="ten years") as caught:
         one & two
     assert caught.value.field == "triggers"
+
+
+PARIS = "Europe/Paris"
+EVEN = OrTrigger([CronTrigger(f"{m} * * * *", tz=PARIS) for m in range(0, 40, 2)])
+ODD = OrTrigger([CronTrigger(f"{m} * * * *") for m in range(1, 40, 2)])
+DAILY = CronTrigger("0 0 * * *", tz=PARIS)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (CronTrigger("0 * * * *"), CronTrigger("30 * * * *")),
+        (
+            CronTrigger("0 * * * *", tz=PARIS),
+            CronTrigger("30 * * * *", tz="Asia/Tokyo"),
+        ),
+        (DAILY, CronTrigger("0 0 * * *", tz="Asia/Tokyo")),
+        (EVEN, ODD),
+        (EVEN, ODD | DAILY.excluding("sat")),
+        (
+            CronTrigger("*/2 * * * * *", seconds="first"),
+            CronTrigger("1-59/2 * * * * *", seconds="first"),
+        ),
+        (
+            RRuleTrigger("FREQ=HOURLY;BYMINUTE=0,5,10,15", start="2020-01-01"),
+            CronTrigger("3 * * * *"),
+        ),
+        (THREE & FOUR | DAILY, CronTrigger("7 * * * *", tz="Asia/Kathmandu")),
+        (THREE, IntervalTrigger(seconds=9, start=NOON + timedelta(seconds=1))),
+    ],
+)
+def test_a_refusal_is_cheap_however_much_there_is_to_try(
+    one: Trigger, two: Trigger
+) -> None:
+    def refused() -> None:
+        with pytest.raises(TriggerError, match="do not meet"):
+            one & two
+
+    # Some three thousand questions, of about twelve calls each.
+    assert calls(refused) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "first"),
+    [
+        (
+            CronTrigger("0 9 13 * *"),
+            CronTrigger("0 9 * * fri"),
+            datetime(2026, 11, 13, 9, tzinfo=UTC),
+        ),
+        (
+            OrTrigger([CronTrigger(f"0 9 {day} * *") for day in range(1, 21)]),
+            CronTrigger("0 9 * feb mon#1"),
+            datetime(2027, 2, 1, 9, tzinfo=UTC),
+        ),
+        # A minute less each day, so it takes 1,260 days to come to nine o'clock.
+        (
+            IntervalTrigger(minutes=1439, start=datetime(2026, 5, 2, 6, tzinfo=UTC)),
+            CronTrigger("0 9 * * *"),
+            datetime(2029, 10, 12, 9, tzinfo=UTC),
+        ),
+        # Fixed times meet where a gap ends.
+        (
+            CronTrigger("30 2 * * *", tz=PARIS),
+            CronTrigger("0 3 * * *", tz=PARIS),
+            datetime(2027, 3, 28, 1, tzinfo=UTC),
+        ),
+    ],
+)
+def test_what_meets_rarely_is_found(
+    one: Trigger, two: Trigger, first: datetime
+) -> None:
+    assert (one & two).upcoming(1, NOON) == [first]
+    assert (two & one).next_fire_time(NOON) == first
+
+
+@given(
+    steps=st.lists(st.integers(1, 60), min_size=2, max_size=4),
+    delays=st.lists(st.integers(0, 40), min_size=4, max_size=4),
+    end=st.none() | st.integers(0, 4000),
+)
+def test_intervals_meet_by_arithmetic(
+    steps: list[int], delays: list[int], end: int | None
+) -> None:
+    final = None if end is None else NOON + timedelta(seconds=end)
+    sets = []
+    parts: list[Trigger] = []
+    for step, delay in zip(steps, delays, strict=False):
+        start = NOON + timedelta(seconds=delay)
+        bound = None if final is None else max(final, start)
+        parts.append(IntervalTrigger(seconds=step, start=start, end=bound))
+        limit = 5000 if end is None else min(5000, max(end, delay) + 1)
+        sets.append(set(range(delay, limit, step)))
+    expected = sorted(set.intersection(*sets))
+    try:
+        trigger = AndTrigger(parts)
+    except TriggerError:
+        assert not expected
+        return
+    if expected:  # else they meet later
+        assert sorted(seconds(trigger, 5000)) == expected
+        last = T0 + expected[-1] * SECOND
+        assert trigger.last(T0 + 5000 * SECOND - 1) == last
+        assert trigger.next(last - 1) == last
+
+
+def test_intervals_that_meet_rarely_are_not_searched_for() -> None:
+    def asked() -> None:
+        one = IntervalTrigger(milliseconds=8_640_001, start=NOON)
+        other = IntervalTrigger(milliseconds=3_599_993, start=NOON)
+        both = one & other
+        assert both.next(T0) == T0 + 8_640_001 * 3_599_993 * 1000
+
+    assert calls(asked) < 500
+
+
+# --- bounds -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AndTrigger, OrTrigger])
+def test_a_combination_with_bounds_is_not_taken_apart(
+    kind: type[AndTrigger | OrTrigger],
+) -> None:
+    end = NOON + timedelta(seconds=60)
+    inner = kind([THREE, FOUR], start=NOON, end=end)
+    outer = kind([inner, FIVE])
+    assert outer.triggers == (inner, FIVE)
+    assert inner != kind([THREE, FOUR])
+    assert trigger_from_data(inner.to_data()) == inner
+    assert "2026-05-01 12:01:00" in inner.describe()
+    assert seconds(inner, 200) == {
+        one for one in seconds(kind([THREE, FOUR]), 200) if one <= 60
+    }
+
+
+def test_a_part_that_is_pinned_keeps_the_bounds() -> None:
+    end = NOON + timedelta(hours=3)
+    for kind in (AndTrigger, OrTrigger):
+        trigger = kind(
+            [IntervalTrigger(hours=1), CronTrigger("0 * * * *")], end=end
+        ).anchored(NOON)
+        assert trigger.upcoming(9, NOON)[-1] == end
+        drawn = kind([CronTrigger("H * * * *"), CronTrigger("* * * * *")], end=end)
+        assert drawn.for_job("a").upcoming(999, NOON)[-1] <= end
+
+
+def test_an_and_that_does_not_meet_within_its_bounds_is_refused() -> None:
+    parts = [CronTrigger("0 9 13 * *"), CronTrigger("0 9 * * fri")]
+    with pytest.raises(TriggerError, match="do not meet"):
+        AndTrigger(parts, start="2026-12-01T00:00:00Z", end="2027-06-01T00:00:00Z")
+    with pytest.raises(TriggerError, match="before the start"):
+        AndTrigger(parts, start="2026-12-01T00:00:00Z", end="2026-06-01T00:00:00Z")
+    AndTrigger(parts, start="2014-12-01T00:00:00Z", end="2015-06-01T00:00:00Z")
 
 
 def test_an_and_in_the_past_is_not_refused() -> None:

@@ -171,3 +171,19 @@ def test_a_slot_past_the_calendar_is_none() -> None:
     times = trigger.upcoming(100, NOON)
     assert 0 < len(times) < 10
     assert trigger.next(micros(times[-1])) is None
+
+
+def test_a_text_is_refused_as_it_was_written() -> None:
+    makes: list[tuple[str, Callable[[str], object]]] = [
+        ("2030-01-01T09:00", DateTrigger),
+        ("9999-12-31T23:59:59Z", DateTrigger),
+        ("2030-03-31 02:30", lambda text: DateTrigger(text, tz="Europe/Paris")),
+        ("2030-01-01T00:00", lambda text: IntervalTrigger(hours=1, start=text)),
+        ("0001-01-01", lambda text: IntervalTrigger(hours=1, end=text + "T00:00Z")),
+    ]
+    for text, make in makes:
+        with pytest.raises(TriggerError) as caught:
+            make(text)
+        assert str(caught.value.value).startswith(text)
+        assert f"={text!r}"[:-1] in str(caught.value)
+        assert "datetime" not in str(caught.value)

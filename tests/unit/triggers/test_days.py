@@ -149,7 +149,7 @@ def test_a_set_of_days_agrees_with_its_list(
             assert all(listed(number) for number in range(day, end, step))
             assert not listed(end + step)
     # The normal form says the same, and is normal.
-    assert read_exclusions(texts)[0] == texts
+    assert read_exclusions(list(texts))[0] == texts
     assert read_exclusions([*spans, *reversed(year), *week])[0] == texts
 
 

@@ -42,6 +42,9 @@ EXPRESSIONS = (
     "5 4 * * 7",
     "0 22 * * 1-5",
     "23 0-20/2 * * *",
+    "0 9 * * 5/2",
+    "0 9 * * 1/3",
+    "0 9 * * 7/2",
 )
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "America/Havana")
 
@@ -191,6 +194,12 @@ ASKED = {"croniter": by_croniter, "cronsim": by_cronsim}
             ["2026-01-04T00:00+00:00", "2026-01-11T00:00+00:00"],
             ["2026-01-02T00:00+00:00", "2026-01-03T00:00+00:00"],
             id="croniter takes a range of one day for the whole week",
+        ),
+        pytest.param(
+            *("croniter", "0 0 * * 5/2", "UTC", "2026-01-01T00:00"),
+            ["2026-01-02T00:00+00:00", "2026-01-04T00:00+00:00"],
+            ["2026-01-02T00:00+00:00", "2026-01-09T00:00+00:00"],
+            id="croniter ends the steps of weekdays on Saturday",
         ),
         pytest.param(
             *("croniter", "0 0 13 * fri#2", "UTC", "2026-01-01T00:00"),
