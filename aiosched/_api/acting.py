@@ -130,7 +130,8 @@ class Acting(Base):
     ) -> Job:
         """Cancel a job's live and waiting firings, wherever, and pause it.
 
-        Safe to repeat: a job that is stopped stays as it is.
+        It stays paused until somebody resumes it, also where it was paused until
+        an instant.  Safe to repeat: a job that is stopped stays as it is.
 
         Args:
             job: Which one.

@@ -116,7 +116,7 @@ class Backfilling(Base):
             dry_run: Count and name the slots, and write nothing.
             max_running: How many of them run at a time, 1 to 100.
             id: Of the other job; None: from the job's id and the first and last
-                slot.
+                slot; a long id is cut, with a digest in place of its rest.
             by: Who asks, 1 to 200 characters; None: this scheduler's name.
             note: Why; up to 1,000 characters.  It is kept with the other job.
 

@@ -75,12 +75,8 @@ class Draft:
 
     def room(self) -> int:
         """Return how many further firings may be open."""
-        state = self.state
-        count = len(state.runs)
-        for firing in state.waiting:
-            if firing.open:
-                count += 1
-        return self.definition.spec.max_running - count
+        tried = [firing for firing in self.state.waiting if firing.open]
+        return self.definition.spec.max_running - len(self.state.runs) - len(tried)
 
     def runs_left(self) -> int | None:
         """Return how many slots may still be fired; None: any number."""

@@ -98,9 +98,9 @@ def due_slots(
         return _walk(definition, trigger, first, until, whole=whole)
     anchor = definition.anchor
     last = trigger.reach(first, until, anchor) if first <= until else None
-    if last is not None and definition.spec.jitter:
-        if not _is_due(definition, last, until):
-            last = trigger.reach(first, last - 1, anchor) if first < last else None
+    jittered = last is not None and definition.spec.jitter
+    if last is not None and jittered and not _is_due(definition, last, until):
+        last = trigger.reach(first, last - 1, anchor) if first < last else None
     if last is None:
         return None
     more = not _exact(trigger) and _is_due(

@@ -124,11 +124,7 @@ def _settled(definition: Definition, state: State, now: int) -> State | None:
 def _simple(definition: Definition, state: State) -> bool:
     """Tell whether each slot is fired when it is due, one at a time."""
     trigger = definition.spec.trigger
-    return (
-        _nothing_waits(state)
-        and trigger is not None
-        and trigger.plain
-    )
+    return _nothing_waits(state) and trigger is not None and trigger.plain
 
 
 def _walk(definition: Definition, state: State, after: int | None) -> Iterator[Coming]:

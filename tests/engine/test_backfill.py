@@ -187,6 +187,24 @@ async def test_a_backfill_that_is_held_goes_on_where_it_was(held: str) -> None:
         assert RowKind.PAUSED not in kinds
 
 
+async def test_a_long_id_is_cut_and_told_apart() -> None:
+    async with World() as world:
+        p0 = await world.peer()
+        names = ["x" * 200, "x" * 199 + "y"]
+        ids = []
+        for name in names:
+            await p0.schedule(Job("work", id=name, trigger=daily()))
+            filled = await p0.backfill(name, at(LAST_WEEK))
+            again = await p0.backfill(name, at(LAST_WEEK))
+            assert filled.job_id == again.job_id
+            assert len(filled.job_id) == 200
+            assert filled.job_id.startswith("x" * 100)
+            assert filled.job_id.endswith(".backfill.20231225T070000Z.20231231T070000Z")
+            assert len(await done(world, filled)) == 7
+            ids.append(filled.job_id)
+        assert len(set(ids)) == 2
+
+
 async def test_a_slot_may_be_as_old_as_dates_are() -> None:
     async with World() as world:
         p0 = await world.peer()

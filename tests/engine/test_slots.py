@@ -140,7 +140,14 @@ async def test_coalescing_to_the_earliest_or_to_none() -> None:
         await asyncio.sleep(12)
         # 60 came while those before it had their turn, one second each.
         every = [(r.fire_time, r.missed) for r in world.of("all")]
-        assert every == [(10.0, 0), (20.0, 0), (30.0, 0), (40.0, 0), (50.0, 0), (70.0, 0)]
+        assert every == [
+            (10.0, 0),
+            (20.0, 0),
+            (30.0, 0),
+            (40.0, 0),
+            (50.0, 0),
+            (70.0, 0),
+        ]
         assert await passed(world, "all") == {(RowKind.SKIPPED, Reason.OVERLAP): 1}
         for name in ("earliest", "all"):
             adds_up(await client.get_job(name))

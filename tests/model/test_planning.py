@@ -192,3 +192,50 @@ def test_every_programme_keeps_every_rule(
 ) -> None:
     """Slots add up, fences rise, instants are sound, looking makes progress."""
     run_programme(definition, steps)
+
+
+@st.composite
+def put_off(draw: st.DrawFn) -> Definition:
+    """Draw a job whose slots are put off, past, or few."""
+    kind = draw(st.sampled_from(["spotty", "jitter", "jitter", "backfill"]))
+    trigger: Trigger = CUT
+    anchor: int | None = None
+    if kind == "spotty":
+        trigger = draw(spotty())
+    elif kind == "jitter":
+        trigger, anchor = IntervalTrigger(seconds=10).rule(), START
+    spec = Spec(
+        executor="work",
+        trigger=trigger,
+        max_runs=draw(st.sampled_from([None, None, 1])),
+        coalesce=draw(st.sampled_from(list(Coalesce))),
+        overlap=draw(st.sampled_from(list(Overlap))),
+        max_running=draw(st.sampled_from([1, 2])),
+        jitter=0 if kind == "backfill" else 9_000_000,
+        keyword="word",
+        keep_last=200,
+    )
+    return Definition("job", spec, anchor)
+
+
+CHANGES = st.one_of(
+    st.tuples(st.just("pass"), st.integers(1, 12_000).map(lambda ms: ms * 1000)),
+    st.tuples(
+        st.just("verb"),
+        st.sampled_from(
+            ["retime", "exclude", "more", "pause", "hold", "resume", "stop", "remove"]
+        ),
+    ),
+    st.tuples(st.just("attend"), st.sampled_from([0, 1, 5])),
+    st.tuples(st.just("settle"), ENDS, st.integers(-2, -1)),
+    st.tuples(st.just("progress")),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(put_off(), st.lists(CHANGES, min_size=6, max_size=20))
+def test_what_is_put_off_or_given_up_is_accounted_for(
+    definition: Definition, steps: list[tuple[object, ...]]
+) -> None:
+    """Changes at odd moments: in a slot's jitter, in a pause, at the last run."""
+    run_programme(definition, steps)

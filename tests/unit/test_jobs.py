@@ -661,7 +661,7 @@ def test_a_refused_definition_is_said_to_differ_as_people_spell_it() -> None:
         (b'[[1],{"a":2}]', ("kwargs",)),
         (b'[[2],{"a":1}]', ("args",)),
         (b"", ("args", "kwargs")),
-        (b'[[1], {"a":1}]', ("args", "kwargs")),
+        (b'[[1], {"a":1}]', ()),
         (b"{broken", ("args", "kwargs")),
         (Apart("k", 9, "00"), ("args", "kwargs")),
     ):
@@ -711,6 +711,33 @@ def test_a_run_knows_when_it_was_due() -> None:
     assert not punctual.late
     never = run_of(replace(moved, started=0))
     assert (never.lateness, never.late, never.duration) == (None, False, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ('[[],{"n":4}]', '[[], {"n": 4.0}]', ()),
+        ('[[],{"n":[1,{"m":4e2}]}]', '[[],{"n":[1.0,{"m":400}]}]', ()),
+        ('[[],{"a":1,"b":2}]', '[[],{"b":2,"a":1}]', ()),
+        ('[[1],{"n":true}]', '[[1.0],{"n":1}]', ("kwargs",)),
+        ("[[4],{}]", '[["4"],{}]', ("args",)),
+        ("[[4],{}]", "[[4.5],{}]", ("args",)),
+        ("[[0.1],{}]", "[[0.2],{}]", ("args",)),
+        (
+            f"[[4,{'1,' * 600}1],{{}}]",
+            f"[[4.0,{'1,' * 600}1],{{}}]",
+            ("args", "kwargs"),
+        ),
+    ],
+)
+def test_arguments_are_compared_by_value(
+    first: str, second: str, names: tuple[str, ...]
+) -> None:
+    """A peer that knows the executor writes 4.0 where another writes 4."""
+    one = Definition("a", Spec("work"), None, first.encode())
+    other = replace(one, arguments=second.encode())
+    assert planning.differing(one, other) == names
+    assert planning.differing(other, one) == names
 
 
 def test_differing_fields_have_their_public_names() -> None:

@@ -266,9 +266,7 @@ def test_slots_that_wait_under_skip_wait_on_through_a_pause() -> None:
 def test_cancel_previous_makes_of_all_the_latest() -> None:
     """Each slot would replace the one before it as soon as it is taken."""
     for rule in (Coalesce.ALL, Coalesce.LATEST):
-        story = Story(
-            coalesce=rule, overlap=Overlap.CANCEL_PREVIOUS, coalesce_limit=2
-        )
+        story = Story(coalesce=rule, overlap=Overlap.CANCEL_PREVIOUS, coalesce_limit=2)
         assert story.attend(305) == [300]
         story.extend(306)
         story.extend(319)
