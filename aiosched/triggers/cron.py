@@ -269,8 +269,11 @@ class CronTrigger(Trigger, frozen=True):
         )
 
     def _saying(self, expression: str) -> Self:
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**(fields | {"expression": expression}))
+        fields: dict[str, Any] = {
+            name: getattr(self, name) for name in type(self).model_fields
+        }
+        fields["expression"] = expression
+        return type(self)(**fields)
 
     @cached_property
     def _bounds(self) -> tuple[int, int]:

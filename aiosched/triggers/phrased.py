@@ -202,7 +202,8 @@ class EveryDate(CalendarIntervalTrigger, Ending, frozen=True):
             TriggerError: A field is wrong.
         """
         super().__init__(**data)
-        self.__dict__["at"] = _SaidTime(self.at)
+        # The field's own text, which refuses to be called as at() again.
+        object.__setattr__(self, "at", _SaidTime(self.at))
 
     def _first_from(self, first: datetime) -> object:
         return first_date(self, micros(first))

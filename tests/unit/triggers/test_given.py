@@ -151,7 +151,7 @@ class Answers(Trigger, frozen=True):
 
 
 class Stuck(Trigger, frozen=True):
-    kind: Literal["test-stuck"] = "test-stuck"
+    kind: Literal["test-stuck-given"] = "test-stuck-given"
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         return after
