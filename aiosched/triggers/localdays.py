@@ -52,8 +52,8 @@ class LocalDays:
         Raises:
             TriggerError: The tz database does not have it.
         """
-        self.name = name
-        self.zone = load_zone(name)
+        self.name: str = name
+        self.zone: ZoneInfo = load_zone(name)
         self._steady = name in _STEADY
 
     def day(self, instant: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from aiosched.errors import TriggerError
 from aiosched.triggers.base import Trigger
@@ -90,7 +90,13 @@ def from_unit(
     return phrase.until(until, tz=zone)
 
 
-class ScheduleConfig(BaseModel, frozen=True):
+class ScheduleConfig(
+    BaseModel,
+    frozen=True,
+    extra="forbid",
+    validate_by_name=True,
+    validate_by_alias=True,
+):
     """The words of a configuration file, checked; see :func:`from_unit`.
 
     Attributes:
@@ -100,10 +106,6 @@ class ScheduleConfig(BaseModel, frozen=True):
         tz: Name of the zone of ``at`` and ``until``.
         until: When it ends.
     """
-
-    model_config = ConfigDict(
-        extra="forbid", validate_by_name=True, validate_by_alias=True
-    )
 
     every: int | None = None
     time_unit: str = Field(validation_alias=AliasChoices("time_unit", "unit"))
