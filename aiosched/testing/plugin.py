@@ -12,9 +12,9 @@ and mark what shall not take real time::
 
 The mark takes the options of :class:`aiosched.testing.VirtualLoop`: ``start``,
 ``seed``, ``thread_delay``, and ``timeout`` (virtual seconds from the first
-fixture on).  Asynchronous fixtures of such a test run on the same loop, unless
-their ``loop_scope`` is wider.  In strict mode the test needs
-``@pytest.mark.asyncio`` as well.
+fixture on).  A parameter may bring it, too.  Asynchronous fixtures of such a
+test run on the same loop, unless their ``loop_scope`` is wider.  In strict mode
+the test needs ``@pytest.mark.asyncio`` as well.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from aiosched.testing.loop import VirtualLoop
 
 __all__: list[str] = []
 
+_CHOSEN = "_asyncio_loop_factory"
 _Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 
@@ -53,6 +54,19 @@ def pytest_asyncio_loop_factories(
         return {"virtual": _factory(item, mark)}
     # pytest-asyncio wants an answer for every test once there is a plugin.
     return others or {"default": asyncio.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a virtual loop also where a parameter brings the mark.
+
+    pytest-asyncio asks for loops while a test function is still one, before its
+    parameters and their marks are known.
+    """
+    for item in items:
+        mark = item.get_closest_marker("virtual")
+        callspec = getattr(item, "callspec", None)
+        if mark is not None and callspec is not None and _CHOSEN in callspec.params:
+            callspec.params[_CHOSEN] = _factory(item, mark)
 
 
 def _factory(item: pytest.Item, mark: pytest.Mark) -> Callable[[], VirtualLoop]:

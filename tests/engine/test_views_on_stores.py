@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,6 +15,8 @@ from aiosched import (
     JobExistsError,
     JobNotFoundError,
 )
+from aiosched.clock import SystemClock
+from aiosched.instants import moment
 from tests.engine.conftest import MakeScheduler
 from tests.waiting import wait_until
 
@@ -96,7 +98,7 @@ async def test_a_backfill_runs_each_slot_once_on_every_store(
             peer.register(work, name="work")
         trigger = CronTrigger("0 9 * * *", tz="Europe/Helsinki")
         job = await one.schedule(Job("work", id="a", trigger=trigger))
-        until = datetime.now(UTC) - timedelta(days=30)
+        until = moment(SystemClock().wall()) - timedelta(days=30)
         since = until - timedelta(days=20)
         told = await two.backfill("a", since, until, dry_run=True)
         assert told.number == len(told.slots) == 20
@@ -115,4 +117,4 @@ async def test_a_backfill_runs_each_slot_once_on_every_store(
         with pytest.raises(JobNotFoundError):
             await two.backfill("b", since, until)
         with pytest.raises(ConfigurationError):
-            await two.backfill("a", since, datetime.now(UTC) + timedelta(days=1))
+            await two.backfill("a", since, until + timedelta(days=31))

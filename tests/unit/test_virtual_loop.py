@@ -679,6 +679,22 @@ async def test_an_unmarked_test_keeps_its_ordinary_loop() -> None:
     assert not isinstance(asyncio.get_running_loop(), VirtualLoop)
 
 
+@pytest.mark.parametrize(
+    "virtual", [False, pytest.param(True, marks=pytest.mark.virtual(timeout=100))]
+)
+async def test_a_parameter_may_bring_the_mark(*, virtual: bool) -> None:
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop) is virtual
+
+
+@pytest.fixture(params=[pytest.param(True, marks=pytest.mark.virtual), False])
+async def of_a_fixture(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_a_fixtures_parameter_may_bring_it_too(*, of_a_fixture: bool) -> None:
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop) is of_a_fixture
+
+
 pytest_plugins = ["pytester"]
 
 
