@@ -16,7 +16,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as FutureExecutor
-from contextlib import suppress
 
 from aiosched._engine.heartbeat import batches, extension
 from aiosched.abc import Session
@@ -24,9 +23,13 @@ from aiosched.clock import Clock
 from aiosched.errors import AioschedError, StoreError
 from aiosched.instants import SECOND
 
-__all__ = ["BOUND", "Lifeline", "LifelineThread"]
+__all__ = ["BOUND", "Lifeline", "LifelineTask", "LifelineThread", "hosted"]
 
 log = logging.getLogger("aiosched")
+
+LONGEST_TURN = 1.0
+TURN = 3.0
+"""Seconds that one look, or the transaction of one shard, may take."""
 
 BOUND = 40
 """Leases for which a silent heartbeat is stood in for; then the peer is given up."""
@@ -39,6 +42,7 @@ class Lifeline:
         seen: Tells the monotonic second of the heartbeat's last sign of life.
         snapshot: Tells (shard, job id, fence) of the live runs.
         over: Tells whether the engine has ended, so that nobody runs anything.
+        healthy: False between a failure and the next success.
         stood_in: Monotonic second since which it has stood in, or None while
             the heartbeat is alive.
     """
@@ -59,45 +63,88 @@ class Lifeline:
         self.lease = lease
         self.seen = seen
         self.stood_in: float | None = None
+        self.healthy = True
+        self._well = True
+        self._expected: float | None = None
         self.snapshot = snapshot
         self.over = over
         self._session: Session | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled, or until the engine has ended."""
-        interval = self.lease / SECOND / 3
+        """Watch until cancelled, or until the engine has ended.
+
+        Whatever goes wrong in a turn, the next is taken: nobody else stands in.
+        """
+        lease = self.lease / SECOND
+        # A very long lease is not looked after each second.
+        pause = min(lease / 12, max(LONGEST_TURN, lease / 20))
         try:
             while True:
-                await self.clock.sleep(interval / 4)
+                self._step(pause)
+                await self.clock.sleep(pause)
                 if self.over():
                     return
+                self._step()
+                self._well = True
                 try:
-                    runs = self.snapshot()
-                except RuntimeError:
-                    continue  # the loop has just changed them, so it lives
-                if runs:
-                    await self._connect()  # before it is needed in a hurry
-                now = self.clock.monotonic()
-                if now - self.seen() < interval * 1.2:
-                    self.stood_in = None
-                    continue
-                if not runs:
-                    # The heartbeat of an idle peer has nothing to say: the
-                    # bound begins with the first run that needs a stand-in.
-                    self.stood_in = None
-                    continue
-                if self.stood_in is None:
-                    self.stood_in = now
-                if now - self.stood_in <= BOUND * self.lease / SECOND:
-                    await self._extend(runs)
+                    await self._turn(self.lease / SECOND / 3)
+                except Exception as error:
+                    self._failed(error)
+                if self._well:
+                    self.healthy = True
         finally:
+            self._expected = None
             if self._session is not None:
                 await self._session.close()
 
+    async def _turn(self, interval: float) -> None:
+        try:
+            runs = self.snapshot()
+        except RuntimeError:
+            return  # the loop has just changed them, so it lives
+        if runs:
+            await self._connect()  # before it is needed in a hurry
+        now = self.clock.monotonic()
+        # The heartbeat of an idle peer has nothing to say: the bound begins
+        # with the first run that needs a stand-in.
+        if not runs or now - self.seen() < interval * 1.2:
+            self.stood_in = None
+            return
+        if self.stood_in is None:
+            self.stood_in = now
+        if now - self.stood_in <= BOUND * self.lease / SECOND:
+            await self._extend(runs)
+
+    def _step(self, rest: float = 0.0) -> None:
+        self._expected = self.clock.monotonic() + rest + TURN
+
+    def overdue(self) -> float:
+        """Return for how many seconds a turn has been overdue; 0: none is.
+
+        May be asked from any thread.
+        """
+        expected = self._expected
+        if expected is None:
+            return 0.0
+        return max(self.clock.monotonic() - expected, 0.0)
+
+    def _failed(self, error: Exception) -> None:
+        """Tell of a failure, once until the next success."""
+        self._well = False
+        if self.healthy:
+            self.healthy = False
+            log.warning(
+                "the lifeline has failed, and goes on trying: %r",
+                error,
+                extra={"action": "lifeline_failed"},
+            )
+
     async def _connect(self) -> None:
         if self._session is None:
-            with suppress(AioschedError):
+            try:
                 self._session = await self.connect()
+            except AioschedError as error:
+                self._failed(error)
 
     async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         if self._session is None:
@@ -105,14 +152,69 @@ class Lifeline:
         try:
             for _, fences in batches(runs):
                 decide = extension(self.owner, fences, self.lease)
+                self._step()
                 await self._session.transact(list(fences), decide)
         except StoreError as error:
-            # Tried again at the next turn, and the heartbeat may be back.
-            log.warning("the lifeline could not extend: %s", error)
+            self._failed(error)  # the heartbeat may be back before the next turn
+
+
+def hosted(lifeline: Lifeline, name: str) -> LifelineThread | LifelineTask:
+    """Give a lifeline its host: a thread, or what stands for one in simulation.
+
+    A simulated loop has no threads; it can start a task that goes on while the
+    node is blocked, and ends with it (``spawn_beside``).
+    """
+    beside = getattr(asyncio.get_running_loop(), "spawn_beside", None)
+    if beside is None:
+        return LifelineThread(lifeline, name)
+    return LifelineTask(lifeline, name, beside)
+
+
+class LifelineTask:
+    """A lifeline in a simulation: a task of its own, outside of its node's loop."""
+
+    name = "lifeline"
+
+    def __init__(
+        self,
+        lifeline: Lifeline,
+        name: str,
+        beside: Callable[..., asyncio.Task[None]],
+    ) -> None:
+        self._lifeline = lifeline
+        self._name = name
+        self._beside = beside
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start watching."""
+        self._task = self._beside("lifeline", self._lifeline.run(), name=self._name)
+
+    def stop(self) -> None:
+        """Tell it to end, without waiting; safe to call twice."""
+        if self._task is not None and not self._task.cancelling():
+            self._task.cancel()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it goes on watching, and its last turn went well."""
+        going = self._task is not None and not self._task.done()
+        return going and self._lifeline.healthy
+
+    def overdue(self) -> float:
+        """Return for how many seconds a turn has been overdue; 0: none is."""
+        return self._lifeline.overdue()
+
+    async def ended(self, threads: FutureExecutor) -> None:  # noqa: ARG002 - none needed
+        """Wait until its connection is closed."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=2.0)
 
 
 class LifelineThread:
     """A lifeline on a loop of its own, in a daemon thread."""
+
+    name = "lifeline"
 
     def __init__(self, lifeline: Lifeline, name: str) -> None:
         self._lifeline = lifeline
@@ -154,6 +256,15 @@ class LifelineThread:
         if loop is not None and task is not None:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 loop.call_soon_threadsafe(task.cancel)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it goes on watching, and its last turn went well."""
+        return self._thread.is_alive() and self._lifeline.healthy
+
+    def overdue(self) -> float:
+        """Return for how many seconds a turn has been overdue; 0: none is."""
+        return self._lifeline.overdue()
 
     async def ended(self, threads: FutureExecutor) -> None:
         """Wait until its connection is closed."""

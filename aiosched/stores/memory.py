@@ -21,6 +21,7 @@ from aiosched.abc import (
     ExecutorInfo,
     Head,
     JobStore,
+    Mended,
     Page,
     Pulse,
     Report,
@@ -28,12 +29,14 @@ from aiosched.abc import (
     Session,
     Signal,
     SignalStream,
+    Terms,
     shard_of,
 )
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreConflictError, StoreError
 from aiosched.instants import SECOND
 from aiosched.records import Change, Record
+from aiosched.stores.rederive import rederive
 from aiosched.stores.space import ADVERTISED, RESYNC, Listener, Space
 from aiosched.stores.terms import agreed_terms
 
@@ -95,9 +98,17 @@ class MemoryJobStore(JobStore):
         space = self._spaces.get(namespace)
         held = agreed_terms(None if space is None else space.terms, terms)
         if space is None:
-            space = self._spaces[namespace] = Space(held, self._ids())
+            space = self._spaces[namespace] = self.make_space(namespace, held)
         self.sessions += 1
         return _MemorySession(self, space)
+
+    def make_space(
+        self,
+        namespace: str,  # noqa: ARG002 - for stores derived from this one
+        terms: Terms,
+    ) -> Space:
+        """Make room for a new namespace; simulations make one that they watch."""
+        return Space(terms, self._ids())
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is loop:
@@ -190,6 +201,7 @@ class _MemorySession(Session):
         self._space = space
         self._closed = False
         self._turn = 0
+        self._mending = 0
 
     async def _begin(self, cost: int) -> None:
         """Refuse a closed session, and let others of the loop run now and then."""
@@ -343,6 +355,18 @@ class _MemorySession(Session):
     async def sweep(self) -> int:
         await self._begin(1)
         return self._space.prune(self._store.now())
+
+    async def mend(self) -> Mended:
+        await self._begin(1)
+        space, found, looked = self._space, list[str](), 0
+        while self._mending < self.terms.shards and looked < _TURN:
+            looked += len(space.shards[self._mending].records)
+            found += rederive(space, self._mending)
+            self._mending += 1
+        complete = self._mending >= self.terms.shards
+        if complete:
+            self._mending = 0
+        return Mended(tuple(sorted(found)), complete=complete)
 
     async def close(self) -> None:
         if self._closed:

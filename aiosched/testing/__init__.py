@@ -1,4 +1,4 @@
-"""Tools for testing schedules: virtual time, simulated nodes, fault injection.
+"""Tools for testing schedules: virtual time, simulated clusters, fault injection.
 
 ::
 
@@ -19,15 +19,29 @@ from aiosched.testing.faults import Fault, FaultyStore
 from aiosched.testing.loop import START, VirtualLoop
 from aiosched.testing.nodes import NODE
 from aiosched.testing.runner import run_virtual
+from aiosched.testing.simulation import (
+    BrokenRuleError,
+    Cluster,
+    Incident,
+    JobLedger,
+    PeerDownError,
+    simulate,
+)
 from aiosched.testing.stuck import NotSimulatedError, Stuck
 
 __all__ = [
     "NODE",
     "START",
+    "BrokenRuleError",
+    "Cluster",
     "Fault",
     "FaultyStore",
+    "Incident",
+    "JobLedger",
     "NotSimulatedError",
+    "PeerDownError",
     "Stuck",
     "VirtualLoop",
     "run_virtual",
+    "simulate",
 ]

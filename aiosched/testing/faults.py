@@ -52,6 +52,7 @@ from aiosched.abc import (
     ExecutorInfo,
     Head,
     JobStore,
+    Mended,
     Page,
     Pulse,
     Report,
@@ -84,6 +85,7 @@ VERBS = (
     "catalogue",
     "now",
     "sweep",
+    "mend",
     "watch",
     "signals",
 )
@@ -419,6 +421,10 @@ class FaultySession(Session):
     async def sweep(self) -> int:
         """As the inner session, or a fault."""
         return await self._store.carry_out("sweep", self.inner.sweep, {})
+
+    async def mend(self) -> Mended:
+        """As the inner session, or a fault."""
+        return await self._store.carry_out("mend", self.inner.mend, {})
 
     async def close(self) -> None:
         """Close the inner session."""

@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from aiosched.instants import SECOND, micros, moment
-from aiosched.testing.nodes import LIFE, NODE, Life
+from aiosched.testing.nodes import LIFE, NODE, Life, process_of
 from aiosched.testing.population import Population
 from aiosched.testing.stuck import Stuck, stuck
 from aiosched.testing.threads import REAL_THREADS, check_duration
@@ -96,8 +96,12 @@ class VirtualLoop(Population):
         if not offsets:
             return instant
         node = NODE.get()
-        own = offsets.get(node, 0) if node is not None else 0
+        own = offsets.get(process_of(node), 0) if node is not None else 0
         return instant + offsets.get(None, 0) + own
+
+    def wall_at(self, second: float) -> int:
+        """Return the true wall time of a virtual second, in microseconds."""
+        return self._start + round(second * SECOND)
 
     def set_wall_offset(self, seconds: float, *, node: str | None = None) -> None:
         """Let the wall clock differ by so many seconds; timers do not notice.

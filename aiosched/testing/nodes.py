@@ -14,7 +14,14 @@ from contextlib import suppress
 from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["NODE", "Life", "VirtualFuture", "VirtualTask", "VirtualTimer"]
+__all__ = [
+    "NODE",
+    "Life",
+    "VirtualFuture",
+    "VirtualTask",
+    "VirtualTimer",
+    "process_of",
+]
 
 _T = TypeVar("_T")
 _PATIENCE = 100
@@ -25,6 +32,19 @@ NODE: ContextVar[str | None] = ContextVar("aiosched_node", default=None)
 Read it freely.  Set it only through ``VirtualLoop.spawn`` or
 ``VirtualLoop.node_context``, which also say which life of the node is meant.
 """
+
+BESIDE = "/"
+
+
+def process_of(node: str) -> str:
+    """Return the process of a node: what stands before the first slash.
+
+    ``p1/lifeline`` stands for a thread of the process ``p1``: it has a loop of
+    its own there, so that it goes on while the loop of ``p1`` is blocked, and
+    ends when ``p1`` is killed.
+    """
+    return node.partition(BESIDE)[0]
+
 
 LIFE: ContextVar[Life | None] = ContextVar("aiosched_life", default=None)
 
@@ -108,7 +128,17 @@ class VirtualTask(asyncio.Task[_T]):
 
     def bury(self) -> None:
         """Close the coroutine; what its ``finally`` blocks raise is dropped."""
-        coro: Any = self.get_coro()
+        chain: list[Any] = []
+        current: Any = self.get_coro()
+        while isinstance(current, types.CoroutineType):
+            chain.append(current)
+            current = current.cr_await
+        # The innermost first: one whose ``finally`` awaits fails whoever closes
+        # it from outside, and would be left to the collector, half closed.
+        for coro in reversed(chain):
+            self._close(coro)
+
+    def _close(self, coro: Any) -> None:
         for _ in range(_PATIENCE):
             # A ``finally`` that awaits survives one close and needs another.
             with suppress(Exception, asyncio.CancelledError):

@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import pytest
 
 from aiosched.testing.loop import VirtualLoop
+from aiosched.testing.simulated import over_seeds
 
 __all__: list[str] = []
 
@@ -41,6 +43,51 @@ def pytest_configure(config: pytest.Config) -> None:
         "virtual(start=, seed=, thread_delay=, timeout=): run the asynchronous test "
         "on a virtual-time event loop",
     )
+    config.addinivalue_line(
+        "markers",
+        "simulate(seeds=, incidents=, seconds=, start=, **options): run the "
+        "asynchronous test with a simulated cluster, once a seed",
+    )
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> None:
+    """Stand for the cluster of each seed of a test that is marked ``simulate``."""
+    if request.node.get_closest_marker("simulate") is None:
+        message = f"{request.node.nodeid}: cluster needs @pytest.mark.simulate"
+        raise pytest.UsageError(message)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: Any
+) -> Generator[None, Any, Any]:
+    """Make a marked coroutine function one that runs all its seeds."""
+    marks = getattr(obj, "pytestmark", None)
+    mark = next((m for m in marks or () if m.name == "simulate"), None)
+    if mark is not None and inspect.iscoroutinefunction(obj):
+        setattr(collector.obj, name, _seeded(obj, mark))
+        obj = getattr(collector.obj, name)
+        yield
+        return list(collector._genfunctions(name, obj))
+    return (yield)
+
+
+def _seeded(test: Callable[..., Any], mark: pytest.Mark) -> Callable[..., None]:
+    options: dict[str, Any] = dict(mark.kwargs)
+    seeds = options.pop("seeds", 20)
+
+    @functools.wraps(test)
+    def run(*args: Any, **fixtures: Any) -> None:
+        fixtures.pop("cluster", None)
+        failed = over_seeds(
+            lambda cluster: test(*args, cluster=cluster, **fixtures), seeds, **options
+        )
+        if failed is not None:
+            failed.error.add_note(str(failed))
+            raise failed.error
+
+    return run
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

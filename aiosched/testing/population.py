@@ -13,6 +13,7 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from aiosched.testing.nodes import (
+    BESIDE,
     LIFE,
     NODE,
     Life,
@@ -20,6 +21,7 @@ from aiosched.testing.nodes import (
     VirtualTask,
     VirtualTimer,
     bury_generator,
+    process_of,
 )
 from aiosched.testing.stuck import NotSimulatedError
 from aiosched.testing.threads import InlineThreads, check_duration
@@ -92,7 +94,28 @@ class Population(InlineThreads):
         task.add_done_callback(self._spawned.discard, context=Context())
         return task
 
-    def stall(self, node: str, seconds: float) -> None:
+    def spawn_beside(
+        self, part: str, coro: Coroutine[Any, Any, _T], *, name: str | None = None
+    ) -> asyncio.Task[_T]:
+        """Start a coroutine as a thread of the running node's process.
+
+        It belongs to the node ``process/part``: it goes on while the process's
+        own loop is blocked, stops with the process, and dies with it.
+
+        Raises:
+            RuntimeError: No node's code is running.
+        """
+        running = NODE.get()
+        if running is None:
+            coro.close()
+            message = f"spawn_beside({part!r}) is for code that runs on a node"
+            raise RuntimeError(message)
+        node = f"{process_of(running)}{BESIDE}{part}"
+        if node in self._lives and self._lives[node].dead:
+            self.restart(node)
+        return self.spawn(node, coro, name=name)
+
+    def stall(self, node: str, seconds: float, *, threads: bool = True) -> None:
         """Stop the node for so many virtual seconds, as SIGSTOP or a blocked loop.
 
         Its callbacks and timers are parked and run late, all at once, in the
@@ -100,12 +123,27 @@ class Population(InlineThreads):
         effect at the next ``await``.  Stalls of one node that overlap end at
         the later end; a crashed node is left alone.
 
+        Args:
+            node: Which one.
+            seconds: For how long.
+            threads: What runs beside it stops, too, as by SIGSTOP; False: it
+                goes on, as beside a blocked loop.
+
         Raises:
             ValueError: The duration is negative or not finite, or there is no
                 such node.
         """
         check_duration(seconds)
-        life = self._life(node)
+        self._stall(self._life(node), seconds)
+        if threads:
+            for life in self._beside(node):
+                self._stall(life, seconds)
+
+    def _beside(self, node: str) -> list[Life]:
+        prefix = node + BESIDE
+        return [life for name, life in self._lives.items() if name.startswith(prefix)]
+
+    def _stall(self, life: Life, seconds: float) -> None:
         until = self.time() + seconds
         current = life.stalled_until
         if life.dead or (current is not None and current >= until):
@@ -124,6 +162,8 @@ class Population(InlineThreads):
     def crash(self, node: str) -> None:
         """Kill the node, as SIGKILL would: none of its code runs any more.
 
+        What runs beside it dies with it.
+
         Not even ``finally`` blocks run inside the simulation; those that can
         run, unheard, when the loop is closed.  Called from the node's own code
         it takes effect at the next ``await``.  A task elsewhere that awaits one
@@ -133,7 +173,11 @@ class Population(InlineThreads):
         Raises:
             ValueError: There is no such node.
         """
-        life = self._life(node)
+        self._die(self._life(node))
+        for life in self._beside(node):
+            self._die(life)
+
+    def _die(self, life: Life) -> None:
         if life.dead:
             return
         life.dead = True

@@ -1,0 +1,366 @@
+"""A simulated cluster as tests use it: real schedulers, virtual time, a judge.
+
+::
+
+    async with simulate(peers=3, seed=7, executors=["report"]) as cluster:
+        scheduler = cluster.peer("p0").scheduler
+        await scheduler.schedule(Job("report", trigger=..., id="nightly"))
+        await cluster.run(days=2)
+    assert cluster.ledger("nightly").succeeded == 2
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiosched._api.options import terms_of
+from aiosched.abc import Terms
+from aiosched.enums import Cause, RowKind
+from aiosched.errors import ConfigurationError
+from aiosched.ids import ids_from
+from aiosched.instants import SECOND, moment
+from aiosched.jobs import Job
+from aiosched.records import Record, Row
+from aiosched.scheduler import Scheduler
+from aiosched.testing.simulation.chance import CLOCK
+from aiosched.testing.simulation.commits import Loss
+from aiosched.testing.simulation.incidents import (
+    Incident,
+    parse_incidents,
+    show_incidents,
+)
+from aiosched.testing.simulation.judge import Judge, Violation
+from aiosched.testing.simulation.peers import Peer, Prepare, register_all
+from aiosched.testing.simulation.rules import of_run
+from aiosched.testing.simulation.world import StoreKind, World
+
+__all__ = ["BrokenRuleError", "Cluster", "JobLedger", "simulate"]
+
+TERMS: Mapping[str, Any] = {
+    "shards": 4,
+    "beat": 60,
+    "lease": 180,
+    "member_timeout": 180,
+}
+"""Calmer than those of production, which would fill a day with heartbeats."""
+
+
+class BrokenRuleError(AssertionError):
+    """The judge has found invariants broken.
+
+    Attributes:
+        violations: What it found.
+        replay: What makes the same happen again, in one line.
+    """
+
+    def __init__(self, violations: Sequence[Violation], replay: str) -> None:
+        """Show the first few of them."""
+        self.violations: tuple[Violation, ...] = tuple(violations)
+        self.replay: str = replay
+        shown = "\n  ".join(str(one) for one in self.violations[:5])
+        more = len(self.violations) - 5
+        rest = f"\n  and {more} more" if more > 0 else ""
+        super().__init__(f"invariants were broken:\n  {shown}{rest}\nagain: {replay}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobLedger:
+    """What became of one job, from everything that was committed.
+
+    Attributes:
+        rows: Its ledger rows, oldest first.
+        starts: When its runs were claimed, aware, oldest first.
+        fired: Slots that became firings.
+        asked: Firings that somebody asked for.
+        succeeded: Firings that ended well; likewise ``failed``, ``timed_out``,
+            ``cancelled``, ``lost`` and ``expired``.
+        skipped: Slots passed over; likewise ``missed``, ``excluded``, ``paused``.
+    """
+
+    rows: tuple[Row, ...]
+    starts: tuple[datetime, ...]
+    fired: int
+    asked: int
+    succeeded: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    lost: int
+    expired: int
+    skipped: int
+    missed: int
+    excluded: int
+    paused: int
+
+
+class Cluster:
+    """Peers in one process, over one store, in virtual time.
+
+    Attributes:
+        world: Its clock, nodes, store and incidents.
+        judge: Who has seen every write.
+        peers: By name; ``client`` is one that runs no jobs.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        terms: Mapping[str, Any],
+        *,
+        incidents: Sequence[Incident] = (),
+    ) -> None:
+        """Make a cluster without peers.
+
+        Args:
+            world: Where it lives.
+            terms: Of its namespace, as for ``Scheduler``.
+            incidents: What will befall it, for ``replay``.
+        """
+        self.world: World = world
+        self.terms: dict[str, Any] = dict(terms)
+        agreed = Terms(**terms_of(self.terms, None))
+        self.judge: Judge = Judge(agreed, world.now, world.loop.time)
+        self.peers: dict[str, Peer] = {}
+        self.incidents: tuple[Incident, ...] = tuple(incidents)
+        self.losses: list[Loss] = []
+        # As long as a lease, the delays of all who stand in, and a beat or two
+        # after a return: longer nobody may take to be well again.
+        self.recovery: int = (
+            agreed.lease + agreed.member_timeout + 2 * agreed.beat + 2 * SECOND
+        )
+        world.commits.append(self.judge.committed)
+        world.crashes.append(self.judge.crashed)
+        world.lost.append(self._lost)
+        world.befell.append(self._befell)
+        self.judge.capable = self._capable
+
+    # -- what the world tells ---------------------------------------------------------
+
+    def _befell(self, one: Incident, seconds: float) -> None:
+        begin = self.world.now()
+        if one.kind not in {"skew", "drift"}:
+            end = begin + round(seconds * SECOND) + self.recovery
+            self.judge.trouble(begin, end)
+
+    def _lost(self, loss: Loss) -> None:
+        self.losses.append(loss)
+        self.judge.lost(loss)
+        self.judge.trouble(loss.at, loss.at + self.recovery)
+
+    def _capable(self, record: Record) -> bool:
+        """Tell whether a peer that is up could run a job just now."""
+        spec = record.definition.spec
+        for peer in self.peers.values():
+            if not peer.up:
+                continue
+            scheduler = peer.running()
+            if (
+                scheduler.run_jobs
+                and (scheduler.queues is None or spec.queue in scheduler.queues)
+                and scheduler._resolve(spec.executor) is not None
+                and scheduler._engine is not None
+                and scheduler._engine.attender.free() > 0
+            ):
+                return True
+        return False
+
+    # -- peers ------------------------------------------------------------------------
+
+    def add(self, name: str, prepare: Prepare, **options: Any) -> Peer:
+        """Add a peer; :meth:`up` starts it."""
+        options = {"terms": self.terms, **options}
+        peer = self.peers[name] = Peer(self.world, self.judge, name, options, prepare)
+        return peer
+
+    async def up(self, *names: str) -> None:
+        """Start peers, all at once, and wait until they are up."""
+        await asyncio.gather(*(self.world.boot(name) for name in names))
+
+    def peer(self, name: str) -> Peer:
+        """Return a peer.
+
+        Raises:
+            ConfigurationError: There is none of that name.
+        """
+        if name in self.peers:
+            return self.peers[name]
+        known = ", ".join(self.peers)
+        raise ConfigurationError("name", name, "is no peer", f"name one of {known}")
+
+    # -- time -------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The instant of the cluster, aware, by its store's clock."""
+        return moment(self.world.now())
+
+    async def run(
+        self,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+    ) -> None:
+        """Let time pass; a year takes as long as what happens in it.
+
+        Raises:
+            BrokenRuleError: An invariant has been broken by then.
+        """
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        await CLOCK.sleep(span.total_seconds())
+        self.check()
+
+    def check(self) -> None:
+        """Raise if the judge has found anything so far.
+
+        Raises:
+            BrokenRuleError: An invariant has been broken.
+        """
+        if self.judge.violations:
+            raise BrokenRuleError(self.judge.violations, self.replay)
+
+    # -- what happened ----------------------------------------------------------------
+
+    @property
+    def replay(self) -> str:
+        """What makes the same cluster again: its seed, store and incidents."""
+        incidents = show_incidents(self.incidents)
+        return (
+            f"simulate(seed={self.world.seed}, store={self.world.kind!r}, "
+            f"incidents={incidents!r})"
+        )
+
+    def ledger(self, job: Job | str) -> JobLedger:
+        """Return what became of a job, also of one that is gone."""
+        job_id = job.id if isinstance(job, Job) else job
+        rows = tuple(row for row in self.judge.rows if row.job_id == job_id)
+        claims = [
+            claim
+            for (name, _), claim in self.judge.past.claims.items()
+            if name == job_id
+        ]
+        causes: dict[object, Cause] = {c.firing: c.run.firing.cause for c in claims}
+        for row in rows:
+            if row.final and not row.fence:  # it ended before it was ever claimed
+                known = {c.firing.key for c in claims}
+                if row.key not in known:
+                    causes[row.key] = row.cause
+        slots = sum(1 for cause in causes.values() if cause is Cause.SLOT)
+        ends = dict.fromkeys(RowKind, 0)
+        for row in rows:
+            if row.final:
+                ends[row.kind] += 1
+            elif not of_run(row):
+                ends[row.kind] += row.count
+        return JobLedger(
+            rows,
+            tuple(moment(claim.at) for claim in sorted(claims, key=lambda c: c.at)),
+            slots,
+            len(causes) - slots,
+            *(ends[RowKind(name)] for name in _COUNTED),
+        )
+
+    async def stored(self) -> tuple[dict[str, Record], list[Row]]:
+        """Read everything that the store has: records, and the ledger."""
+        opened = self.world.store_for("nobody")
+        session = await opened.open("simulated", {})
+        records: dict[str, Record] = {}
+        cursor: str | None = None
+        try:
+            while True:
+                page = await session.list(cursor=cursor, limit=1_000)
+                records |= {r.definition.id: r for r in page.records}
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            rows = await session.ledger(limit=1_000_000)
+        finally:
+            await session.close()
+        return records, list(reversed(rows))
+
+
+_COUNTED = (
+    "succeeded",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "lost",
+    "expired",
+    "skipped",
+    "missed",
+    "excluded",
+    "paused",
+)
+
+
+@asynccontextmanager
+async def simulate(
+    *,
+    peers: int = 3,
+    seed: int = 0,
+    executors: Iterable[object] = (),
+    prepare: Prepare | None = None,
+    store: StoreKind = "memory",
+    incidents: Iterable[Incident] | str = (),
+    terms: Mapping[str, Any] | None = None,
+    latency: float = 0.005,
+    **options: Any,
+) -> AsyncIterator[Cluster]:
+    """Run a cluster for as long as the block lasts, and judge it.
+
+    The test must run on a virtual-time loop: ``@pytest.mark.virtual`` or
+    :func:`aiosched.testing.run_virtual`.  The peers are called ``p0``, ``p1``
+    and so on; each starts as your program would.
+
+    Args:
+        peers: How many.
+        seed: Decides the interleaving, and everything else that chance decides.
+        executors: What each peer registers; a text is the name of one that
+            takes any arguments and succeeds at once.
+        prepare: Called with each peer's scheduler before it starts, after each
+            crash too: register executors and declare jobs there.
+        store: ``"memory"``, or ``"redis"``: the Redis store's own code over a
+            server that is simulated with it.
+        incidents: What befalls the cluster, or their text.
+        terms: Of the namespace, as for ``Scheduler``.  The defaults are calm (a
+            beat of 60 s, leases of 180 s); with longer ones a year passes
+            sooner, and a dead peer's runs are taken over later.
+        latency: Longest way of one message, in seconds.
+        options: Further options of each ``Scheduler``.
+
+    Raises:
+        BrokenRuleError: At the end of the block: an invariant was broken.
+        TypeError: The running loop is none of virtual time.
+    """
+    planned = (
+        parse_incidents(incidents) if isinstance(incidents, str) else tuple(incidents)
+    )
+    given = tuple(executors)
+
+    def ready(peer: Peer, scheduler: Scheduler, revision: int) -> None:
+        register_all(scheduler, given)
+        if prepare is not None:
+            prepare(peer, scheduler, revision)
+
+    world = World(seed, kind=store, latency=latency)
+    cluster = Cluster(world, {**TERMS, **(terms or {})}, incidents=planned)
+    with ids_from(world.ids("caller")):
+        try:
+            for number in range(peers):
+                cluster.add(f"p{number}", ready, **options)
+            await cluster.up(*cluster.peers)
+            world.prepare(planned)
+            yield cluster
+            read = world.now()
+            records, rows = await cluster.stored()
+            living = sum(1 for peer in cluster.peers.values() if peer.up)
+            cluster.judge.finish(records, rows, living, read)
+            cluster.check()
+        finally:
+            await world.end()

@@ -1,0 +1,466 @@
+"""The judge: sees every write and every execution, and holds them to the rules.
+
+It raises nothing while the cluster runs: what it finds stands in ``violations``,
+with the virtual instant at which it happened, and a run goes on to its end, so
+that one seed shows all that it has to show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiosched.abc import Terms
+from aiosched.enums import JobState, OnLost, RowKind
+from aiosched.instants import SECOND
+from aiosched.planning import attend, instant
+from aiosched.records import Record, Row
+from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.rules import (
+    RULES,
+    WRITES,
+    Claim,
+    Firing,
+    Past,
+    Rule,
+    Step,
+)
+
+__all__ = ["Execution", "Judge", "Violation"]
+
+_MOST = 50
+"""Violations that are kept; what follows from the first few helps nobody."""
+
+
+def _told(name: str, text: str) -> str:
+    RULES[name] = Rule(name, text)
+    return name
+
+
+ENTERED = _told(
+    "entered",
+    "An executor is entered once for a claim, by the peer that has it, while its "
+    "lease lasts.",
+)
+TWICE = _told(
+    "twice",
+    "What may not run twice enters its executor once, whatever becomes of its peer.",
+)
+PROMPT = _told(
+    "prompt",
+    "What is due is looked at at once, save for as long as something is wrong: "
+    "then within a lease, the steal delays and a beat after it is well again.",
+)
+ANSWERED = _told(
+    "answered", "A verb that was answered is in the store, and happened once."
+)
+BOOKS = _told(
+    "books", "The ledger has the rows that were committed, each once, and no others."
+)
+LOSS = _told(
+    "loss",
+    "Within a beat of losing data every peer says so, and what its code declares "
+    "is scheduled again.",
+)
+HEALTH = _told(
+    "health",
+    "After the last incident every peer is well, no service has failed, and "
+    "nothing of a peer outlives its shutdown.",
+)
+
+
+_SAYS = {
+    "schedule": RowKind.CREATED,
+    "pause": RowKind.HELD,
+    "resume": RowKind.RESUMED,
+    "stop_job": RowKind.STOPPED,
+    "remove_job": RowKind.REMOVED,
+}
+_OF_VERBS = frozenset(_SAYS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that was broken.
+
+    Attributes:
+        at: The store's instant, in microseconds since 1970.
+        second: The virtual second.
+        rule: Its name, a key of ``RULES``.
+        job_id: The job concerned; empty for none.
+        text: What was found.
+    """
+
+    at: int
+    second: float
+    rule: str
+    job_id: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{self.second:.6f}s {self.rule}: {self.job_id or '-'}: {self.text}"
+
+
+@dataclass(slots=True)
+class Execution:
+    """One entry into an executor.
+
+    Attributes:
+        ended: When it was left; None: it goes on.
+        by: How it was left: ``returned``, ``raised``, ``cancelled``, ``crashed``.
+    """
+
+    node: str
+    job_id: str
+    key: str
+    attempt: int
+    fence: int
+    started: int
+    ended: int | None = None
+    by: str = ""
+
+
+class _Entry(NamedTuple):
+    """An entry of an agenda, and since when it has been there."""
+
+    due: int | None
+    since: int
+
+
+class Judge:
+    """Holds one simulated cluster to the rules.
+
+    Args:
+        terms: Those of the namespace.
+        now: Tells the store's instant.
+        second: Tells the virtual second.
+        prompt: How long a look may take while all is well, in microseconds.
+
+    Attributes:
+        violations: What was found, in order, the first 50.
+        past: What was committed.
+        executions: Every entry into an executor, by (job id, fence).
+        rows: The ledger as it ought to be.
+        losses: When the store lost data.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        now: Callable[[], int],
+        second: Callable[[], float],
+        *,
+        prompt: int = 3 * SECOND,
+    ) -> None:
+        """Begin with an empty store."""
+        self.terms = terms
+        self.violations: list[Violation] = []
+        self.past: Past = Past()
+        self.executions: dict[tuple[str, int], Execution] = {}
+        self.rows: list[Row] = []
+        self.losses: list[int] = []
+        self.counts: Counter[str] = Counter()
+        self.owners: dict[str, str] = {}
+        self.prompt = prompt
+        self.capable: Callable[[Record], bool] = lambda _: True
+        self._now = now
+        self._second = second
+        self._entries: dict[str, _Entry] = {}
+        self._trouble: list[tuple[int, int]] = []
+        self._entered: dict[Firing, int] = {}
+        self._going: dict[str, set[tuple[str, int]]] = {}
+        self._asked: set[tuple[str, str]] = set()
+        self._said: dict[tuple[str, RowKind], int] = {}
+
+    def violate(self, rule: str, job_id: str, text: str, at: int | None = None) -> None:
+        """Note that a rule was broken."""
+        if len(self.violations) < _MOST:
+            instant = self._now() if at is None else at
+            self.violations.append(
+                Violation(instant, self._second(), rule, job_id, text)
+            )
+
+    # -- what the world tells -----------------------------------------------------
+
+    def peer(self, node: str, owner: str) -> None:
+        """Learn the incarnation id of a node's scheduler, before it is started."""
+        self.owners[owner] = node
+
+    def trouble(self, begin: int, end: int) -> None:
+        """Learn of a time, in microseconds, in which promptness is not asked for."""
+        self._trouble.append((begin, end))
+
+    def committed(self, commits: Sequence[Commit]) -> None:
+        """Judge what one transaction committed."""
+        for commit in commits:
+            step = Step(commit, self.past, self.terms.lease, self.owners)
+            for rule in WRITES:
+                assert rule.check is not None
+                for text in rule.check(step):
+                    self.violate(rule.name, commit.job_id, text, commit.at)
+            self._promptly(step)
+            self._count(step)
+            self.past.take(step)
+            self.rows.extend(commit.rows)
+            self._note_verbs(commit)
+            self._entries[commit.job_id] = _Entry(commit.due, commit.at)
+            if commit.after is None:
+                del self._entries[commit.job_id]
+
+    def _note_verbs(self, commit: Commit) -> None:
+        for row in commit.rows:
+            if row.kind in _OF_VERBS:
+                self._said[commit.job_id, row.kind] = commit.at
+        before, after = commit.before, commit.after
+        if before is None or after is None:
+            return
+        if after.state.counts.asked > before.state.counts.asked:
+            self._asked |= {(commit.job_id, w.key) for w in after.state.waiting}
+
+    def answers(
+        self,
+        verb: str,
+        job_id: str,
+        answer: object,
+        called: int,
+        known: Record | None,
+    ) -> str | None:
+        """Say what is wrong about the answer to a verb; None: nothing.
+
+        Args:
+            verb: Name of the method of a scheduler.
+            job_id: Of the job.
+            answer: What was returned.
+            called: The instant of the call.
+            known: The record at that instant.
+        """
+        if verb in ("fire_job", "start_job"):
+            firings: list[Any] = answer if isinstance(answer, list) else [answer]
+            for firing in firings:
+                if (firing.job_id, firing.key) not in self._asked:
+                    return f"the firing {firing.key} was never written"
+            return None
+        kind = _SAYS.get(verb)
+        if kind is None or self._said.get((job_id, kind), 0) >= called:
+            return None
+        # Another may have done the same before, in which case nothing is written.
+        status = None if known is None else known.state.status
+        record = self.past.records.get(job_id)
+        now = None if record is None else record.state.status
+        if verb in ("pause", "stop_job") and JobState.PAUSED in (status, now):
+            return None
+        if verb == "resume" and not (status is now is JobState.PAUSED):
+            return None
+        if verb == "remove_job" and now in (None, JobState.REMOVED):
+            return None
+        if verb == "schedule" and (status is not None or now is not None):
+            return None
+        return f"nothing was written; it was {status} and is {now}"
+
+    def _count(self, step: Step) -> None:
+        self.counts["commits"] += 1
+        self.counts["claims"] += len(step.begun)
+        for row in step.commit.rows:
+            if row.final:
+                self.counts["outcomes"] += 1
+            elif row.kind is RowKind.LOST:
+                self.counts["takeovers"] += 1
+            elif row.kind is RowKind.HANDED_BACK:
+                self.counts["handed back"] += 1
+
+    def _promptly(self, step: Step) -> None:
+        """Judge how long a due entry has waited for this look."""
+        entry = self._entries.get(step.commit.job_id)
+        if entry is None or entry.due is None or not step.begun:
+            return
+        ready = max(entry.due, entry.since)
+        waited = self.calm(ready, step.commit.at)
+        if waited > self.prompt and self._needed(step.commit.before, ready):
+            self.violate(
+                PROMPT,
+                step.commit.job_id,
+                f"due at {ready}, it was looked at {waited / SECOND:.3f} s later",
+                step.commit.at,
+            )
+
+    def _needed(self, record: Record | None, ready: int) -> bool:
+        """Tell whether a peer could have acted on a record when it was due."""
+        return record is not None and self.capable(record) and ready > 0
+
+    def calm(self, begin: int, end: int) -> int:
+        """Return how much of a time, in microseconds, nothing was wrong."""
+        calm, at = 0, begin
+        for start, stop in sorted(self._trouble):
+            if stop <= at:
+                continue
+            if start >= end:
+                break
+            calm += max(0, start - at)
+            at = max(at, stop)
+        return calm + max(0, end - at)
+
+    def lost(self, loss: Loss) -> None:
+        """Learn that the store has lost data, and what it has now.
+
+        What had ended after the state that it fell back to may end again; a
+        fence that was drawn is drawn for good.
+        """
+        since = loss.since
+        kept = loss.records
+        self.losses.append(loss.at)
+        past = self.past
+        past.records = dict(kept)
+        self.rows = [] if since is None else [r for r in self.rows if r.at <= since]
+        past.finals = {
+            firing: at
+            for firing, at in past.finals.items()
+            if since is not None and at <= since
+        }
+        past.ends = {
+            key: row
+            for key, row in past.ends.items()
+            if since is not None and row.at <= since
+        }
+        held = {(i, run.fence) for i, r in kept.items() for run in r.state.runs}
+        for firing, fences in past.attempts.items():
+            fences[:] = [
+                fence
+                for fence in fences
+                if (firing.job_id, fence) in past.ends or (firing.job_id, fence) in held
+            ]
+        self._entered.clear()
+        self._entries = {
+            job_id: _Entry(instant(record.definition, record.state), loss.at)
+            for job_id, record in kept.items()
+        }
+
+    # -- what executors tell --------------------------------------------------------
+
+    def started(
+        self, node: str, job_id: str, key: str, attempt: int, fence: int
+    ) -> None:
+        """Note that an executor was entered."""
+        now = self._now()
+        found = Execution(node, job_id, key, attempt, fence, now)
+        claim = self.past.claims.get((job_id, fence))
+        if (job_id, fence) in self.executions:
+            self.violate(ENTERED, job_id, f"claim {fence} is entered again on {node}")
+        elif claim is None or claim.node != node:
+            self.violate(ENTERED, job_id, f"{node} enters {fence}, which it never had")
+        else:
+            self._entering(claim, found)
+        self.executions[job_id, fence] = found
+        self._going.setdefault(node, set()).add((job_id, fence))
+
+    def _entering(self, claim: Claim, found: Execution) -> None:
+        record = self.past.records.get(found.job_id)
+        held = None
+        if record is not None:
+            runs = record.state.runs
+            held = next((r for r in runs if r.fence == found.fence), None)
+        lost = any(at >= claim.at for at in self.losses)
+        if held is None and not lost and claim.run.until <= found.started:
+            self.violate(
+                ENTERED,
+                found.job_id,
+                f"{found.node} enters {found.fence}, whose lease ended "
+                f"{(found.started - claim.run.until) / SECOND:.3f} s ago",
+            )
+        before = self._entered.get(claim.firing)
+        if (
+            before is not None
+            and record is not None
+            and record.definition.spec.on_lost is OnLost.RECORD
+            and self._was_lost(found.job_id, before)
+        ):
+            self.violate(
+                TWICE,
+                found.job_id,
+                f"firing {claim.firing.key} was entered with {before}, and again "
+                f"with {found.fence}",
+            )
+        self._entered[claim.firing] = found.fence
+
+    def _was_lost(self, job_id: str, fence: int) -> bool:
+        row = self.past.ends.get((job_id, fence))
+        return row is None or row.kind in (RowKind.LOST, RowKind.HANDED_BACK)
+
+    def ended(self, node: str, job_id: str, fence: int, by: str) -> None:
+        """Note that an executor was left."""
+        execution = self.executions.get((job_id, fence))
+        if execution is not None and execution.ended is None:
+            execution.ended, execution.by = self._now(), by
+        self._going.get(node, set()).discard((job_id, fence))
+
+    def crashed(self, node: str) -> None:
+        """Note that whatever ran on a node runs no more."""
+        for job_id, fence in sorted(self._going.pop(node, ())):
+            execution = self.executions[job_id, fence]
+            execution.ended, execution.by = self._now(), "crashed"
+
+    # -- the end ------------------------------------------------------------------
+
+    def finish(
+        self,
+        records: Mapping[str, Record],
+        rows: Iterable[Row],
+        living: int,
+        read: int,
+    ) -> None:
+        """Judge what is left when everything has settled down.
+
+        Args:
+            records: What the store has.
+            rows: What its ledger has.
+            living: How many peers are running.
+            read: The instant at which reading began; what was written since is
+                left out.
+        """
+        for job_id in sorted(records.keys() | self.past.records.keys()):
+            ought = self.past.records.get(job_id)
+            entry = self._entries.get(job_id)
+            fresh = entry.since >= read if entry is not None else job_id in records
+            if not fresh and records.get(job_id) != ought:
+                self.violate("chain", job_id, "was written by nobody")
+        self._compare([row for row in rows if row.at < read], read)
+        if living:
+            self._unattended(self.past.records, self._now())
+
+    def _compare(self, rows: list[Row], read: int) -> None:
+        oldest = self._now() - self.terms.ledger_age
+        there = Counter(row for row in rows if row.at >= oldest)
+        ought = Counter(row for row in self.rows if oldest <= row.at < read)
+        if there == ought:
+            return
+        for row, count in (ought - there).items():
+            self.violate(
+                BOOKS, row.job_id, f"{count} row(s) {row.kind} {row.key} are missing"
+            )
+        for row, count in (there - ought).items():
+            self.violate(
+                BOOKS, row.job_id, f"{count} row(s) {row.kind} {row.key} too many"
+            )
+
+    def _unattended(self, records: Mapping[str, Record], now: int) -> None:
+        """Judge what is due, and has been for long, and nobody looks at."""
+        for job_id, entry in sorted(self._entries.items()):
+            record = records.get(job_id)
+            if entry.due is None or record is None or entry.due > now:
+                continue
+            waited = self.calm(max(entry.due, entry.since), now)
+            if waited <= self.prompt:
+                continue
+            can = 1 if self.capable(record) else 0
+            change = attend(
+                record.definition, record.state, now, can, "judge", self.terms.lease
+            )
+            if change is not None:
+                self.violate(
+                    PROMPT,
+                    job_id,
+                    f"due at {entry.due}, nobody has looked at it for "
+                    f"{waited / SECOND:.3f} s",
+                )

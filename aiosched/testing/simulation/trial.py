@@ -1,0 +1,453 @@
+"""One trial: a cluster with everything drawn from one seed, to its very end.
+
+The cluster does its drawn work while incidents befall it; then all is let be
+well again, and when enough time has passed the judge looks at what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiosched import ids
+from aiosched.context import Context
+from aiosched.errors import AioschedError, CancelJob
+from aiosched.instants import SECOND
+from aiosched.scheduler import Scheduler
+from aiosched.testing.loop import START, VirtualLoop
+from aiosched.testing.nodes import NODE
+from aiosched.testing.runner import run_virtual
+from aiosched.testing.simulation.chance import CLOCK
+from aiosched.testing.simulation.cluster import Cluster
+from aiosched.testing.simulation.incidents import Incident
+from aiosched.testing.simulation.judge import ANSWERED, HEALTH, LOSS, Violation
+from aiosched.testing.simulation.peers import Peer, PeerDownError
+from aiosched.testing.simulation.workload import Act, Workload, draw_workload
+from aiosched.testing.simulation.world import StoreKind, World
+
+__all__ = ["Trial", "run_trial"]
+
+_PATIENCE = 30.0
+"""Seconds that somebody waits for the answer to a verb."""
+
+_LONGEST = 20_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a trial.
+
+    Attributes:
+        incidents: What was to befall the cluster.
+        violations: What the judge found; empty: every invariant held.
+        counts: What has happened, by name.
+        digest: Of the trace; equal for equal trials.
+        lines: The trace, if it was to be kept.
+    """
+
+    seed: int
+    kind: StoreKind
+    incidents: tuple[Incident, ...]
+    violations: tuple[Violation, ...]
+    counts: Counter[str]
+    digest: str
+    seconds: float
+    lines: tuple[str, ...] = ()
+
+
+def run_trial(
+    seed: int,
+    *,
+    kind: StoreKind = "memory",
+    incidents: Iterable[Incident] | None = None,
+    commits: int = 1_000,
+    keep_trace: bool = False,
+    workload: Workload | None = None,
+) -> Trial:
+    """Run one trial in virtual time.
+
+    Args:
+        seed: Decides everything.
+        kind: Over which store.
+        incidents: What befalls the cluster; None: drawn from the seed.
+        commits: About how many transactions of records there are to be.
+        keep_trace: Keep the lines of the trace.
+        workload: What it has to do; None: drawn from the seed.
+
+    Raises:
+        Stuck: The cluster waits for something that cannot come.
+    """
+    work = draw_workload(seed, START, commits=commits) if workload is None else workload
+    chosen = _drawn(seed, work) if incidents is None else tuple(incidents)
+    trial = _Run(seed, kind, work, chosen, keep_trace=keep_trace)
+    with _listening(trial.heard):
+        return run_virtual(trial.whole, seed=seed, timeout_virtual=_LONGEST)
+
+
+def _drawn(seed: int, work: Workload) -> tuple[Incident, ...]:
+    from aiosched.testing.simulation.plans import plan
+
+    names = [peer.name for peer in work.peers]
+    return plan(seed, names, work.seconds, lease=work.terms["lease"])
+
+
+@contextmanager
+def _listening(heard: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Let the judge hear what is logged as an error, and nobody else."""
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = heard  # type: ignore[assignment,method-assign]
+    watched = [logging.getLogger("aiosched"), logging.getLogger("asyncio")]
+    before = [(one.propagate, one.level) for one in watched]
+    silenced = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    for one in watched:
+        one.addHandler(handler)
+        one.propagate = False
+        one.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(silenced)
+        for one, (propagate, level) in zip(watched, before, strict=True):
+            one.removeHandler(handler)
+            one.propagate = propagate
+            one.setLevel(level)
+
+
+class _Run:
+    """One trial while it goes on."""
+
+    def __init__(
+        self,
+        seed: int,
+        kind: StoreKind,
+        work: Workload,
+        incidents: Sequence[Incident],
+        *,
+        keep_trace: bool,
+    ) -> None:
+        self.seed = seed
+        self.kind = kind
+        self.work = work
+        self.incidents = tuple(incidents)
+        self.keep_trace = keep_trace
+        self.logged: list[str] = []
+        self.lossy = any(one.losing for one in incidents)
+        self.acting: set[asyncio.Task[None]] = set()
+        self.healing = False
+        self.cluster: Any = None
+
+    def heard(self, record: logging.LogRecord) -> None:
+        """Note an error that was logged."""
+        action = getattr(record, "action", "")
+        expected = action in _EXPECTED or (action == "data_lost" and self.lossy)
+        if not expected:
+            text = record.getMessage()
+            if record.exc_info and record.exc_info[1] is not None:
+                text += f" ({record.exc_info[1]!r})"
+            self.logged.append(text)
+
+    async def whole(self) -> Trial:
+        """Begin, work, heal, and be judged."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.thread_delay = 0.0
+        world = World(self.seed, kind=self.kind, keep_trace=self.keep_trace)
+        cluster = self.cluster = Cluster(
+            world, self.work.terms, incidents=self.incidents
+        )
+        with ids.ids_from(world.ids("caller")):
+            try:
+                await self._begin(cluster)
+                world.prepare(self.incidents)
+                await self._act(cluster)
+                await self._heal(cluster)
+                await self._judge(cluster)
+                await self._end(cluster)
+            finally:
+                await world.end()
+        return Trial(
+            self.seed,
+            self.kind,
+            self.incidents,
+            tuple(cluster.judge.violations),
+            cluster.judge.counts | world.counts,
+            world.digest,
+            loop.time(),
+            tuple(world.lines or ()),
+        )
+
+    def blocks(self, seconds: float) -> None:
+        """Note that user code holds a loop for so long."""
+        cluster: Cluster = self.cluster
+        now = cluster.world.now()
+        end = now + round(seconds * SECOND) + cluster.recovery
+        cluster.judge.trouble(now, end)
+
+    # -- beginning ----------------------------------------------------------------
+
+    async def _begin(self, cluster: Cluster) -> None:
+        for plan in self.work.peers:
+            cluster.add(
+                plan.name,
+                _Worker(self, plan.executors).prepare,
+                max_concurrency=plan.places,
+                queues=plan.queues,
+            )
+        cluster.add("client", _Worker(self, ()).prepare, run_jobs=False)
+        await cluster.up(*cluster.peers)
+        await cluster.peer("client").scheduler.schedule_many(
+            self.work.jobs, allow_unknown=True
+        )
+
+    # -- people -------------------------------------------------------------------
+
+    async def _act(self, cluster: Cluster) -> None:
+        loop, counts = cluster.world.loop, cluster.judge.counts
+        for act in self.work.acts:
+            await CLOCK.sleep(max(0.0, act.at - loop.time()))
+            if counts["commits"] >= self.work.commits:
+                return
+            task = loop.create_task(self._one(cluster, act), name=f"act {act.verb}")
+            self.acting.add(task)
+            task.add_done_callback(self.acting.discard)
+        await CLOCK.sleep(max(0.0, self.work.seconds - loop.time()))
+
+    async def _one(self, cluster: Cluster, act: Act) -> None:
+        world, judge = cluster.world, cluster.judge
+        called = world.now()
+        known = judge.past.records.get(act.job_id)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                answer = await _use(cluster.peer(act.who), act)
+        except TimeoutError:
+            world.counts["verbs unanswered"] += 1
+            return
+        except PeerDownError:
+            world.counts["verbs of the dead"] += 1
+            return
+        except AioschedError as error:
+            world.counts[f"verbs refused {type(error).__name__}"] += 1
+            return
+        world.counts["verbs answered"] += 1
+        problem = judge.answers(act.verb, act.job_id, answer, called, known)
+        if problem is not None:
+            judge.violate(ANSWERED, act.job_id, f"{act.verb} by {act.who}: {problem}")
+
+    # -- the end --------------------------------------------------------------------
+
+    async def _heal(self, cluster: Cluster) -> None:
+        """Wait until nothing is wrong any more, and a while longer."""
+        world = cluster.world
+        world.calm()
+        self.healing = True
+        for _ in range(100):
+            left = world.calm_at - world.loop.time()
+            if left <= 0:
+                break
+            await CLOCK.sleep(left + 0.001)
+        down = [n for n in sorted(world.nodes) if world.nodes[n].gone]
+        up = [p for p in self.work.peers if p.name not in down]
+        back = down if len(up) < 2 else [n for n in down if n == "client"]
+        for name in back:
+            world.nodes[name].gone = False
+            world.boot(name)
+        await CLOCK.sleep(cluster.recovery / SECOND + 10)
+
+    async def _judge(self, cluster: Cluster) -> None:
+        world, judge = cluster.world, cluster.judge
+        if self.acting:
+            await asyncio.wait(self.acting)
+        read = world.now()
+        records, rows = await cluster.stored()
+        living = [p for p in cluster.peers.values() if p.up]
+        judge.finish(records, rows, len(living), read)
+        for name, node in sorted(world.nodes.items()):
+            if node.gone:
+                continue
+            peer = cluster.peers[name]
+            if not peer.up:
+                judge.violate(HEALTH, "", f"{name} has not come up again")
+                continue
+            health = peer.inside(peer.running().health)
+            if not health.ok:
+                judge.violate(HEALTH, "", f"{name} is not well: {health}")
+        self._losses(cluster)
+
+    def _losses(self, cluster: Cluster) -> None:
+        """Judge whether peers have told of losses, and put back what is declared."""
+        judge = cluster.judge
+        beat = judge.terms.beat
+        for loss in cluster.losses:
+            for peer in cluster.peers.values():
+                if peer.since is None or peer.since >= loss.at:
+                    continue  # it came up afterwards, and knows nothing else
+                told = [
+                    at - loss.at
+                    for name, at, _ in peer.events
+                    if name == "data_lost" and at >= loss.at
+                ]
+                late = judge.calm(loss.at, loss.at + min(told, default=10**15))
+                if not told or late > 2 * beat:
+                    judge.violate(LOSS, "", f"{peer.name} says nothing of the loss")
+        if not cluster.losses:
+            return
+        newest = max(node.revision for node in cluster.world.nodes.values())
+        for job in self.work.declared[min(newest, len(self.work.declared) - 1)]:
+            if job.id not in judge.past.records and any(
+                p.up and p.declared and job.id in p.declared
+                for p in cluster.peers.values()
+            ):
+                judge.violate(LOSS, job.id, "it is declared, and was not put back")
+
+    async def _end(self, cluster: Cluster) -> None:
+        """Shut everything down politely; nothing may be left."""
+        world, judge = cluster.world, cluster.judge
+        for name in sorted(world.nodes):
+            node = world.nodes[name]
+            if node.down or node.halt is None:
+                continue
+            task = world.loop.spawn(name, node.halt())
+            await asyncio.wait([task], timeout=120)
+            if not task.done():
+                judge.violate(HEALTH, "", f"the shutdown of {name} does not end")
+            elif task.exception() is not None:
+                judge.violate(
+                    HEALTH, "", f"the shutdown of {name}: {task.exception()!r}"
+                )
+        await CLOCK.sleep(10)
+        for task in sorted(asyncio.all_tasks(), key=hash):
+            context = getattr(task, "context", None)
+            owner = None if context is None else context.get(NODE)
+            if owner is not None and not task.done():
+                judge.violate(HEALTH, "", f"{task.get_name()} of {owner} is left")
+        for peer in cluster.peers.values():
+            for name, _, _ in peer.events:
+                if name in ("service_failed", "callback_failed", "unreadable"):
+                    judge.violate(HEALTH, "", f"{peer.name} tells of {name}")
+        for text in dict.fromkeys(self.logged):
+            judge.violate(HEALTH, "", f"logged: {text}")
+
+
+_EXPECTED = frozenset({"unresolvable", "unclaimable"})
+
+
+async def _use(peer: Peer, act: Act) -> Any:
+    scheduler = peer.scheduler
+    if act.verb == "schedule":
+        return await scheduler.schedule(act.job, allow_unknown=True, **act.options)  # type: ignore[arg-type]
+    method: Callable[..., Coroutine[Any, Any, Any]] = getattr(scheduler, act.verb)
+    return await method(act.job_id, **act.options)
+
+
+class _Worker:
+    """Registers the executors of a trial, and sees to what they do."""
+
+    def __init__(self, run: _Run, executors: Sequence[str]) -> None:
+        self.run = run
+        self.names = executors
+
+    def prepare(self, peer: Peer, scheduler: Scheduler, revision: int) -> None:
+        """Ready a scheduler as the code of that revision does."""
+        for name in self.names:
+            made = (
+                _threaded(self.run, peer) if name == "thread" else _work(self.run, peer)
+            )
+            scheduler.register(made, name=name)
+        if not self.names:
+            return
+        declared = self.run.work.declared
+        chosen = declared[min(revision, len(declared) - 1)]
+        for job in chosen:
+            scheduler.declare(job)
+        peer.declared = tuple(job.id for job in chosen)
+
+
+def _key(context: Context) -> str:
+    return context.run_id.rsplit("/", 2)[1]
+
+
+def _work(run: _Run, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]:
+    judge, world = peer.judge, peer.world
+
+    async def work(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+        key = _key(context)
+        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        by = "cancelled"
+        try:
+            await world.reach("mid_run")
+            answer = await _do(run, peer, context, key, seconds, mood)
+            by = "returned"
+        except Exception:
+            by = "raised"
+            raise
+        else:
+            return answer
+        finally:
+            judge.ended(peer.name, context.job_id, context.fence, by)
+
+    return work
+
+
+def _threaded(run: _Run, peer: Peer) -> Callable[..., Any]:
+    judge, loop = peer.judge, peer.world.loop
+
+    def thread(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+        key = _key(context)
+        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        try:
+            chance = _chance(run.seed, context, key)
+            loop.block(min(seconds, 3.0))
+            if mood == "moody" and chance.random() < 0.3:
+                raise ValueError("a bad mood")
+        finally:
+            judge.ended(peer.name, context.job_id, context.fence, "returned")
+
+    return thread
+
+
+def _chance(seed: int, context: Context, key: str) -> random.Random:
+    name = f"{seed}/{context.job_id}/{key}/{context.attempt}"
+    return random.Random(name)  # noqa: S311 - not for secrets
+
+
+async def _do(
+    run: _Run, peer: Peer, context: Context, key: str, seconds: float, mood: str
+) -> Any:
+    """Do what a run of that mood does."""
+    if mood == "well" or run.healing:
+        if seconds:
+            await CLOCK.sleep(seconds)
+        return None
+    chance = _chance(run.seed, context, key)
+    lot = chance.random()
+    await CLOCK.sleep(seconds * chance.uniform(0.5, 1.5))
+    lease = peer.judge.terms.lease / SECOND
+    if mood == "moody":
+        if lot < 0.3:
+            raise ValueError("a bad mood")
+        if lot < 0.35:
+            raise asyncio.CancelledError
+        if lot < 0.45:
+            await CLOCK.sleep(lease * 2.5)
+    elif mood == "stubborn":
+        try:
+            await CLOCK.sleep(lease)
+        except asyncio.CancelledError:
+            with suppress(asyncio.CancelledError):
+                await CLOCK.sleep(lease)
+            return "stubborn"
+    elif mood == "blocking" and lot < 0.2:
+        held = lease * chance.uniform(0.1, 2.5)
+        run.blocks(held)
+        peer.world.loop.stall(peer.name, held, threads=False)
+        await CLOCK.sleep(0)
+    elif mood == "last" and lot < 0.1:
+        raise CancelJob("enough")
+    return None
