@@ -21,6 +21,7 @@ __all__ = [
     "ExecutorInfo",
     "Head",
     "Member",
+    "Mended",
     "Page",
     "Pulse",
     "RowPage",
@@ -67,6 +68,9 @@ class Member:
         claims: False for a client (``run_jobs=False``) or while shutting down.
         beat: Instant of its last beat.
         running: Runs it had at that beat.
+        schema: Highest schema of records that it reads.
+        triggers: Kinds of triggers that it knows, sorted; None: it did not say,
+            and is taken to know all.
     """
 
     id: str
@@ -78,6 +82,8 @@ class Member:
     running: int = 0
     started: int = 0
     host: str = ""
+    schema: int = 1
+    triggers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,23 @@ class Page:
 
     records: tuple[Record, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What one step of mending has done.
+
+    Attributes:
+        ids: Jobs whose index was written anew, sorted.
+        cost: Commands that it took.
+        complete: Whether it was the last step of a pass over all jobs.
+        urgent: Much is missing: the next step should not wait.
+    """
+
+    ids: tuple[str, ...] = ()
+    cost: int = 0
+    complete: bool = True
+    urgent: bool = False
 
 
 class RowPage(tuple[Row, ...]):

@@ -26,6 +26,7 @@ from aiosched.triggers.base import Trigger
 
 __all__ = [
     "MAX_WAITING",
+    "SCHEMA",
     "Apart",
     "Blob",
     "Change",
@@ -40,7 +41,11 @@ __all__ = [
     "Spec",
     "Start",
     "State",
+    "schema_of",
 ]
+
+SCHEMA = 1
+"""The highest schema of records that this version reads; later ones stay alone."""
 
 MAX_WAITING = 100
 """Firings that may wait in one record; each write of it rewrites them all."""
@@ -311,6 +316,17 @@ class Record:
 
     definition: Definition
     state: State
+
+
+def schema_of(record: Record) -> int:
+    """Return the schema with which a record is written.
+
+    The lowest that can say it, and never simply the highest there is: while a
+    deployment is under way, peers of the version before have to read all that
+    does not need what is new.
+    """
+    del record  # there is one schema so far
+    return 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -111,6 +112,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._bus = EventBus(self._estimate)
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
+        self._unread: dict[str, tuple[str, float]] = {}
         self._set_up: list[Registered] = []
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False
@@ -264,7 +266,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             started=session.estimate(),
         )
         outside = Outside(
-            self._resolve, self._executors, self._restore, self._connect()
+            self._resolve, self._executors, self._restore, self._connect(session)
         )
         self._engine = Engine(
             session,
@@ -283,10 +285,12 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             extra={"action": "scheduler_started", "peer": self.id},
         )
 
-    def _connect(self) -> Any:
+    def _connect(self, session: Session) -> Any:
         if not self.store.threadable:
             return None
-        return lambda: self.store.open(self.namespace, {}, report=None)
+        # Should the store have lost its data, whoever comes first begins it anew.
+        terms = asdict(session.terms)
+        return lambda: self.store.open(self.namespace, terms, report=None)
 
     async def _restore(self) -> None:
         """Put back what the code declares after the store lost its data."""

@@ -37,6 +37,9 @@ __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 log: logging.Logger = logging.getLogger("aiosched")
 DecideOne = Callable[[Record | None, int], Change | None]
 _CATALOGUE_AGE = 5 * SECOND
+_TOLD_AGAIN = 86_400.0
+_UNREAD = 10_000
+"""Keys of which it is remembered that they were told of."""
 
 
 def job_id_of(job: Job | Firing | str) -> str:
@@ -66,15 +69,20 @@ def first_due(record: Record, now: int) -> int | None:
     return None if coming is None else coming.due
 
 
-def shown_job(record: Record, now: int) -> Job:
+def shown_job(record: Record, now: int, unclaimable: str = "") -> Job:
     """Return the snapshot of a record.
+
+    Args:
+        record: What is stored.
+        now: The store's instant.
+        unclaimable: Why no live peer can run it, in a word; empty: one can.
 
     Raises:
         StoreDataError: It holds what cannot be shown, such as an instant beyond
             all calendars.
     """
     try:
-        return job_of(record, now=now, foresee=first_due)
+        return job_of(record, now=now, foresee=first_due, unclaimable=unclaimable)
     except (ValueError, TypeError, OverflowError) as error:
         problem = f"its record cannot be shown: {error}"
         raise StoreDataError(record.definition.id, problem) from error
@@ -96,6 +104,7 @@ class Base:
     _closed = False
     _catalogue: dict[str, ExecutorInfo]
     _catalogue_at = 0
+    _unread: dict[str, tuple[str, float]]
 
     # -- state -------------------------------------------------------------
 
@@ -125,7 +134,18 @@ class Base:
         return self._engine
 
     def _report(self, key: str, problem: str) -> None:
-        """Tell of what the store holds and nobody can read."""
+        """Tell of what the store holds and this peer cannot read, once.
+
+        And again when something else is wrong with it, or after a day.
+        """
+        now = self._clock.monotonic()
+        told = self._unread.get(key)
+        if told is not None and told[0] == problem and now - told[1] < _TOLD_AGAIN:
+            return
+        self._unread.pop(key, None)
+        self._unread[key] = problem, now
+        if len(self._unread) > _UNREAD:
+            del self._unread[next(iter(self._unread))]
         log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
         self._bus.emit("unreadable", key=key, problem=problem)
 
@@ -301,7 +321,18 @@ class Base:
         if record is None:
             message = f"the record of {job_id!r} was read and is gone"
             raise RuntimeError(message)
-        return shown_job(record, self._opened().estimate())
+        return self._shown(record)
+
+    def _shown(self, record: Record) -> Job:
+        """Return the snapshot of a record, and whether somebody can run it.
+
+        Raises:
+            StoreDataError: It holds what cannot be shown.
+        """
+        engine = self._engine
+        gap = None if engine is None else engine.alarms.gap(record)
+        reason = "" if gap is None else gap.reason
+        return shown_job(record, self._opened().estimate(), reason)
 
 
 def refuse_silent(definition: Definition, now: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from aiosched import planning
-from aiosched._api.base import job_id_of, shown_job
+from aiosched._api.base import job_id_of
+from aiosched._api.health import NOT_STARTED, Health, health_of
 from aiosched._api.ledger import LedgerReading
 from aiosched._api.options import optional_text
 from aiosched._engine.live import Live
@@ -23,9 +24,6 @@ from aiosched.records import LiveRun, Record
 __all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
 
 StateWord = Literal["active", "paused", "finished", "removed", "unknown"]
-
-OVERDUE = 5 * SECOND
-"""Beyond its turn, an entry that was not attended makes health red."""
 
 
 class JobPage(list[Job]):
@@ -51,6 +49,8 @@ class Peer:
         claims: Whether it runs jobs; False for clients and while it ends.
         beat: When it last gave a sign of life, by the store's clock.
         running: Runs that it had then.
+        silent: Whether it had left out a beat when this scheduler last beat:
+            blocked, stopped or cut off, or dead since a moment ago.
         me: Whether it is the scheduler that was asked.
     """
 
@@ -62,6 +62,7 @@ class Peer:
     beat: datetime
     running: int
     me: bool
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +88,6 @@ class RunningRun:
     cancelling: bool
     reason: Reason = Reason.NONE
     uncooperative: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Whether a scheduler does its duty, and if not, which.
-
-    Attributes:
-        ok: True if every other thing is as it should be.
-        started: Whether it has been started and not closed.
-        store: Whether the last beat reached the store.
-        lapsed: Whether it has missed its own deadline and claims nothing.
-        services: Service name -> ``ok``, ``down`` or ``stalled``.
-        overdue: Seconds by which the oldest due entry of its own is late.
-        running: Runs that it has.
-        failure: What ended it, or None.
-        held: Whether it claims nothing because it was asked not to.
-    """
-
-    ok: bool
-    started: bool
-    store: bool
-    lapsed: bool
-    services: Mapping[str, str]
-    overdue: float
-    running: int
-    failure: str | None = None
-    held: bool = False
 
 
 class Queries(LedgerReading):
@@ -169,6 +143,7 @@ class Queries(LedgerReading):
         executor: str | None = None,
         state: JobState | StateWord | None = None,
         queue: str | None = None,
+        unclaimable: bool | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> JobPage:
@@ -180,6 +155,8 @@ class Queries(LedgerReading):
             executor: Jobs that it does.
             state: Jobs in it; None: active and paused ones.
             queue: Jobs that belong to it.
+            unclaimable: True: jobs that no live peer can run
+                (:attr:`aiosched.Job.unclaimable` says why); False: the others.
             limit: How many to gather, 1 to 1,000; a page may have a few more,
                 so that none is lost between pages.
             cursor: That of the page before; None begins.
@@ -195,7 +172,10 @@ class Queries(LedgerReading):
         filters = {"tag": tag, "keyword": keyword, "executor": executor}
         for field, text in {**filters, "queue": queue, "cursor": cursor}.items():
             optional_text(field, text)
+        if unclaimable is not None:
+            checks.flag("unclaimable", unclaimable)
         wanted = _states(state)
+        gap = self._running_engine().alarms.gap
 
         def matches(record: Record) -> bool:
             spec = record.definition.spec
@@ -205,6 +185,7 @@ class Queries(LedgerReading):
                 and (keyword is None or keyword == spec.keyword)
                 and (executor is None or executor == spec.executor)
                 and (queue is None or queue == spec.queue)
+                and (unclaimable is None or unclaimable is (gap(record) is not None))
             )
 
         return await self._pages(matches, limit, cursor)
@@ -221,12 +202,11 @@ class Queries(LedgerReading):
                 raise ConfigurationError(
                     "cursor", cursor, "leads nowhere", "give that of the page before"
                 ) from None
-            now = session.estimate()
             for record in page.records:
                 if not matches(record):
                     continue
                 try:
-                    jobs[record.definition.id] = shown_job(record, now)
+                    jobs[record.definition.id] = self._shown(record)
                 except StoreDataError as error:
                     self._report(record.definition.id, str(error))
             cursor = page.cursor
@@ -274,39 +254,15 @@ class Queries(LedgerReading):
         """Return the live peers as of the last beat, this one included."""
         membership = self._running_engine().membership
         me = membership.describe().id
-        return [_peer(member, me) for member in membership.members]
+        silent = {member.id for member in membership.silent()}
+        return [_peer(m, me, silent=m.id in silent) for m in membership.members]
 
     def health(self) -> Health:
         """Say whether this scheduler does its duty; does no I/O, never raises."""
         engine = self._engine
         if engine is None or self._closed:
-            return Health(False, False, False, False, {}, 0.0, 0)
-        services = {
-            service.name: "stalled"
-            if service.stalled()
-            else ("ok" if service.healthy else "down")
-            for service in engine.services()
-        }
-        membership = engine.membership
-        lapsed = membership.lapsed()
-        overdue = 0.0
-        at = engine.heads.next_instant()
-        if at is not None and engine.attender.free() > 0:
-            overdue = max(engine.session.estimate() - at, 0) / SECOND
-        failure = repr(engine.failure) if engine.failure is not None else None
-        fine = all(word == "ok" for word in services.values())
-        ok = fine and not lapsed and failure is None and overdue < OVERDUE / SECOND
-        return Health(
-            ok,
-            True,
-            membership.healthy,
-            lapsed,
-            services,
-            overdue,
-            len(engine.runner.live),
-            failure,
-            engine.held,
-        )
+            return NOT_STARTED
+        return health_of(engine)
 
 
 def _running(job_id: str, run: LiveRun, here: Live | None) -> RunningRun:
@@ -327,7 +283,7 @@ def _running(job_id: str, run: LiveRun, here: Live | None) -> RunningRun:
     )
 
 
-def _peer(member: Member, me: str) -> Peer:
+def _peer(member: Member, me: str, *, silent: bool) -> Peer:
     return Peer(
         member.id,
         member.name,
@@ -337,6 +293,7 @@ def _peer(member: Member, me: str) -> Peer:
         moment(member.beat),
         member.running,
         member.id == me,
+        silent,
     )
 
 

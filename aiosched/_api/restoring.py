@@ -6,7 +6,7 @@ import logging
 
 from aiosched._api.defining import Defining, scheduling
 from aiosched.enums import OnConflict
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Job
 
 __all__ = ["Restoring"]
@@ -30,7 +30,8 @@ class Restoring(Defining):
                 await self._schedule_one(job)
             except StoreUnavailableError:
                 raise
-            except passing as error:
+            except (StoreDataError, passing) as error:
+                # What a later version has stored under that name is left alone.
                 if self._closed:
                     return
                 log.warning(

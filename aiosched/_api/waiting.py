@@ -225,6 +225,26 @@ class Waiting(Queries):
                 "name", name, "no event is named so", str(error)
             ) from None
 
+    def on_missed(self, handler: Handler) -> Callable[[], None]:
+        """Call a function or coroutine function for slots that were not run in time.
+
+        The same as ``on("missed", handler)``.  A slot is told of by the peer that
+        records it as missed (``recorded``); and, where no live peer can run the
+        job, by each peer that knows of it as soon as the slot is beyond its grace,
+        once for each job until somebody can run it again.
+
+        Args:
+            handler: Takes the :class:`Event`, whose ``data`` has ``slot`` (an aware
+                datetime), ``overdue`` (seconds), ``recorded`` and ``reason``.
+
+        Returns:
+            A function that ends it; safe to call twice.
+
+        Raises:
+            ConfigurationError: The handler cannot be called.
+        """
+        return self.on("missed", handler)
+
     def add_done_callback(
         self, callback: DoneCallback, job: Job | str | None = None
     ) -> Callable[[], None]:

@@ -7,15 +7,16 @@ cannot act on, so that nobody spins over it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from aiosched import planning
+from aiosched._engine.alarms import Alarms
 from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Due, Heads
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Membership
+from aiosched._engine.needs import Need, need_of
 from aiosched._engine.runner import Runner
 from aiosched._engine.telling import finishes, tell
 from aiosched.abc import Session
@@ -24,8 +25,6 @@ from aiosched.instants import SECOND
 from aiosched.records import Change, Record
 
 __all__ = ["Attender"]
-
-log = logging.getLogger("aiosched")
 
 
 class Attender:
@@ -43,6 +42,7 @@ class Attender:
         limit: int,
         began: Callable[[int], None],
         unreadable: Callable[[StoreDataError], None],
+        alarms: Alarms,
     ) -> None:
         self.session = session
         self.heads = heads
@@ -54,10 +54,10 @@ class Attender:
         self.limit = limit
         self.began = began
         self.unreadable = unreadable
+        self.alarms = alarms
         self.accepting = True
         self.held = False
         self._reserved = 0
-        self._missing: set[str] = set()
         self._leases: dict[str, int] = {}
 
     # -- capacity ----------------------------------------------------------
@@ -103,10 +103,10 @@ class Attender:
 
     # -- attending ---------------------------------------------------------
 
-    def _learn(self, due: Due, executor: str) -> None:
+    def _learn(self, due: Due, record: Record) -> None:
         """Take this job's turns among the peers that can run it."""
         if self.membership.mixed:
-            turn = self.membership.turn(due.key, executor)
+            turn = self.membership.turn(due.key, need_of(record))
             self.heads.set_turn(due.key, due.job_id, turn)
 
     async def attend(
@@ -186,7 +186,7 @@ class Attender:
         if change is not None:
             self.moved(due.job_id, change)
             if change.record is not None:
-                self._learn(due, change.record.definition.spec.executor)
+                self._learn(due, change.record)
             self.heads.commit(due.key, due.job_id, change)
             if change.at == due.at:
                 self.heads.again(due, due.at)
@@ -195,8 +195,7 @@ class Attender:
             self.stop(change)
             self._start(change, begun)
             if change.starts and self.heads.rank(due.key):
-                executor = change.starts[0].definition.spec.executor
-                self.membership.suspect(due.key, executor)
+                self.membership.suspect(due.key, _need_of_start(change))
         elif due.job_id in look.elsewhere:
             self.heads.update(due.key, due.job_id, None)
         elif due.job_id in look.held:
@@ -225,19 +224,11 @@ class Attender:
                 if begun is not None:
                     begun(live)
 
-    def _cannot(self, due: Due, executor: str, until: int | None) -> None:
+    def _cannot(self, due: Due, record: Record, until: int | None) -> None:
         self.heads.ignore(due.key, due.job_id, due.at, until)
-        self._learn(due, executor)
-        if not any(executor in m.executors for m in self.membership.members):
-            if executor not in self._missing:
-                self._missing.add(executor)
-                log.warning(
-                    "no peer can run %s: the executor %s is not registered anywhere",
-                    due.job_id,
-                    executor,
-                    extra={"action": "unclaimable", "job_id": due.job_id},
-                )
-            self.bus.emit("unclaimable", due.job_id, executor=executor)
+        self._learn(due, record)
+        if not self.can_run(record.definition.spec.executor):
+            self.alarms.idle(due, record)
 
     def stop(self, change: Change) -> None:
         """Stop own runs that a decision of this peer's has cancelled."""
@@ -249,12 +240,20 @@ class Attender:
                 self.runner.cancel(live, mine[live.fence])
 
 
+def _need_of_start(change: Change) -> Need:
+    # The record may be gone: a one-time job that was taken for the last time.
+    start = change.starts[0]
+    if change.record is not None:
+        return need_of(change.record)
+    return Need(start.definition.spec.queue, start.definition.spec.executor)
+
+
 class _Look:
     """One look at a batch; ``decide`` may be called again, on newer records.
 
     Attributes:
         seen: Ids that were there at all.
-        idle: id -> executor, of due jobs that this peer cannot act on, and
+        idle: id -> record, of due jobs that this peer cannot act on, and
             when there may be something in them that it can do.
         early: Ids that are not due yet by the store's clock.
         starved: Ids for which the batch had no capacity left.
@@ -272,7 +271,7 @@ class _Look:
 
     def _clear(self) -> None:
         self.seen: set[str] = set()
-        self.idle: dict[str, tuple[str, int | None]] = {}
+        self.idle: dict[str, tuple[Record, int | None]] = {}
         self.early: set[str] = set()
         self.starved: set[str] = set()
         self.now = 0
@@ -325,6 +324,8 @@ class _Look:
             left if capable else 0,
             attender.owner,
             attender.session.terms.lease,
+            # What nobody can run is parked: no slot of it lapses meanwhile.
+            slots=capable or attender.alarms.gap(record) is None,
         )
         if change is not None:
             return change
@@ -337,5 +338,5 @@ class _Look:
             self.starved.add(job_id)
         else:
             until = planning.later(definition, record.state, now)
-            self.idle[job_id] = definition.spec.executor, until
+            self.idle[job_id] = record, until
         return None

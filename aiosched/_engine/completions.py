@@ -225,6 +225,7 @@ class Completions(Service):
             asked.update(w.job_id for w in self._waiters)
             await self._sweep()
         for job_id in sorted(asked):
+            self.step()
             record, rows = await self.look(job_id)
             self.deliver(rows)
             self._give_up(job_id, record)
@@ -237,6 +238,7 @@ class Completions(Service):
             rows: list[Row] = []
             cursor: str | None = None
             while True:
+                self.step()
                 page = await self.session.ledger(
                     job_id, since=since, limit=_ROWS, cursor=cursor
                 )

@@ -13,10 +13,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiosched._engine.events import EventBus
-from aiosched._engine.lifeline import Lifeline, LifelineThread
+from aiosched._engine.lifeline import (
+    Lifeline,
+    LifelineTask,
+    LifelineThread,
+    hosted,
+)
 from aiosched._engine.once import Once
 from aiosched._engine.outside import Outside
-from aiosched._engine.service import supervise
+from aiosched._engine.service import Watched, supervise
 from aiosched._engine.wiring import Wiring
 from aiosched.abc import Member, Session
 from aiosched.clock import Clock
@@ -48,7 +53,7 @@ class Engine(Wiring):
         self._hurried = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
-        self._lifeline: LifelineThread | None = None
+        self._lifeline: LifelineThread | LifelineTask | None = None
         super().__init__(
             session, clock, bus, member, outside, max_concurrency=max_concurrency
         )
@@ -251,6 +256,13 @@ class Engine(Wiring):
         except (TimeoutError, StoreUnavailableError):
             return  # they find out with the next beat, or by its absence
 
+    def watched(self) -> tuple[Watched, ...]:
+        """Return all whose failing or stalling is a bad state of health."""
+        beside: list[Watched] = [self.settler] if self._claims else []
+        if self._lifeline is not None:
+            beside.append(self._lifeline)
+        return (*self.services(), *beside)
+
     # -- lifeline ----------------------------------------------------------
 
     def _start_lifeline(self, connect: Callable[[], Awaitable[Session]]) -> None:
@@ -266,7 +278,7 @@ class Engine(Wiring):
             self._over,
         )
         name = f"aiosched-lifeline-{self._member.id}"
-        self._lifeline = LifelineThread(lifeline, name)
+        self._lifeline = hosted(lifeline, name)
         self._lifeline.start()
 
     def _stop_lifeline(self) -> None:

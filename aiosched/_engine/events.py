@@ -24,6 +24,7 @@ EVENTS = frozenset(
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
+        "index_mended",  # what peers need to find jobs was wrong: jobs
         "job_finished",  # nothing is left of it to run
         "job_modified",
         "job_paused",
@@ -32,6 +33,7 @@ EVENTS = frozenset(
         "job_scheduled",
         "job_stopped",
         "lapsed",  # this peer missed its own deadline: seconds
+        "missed",  # job_id, slot, overdue (seconds), recorded, reason
         "peer_joined",
         "peer_left",
         "run_ended",  # job_id, run
@@ -41,7 +43,7 @@ EVENTS = frozenset(
         "slots_passed",  # job_id, kind, count, first, last, reason
         "store_down",
         "store_up",
-        "unclaimable",  # no capable peer: job_id, executor
+        "unclaimable",  # no capable peer: job_id, executor, queue, reason, why
         "uncooperative",  # a cancelled run does not end: job_id, fence, reason
         "unreadable",  # data that cannot be read: key, problem
     }

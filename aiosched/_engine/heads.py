@@ -235,6 +235,11 @@ class Heads:
             self._seqs.popitem(last=False)
         return True
 
+    def stands(self, key: Key, job_id: str) -> int | None:
+        """Return where an entry stands; None: it is not known here."""
+        head = self._heads.get(key)
+        return None if head is None else head.entries.get(job_id)
+
     # -- acting ------------------------------------------------------------
 
     def ignore(self, key: Key, job_id: str, at: int, until: int | None = None) -> None:

@@ -87,7 +87,6 @@ class Heartbeat(Service):
         self.late = late
         self.lease = session.terms.lease
         self.interval = self.lease / SECOND / 3
-        self.patience = 2 * self.interval + 1
         self._urgent: set[str] = set()
         self._at_once = False
 
@@ -136,6 +135,7 @@ class Heartbeat(Service):
         for first in range(0, len(job_ids), MAX_BATCH):
             part = job_ids[first : first + MAX_BATCH]
             asked = {job_id: self.runner.live.of(job_id) for job_id in part}
+            self.step()
             records = await self.session.read(part)
             for job_id, runs in asked.items():
                 record = records.get(job_id)
@@ -153,6 +153,7 @@ class Heartbeat(Service):
         by_fence = {(live.job_id, live.fence): live for live in runs}
         for shard, fences in grouped:
             decide = extension(self.owner, fences, self.lease)
+            self.step()
             any_run = next(live for live in runs if live.shard == shard)
             try:
                 changes = await self.session.transact(

@@ -19,7 +19,7 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched.abc import Session, Signal, SignalStream
 from aiosched.clock import Clock
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreUnavailableError
 
 __all__ = ["Listener"]
 
@@ -81,6 +81,13 @@ class Listener(Service):
         if self.targets() != self._wanted:
             self.wake()
 
+    def overdue(self) -> float:
+        """Return for how many seconds a step, or an own beat, has been overdue."""
+        sent, own = self.membership.unheard_since, super().overdue()
+        if sent is None or self._wanted is None:
+            return own
+        return max(own, self.clock.monotonic() - sent - self.patience)
+
     def deaf(self) -> None:
         """Make the subscription anew: own beats have not been heard."""
         if self._stream is not None:
@@ -90,15 +97,16 @@ class Listener(Service):
 
     async def run(self) -> None:
         """Listen for ever."""
-        away: Exception = RuntimeError("the subscription ended by itself")
+        away: Exception = RuntimeError("the reader of signals ended by itself")
         try:
             async with self._subscription() as stream, asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(stream), name="aiosched signals")
+                reading.add_done_callback(lambda _: self.wake())
                 try:
-                    await self._aim(stream)
+                    await self._aim(stream, reading)
                 finally:
                     reading.cancel()
-        except* StoreUnavailableError as errors:
+        except* (StoreUnavailableError, StoreDataError) as errors:
             away = _first_of(errors)
         raise away
 
@@ -112,14 +120,16 @@ class Listener(Service):
             self._stream = None
             await stream.aclose()
 
-    async def _aim(self, stream: SignalStream) -> None:
-        while True:
+    async def _aim(self, stream: SignalStream, reading: asyncio.Task[None]) -> None:
+        while not reading.done():  # whatever ended it: nobody hears anything
             changed, done = wanted = self.targets()
             if wanted != self._wanted:
                 before = self._wanted
                 await stream.watch(changed, done)
                 self._wanted = wanted
                 self._after_watch(before, wanted)
+                if before is None:
+                    self.membership.listening()
                 self.alive()
             await self.doze(self.membership.interval)
 
@@ -165,7 +175,9 @@ class Listener(Service):
                 self.wake_timer()
 
 
-def _first_of(group: ExceptionGroup[StoreUnavailableError]) -> Exception:
+def _first_of(
+    group: ExceptionGroup[StoreUnavailableError | StoreDataError],
+) -> Exception:
     error: Exception = group
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Heads, Key
+from aiosched._engine.needs import Need
 from aiosched._engine.service import Service
 from aiosched.abc import Beat, Member, Pulse, Session
 from aiosched.clock import Clock
 from aiosched.errors import StoreUnavailableError
 from aiosched.instants import SECOND
 
-__all__ = ["DEPTH", "Membership", "ranks_of"]
+__all__ = ["DEPTH", "Membership", "ranks_of", "stands_first"]
 
 DEPTH = 4
 """Peers of rank 0 to so many keep an agenda's head; with more dead at once its
@@ -44,6 +45,12 @@ def order(members: Sequence[Member], key: Key) -> list[Member]:
     return sorted(serving, key=lambda m: _weight(m.id, key), reverse=True)
 
 
+def stands_first(member_id: str, members: Sequence[Member], queue: str) -> bool:
+    """Return whether a member is the one of all that does something for a queue."""
+    first = max(members, key=lambda m: _weight(m.id, (-1, queue)), default=None)
+    return first is not None and first.id == member_id
+
+
 def ranks_of(
     member_id: str, members: Sequence[Member], keys: Iterable[Key]
 ) -> dict[Key, int]:
@@ -60,7 +67,11 @@ def ranks_of(
 
 def _differ(members: Sequence[Member]) -> bool:
     # Where peers can do different things, the one that can may be the last.
-    return len({m.executors for m in members if m.claims}) > 1
+    return len({_can(m) for m in members if m.claims}) > 1
+
+
+def _can(member: Member) -> tuple[object, ...]:
+    return member.executors, member.schema, member.triggers
 
 
 @dataclass(slots=True)
@@ -101,16 +112,16 @@ class Membership(Service):
         self.beat_at = clock.monotonic()
         self.hold_until = 0
         self.unheard = 0
+        self.unheard_since: float | None = None
         self._suspects: dict[str, int] = {}
         self._asked_at = 0
         self._assigned: tuple[object, ...] = ()
-        self._able: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        self._able: tuple[tuple[str, object], ...] = ()
         self.mixed = False
         self._down = False
         terms = session.terms
         self.interval = terms.beat / SECOND
         self.deadline = terms.member_timeout / SECOND
-        self.patience = 2 * self.interval + 1
 
     # -- what others ask ---------------------------------------------------
 
@@ -125,11 +136,16 @@ class Membership(Service):
     def heard(self, member_id: str) -> None:
         """Note a canary: the subscription is alive, or somebody came or goes."""
         if member_id == self.describe().id:
-            self.unheard = 0
+            self.listening()
         elif member_id.lstrip("-") != self.describe().id and all(
             member.id != member_id for member in self.members
         ):
             self.wake()
+
+    def listening(self) -> None:
+        """Note that the subscription is alive."""
+        self.unheard = 0
+        self.unheard_since = None
 
     def learn_queue(self, queue: str) -> None:
         """Look after a queue before the next beat tells of it."""
@@ -137,7 +153,7 @@ class Membership(Service):
             self.queues = tuple(sorted({*self.queues, queue}))
             self._assign()
 
-    def suspect(self, key: Key, executor: str) -> None:
+    def suspect(self, key: Key, need: Need) -> None:
         """Pass over the peers that should have acted on an agenda and did not.
 
         Until their next beat: a peer that died costs one steal delay, not one
@@ -148,24 +164,36 @@ class Membership(Service):
         for member in order(self._trusted(), key):
             if member.id == me:
                 break
-            if executor in member.executors:
+            if need.met_by(member):
                 self._suspects[member.id] = member.beat
                 fresh = True
         if fresh:
             self._assign()
 
-    def turn(self, key: Key, executor: str) -> int:
-        """Return this peer's place among those that can run an executor.
+    def turn(self, key: Key, need: Need) -> int:
+        """Return this peer's place among those that can run a job.
 
         One that cannot comes after all that can, for what anybody may do:
         runs that were lost, fires that have expired, alarms.
         """
-        able = [m for m in order(self._trusted(), key) if executor in m.executors]
+        able = [m for m in order(self._trusted(), key) if need.met_by(m)]
         me = self.describe().id
         for place, member in enumerate(able):
             if member.id == me:
                 return place
         return len(able)
+
+    def present(self) -> tuple[Member, ...]:
+        """Return the live peers as of the last beat, and this one as it is now."""
+        me = self.describe()
+        others = [m for m in self.members if m.id != me.id]
+        mine = replace(me, beat=self._asked_at)
+        return tuple(sorted((*others, mine), key=lambda m: m.id))
+
+    def silent(self) -> tuple[Member, ...]:
+        """Return the live peers that had left out a beat at this peer's last."""
+        trusted = self._asked_at - self.session.terms.beat * 3 // 2
+        return tuple(m for m in self.members if m.beat < trusted)
 
     def _trusted(self) -> list[Member]:
         # Each of several dead in a row costs a steal delay: one that has left out
@@ -195,6 +223,8 @@ class Membership(Service):
         shards = tuple(range(self.session.terms.shards)) if member.claims else ()
         sent = self.clock.monotonic()
         lapsed = self.lapsed()
+        if self.unheard_since is None:
+            self.unheard_since = sent  # until its canary is heard
         try:
             pulse = await self.session.beat(Beat(member, member.id, shards))
         except StoreUnavailableError:
@@ -244,17 +274,17 @@ class Membership(Service):
             self.hooks.assigned()
         self.unheard += 1
         if self.unheard > CANARIES:
-            self.unheard = 0
+            self.unheard = 0  # and the new one has as many beats to show itself
             self.hooks.deaf()
 
     def _assign(self) -> None:
         me = self.describe()
         trusted = self._trusted()
-        peers = tuple((m.id, m.claims, m.queues, m.executors) for m in trusted)
+        peers = tuple((m.id, m.claims, m.queues, _can(m)) for m in trusted)
         if (peers, self.queues, me.claims) == self._assigned:
             return
         self._assigned = peers, self.queues, me.claims
-        able = tuple((m.id, m.executors) for m in trusted if m.claims)
+        able = tuple((m.id, _can(m)) for m in trusted if m.claims)
         if able != self._able:
             self._able = able
             self.mixed = _differ(trusted)

@@ -6,36 +6,57 @@ import abc
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from aiosched.clock import Clock
 from aiosched.errors import StoreDataError, StoreUnavailableError
 
-__all__ = ["Service", "supervise"]
+__all__ = ["PATIENCE", "Service", "Watched", "supervise"]
 
 log = logging.getLogger("aiosched")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+LONGEST_REST = 60.0
+PATIENCE = 4.0
+"""Seconds for which a service may be at work, or late for it, without a word."""
+
+
+class Watched(Protocol):
+    """What health looks at: a service, or something that stands beside them."""
+
+    name: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its last step went well."""
+
+    def overdue(self) -> float:
+        """Return for how many seconds a step has been overdue; 0: none is."""
 
 
 class Service(abc.ABC):
     """One duty: ``run`` until cancelled, look again when woken.
 
+    It gives a sign of life with each step: when it goes to rest, which tells
+    when the next one is to be expected, and when it wakes.  So a step that
+    never returns is told from a long rest.
+
     Attributes:
         name: For health, logs and the task's name.
         healthy: False between a failure and the next success.
-        alive_at: Monotonic second of the last sign of life.
-        patience: Seconds without a sign of life after which it counts as
-            stalled; None: it may be silent for ever.
+        alive_at: Monotonic second of the last success.
+        patience: Seconds after which a step, or the end of a rest, is overdue.
     """
 
     name: str
-    patience: float | None = None
+    patience: float = PATIENCE
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.healthy = True
         self.alive_at = 0.0
+        self._expected: float | None = None
         self._woken = asyncio.Event()
 
     @abc.abstractmethod
@@ -53,26 +74,41 @@ class Service(abc.ABC):
 
     async def doze(self, seconds: float) -> bool:
         """Sleep until woken or for so long; return whether it was woken."""
-        if seconds > 0 and not self._woken.is_set():
+        end = self.clock.monotonic() + seconds
+        while seconds > 0 and not self._woken.is_set():
+            # Bit by bit: a timer does not notice that the host was suspended.
+            part = min(seconds, LONGEST_REST)
+            self.step(part)
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(part):
                     await self._woken.wait()
             except TimeoutError:
-                return False
+                if part == seconds:
+                    break
+                seconds = end - self.clock.monotonic()
         woken = self._woken.is_set()
         self._woken.clear()
+        self.step()
         return woken
 
+    def step(self, rest: float = 0.0) -> None:
+        """Note that it goes on, and that it will again after so much rest.
+
+        Said between the parts of what may take long as a whole.
+        """
+        self._expected = self.clock.monotonic() + rest + self.patience
+
     def alive(self) -> None:
-        """Note a sign of life, which also ends a bad state of health."""
+        """Note a success, which also ends a bad state of health."""
         self.alive_at = self.clock.monotonic()
         self.healthy = True
+        self.step()
 
-    def stalled(self) -> bool:
-        """Return whether it has been silent for longer than its patience."""
-        if self.patience is None:
-            return False
-        return self.clock.monotonic() - self.alive_at > self.patience
+    def overdue(self) -> float:
+        """Return for how many seconds a step has been overdue; 0: none is."""
+        if self._expected is None:
+            return 0.0
+        return max(self.clock.monotonic() - self._expected, 0.0)
 
 
 async def supervise(
@@ -90,12 +126,14 @@ async def supervise(
     pause = FIRST_PAUSE
     service.alive_at = service.clock.monotonic()
     while True:
+        service.step()
         try:
             await service.run()
         except (StoreUnavailableError, StoreDataError) as error:
             if service.healthy:
                 pause = FIRST_PAUSE
             service.healthy = False
+            service.step(pause)
             on_outage(service, error)
             await service.clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

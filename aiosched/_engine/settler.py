@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
+from aiosched._engine.service import PATIENCE
 from aiosched._engine.telling import finishes
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
@@ -33,7 +34,14 @@ Told = Callable[[str, Change, bool], None]
 
 
 class Settler:
-    """Writes the ends of runs; keeps them through outages."""
+    """Writes the ends of runs; keeps them through outages.
+
+    Attributes:
+        name: For health.
+        healthy: False between a failure and the next success.
+    """
+
+    name = "settler"
 
     def __init__(
         self,
@@ -57,7 +65,8 @@ class Settler:
         self.unreadable = unreadable
         self.spawn = spawn
         self._ready: dict[int, list[tuple[Live, Ended]]] = {}
-        self._busy: set[int] = set()
+        self.healthy = True
+        self._busy: dict[int, float] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -66,7 +75,7 @@ class Settler:
         self._ready.setdefault(live.shard, []).append((live, ended))
         self._idle.clear()
         if live.shard not in self._busy:
-            self._busy.add(live.shard)
+            self._busy[live.shard] = self.clock.monotonic()
             work = self._shard(live.shard)
             try:
                 self.spawn(work, name=f"aiosched settle {live.shard}")
@@ -74,13 +83,20 @@ class Settler:
                 work.close()
                 self._cut_off(live)
 
+    def overdue(self) -> float:
+        """Return for how many seconds the writing of outcomes has been overdue."""
+        oldest = min(self._busy.values(), default=None)
+        if oldest is None:
+            return 0.0
+        return max(self.clock.monotonic() - oldest - PATIENCE, 0.0)
+
     async def flush(self) -> None:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
 
     def _cut_off(self, live: Live) -> None:
         """Give an outcome up: the loop ends, and cancels the engine with all else."""
-        self._busy.discard(live.shard)
+        self._busy.pop(live.shard, None)
         self._ready.pop(live.shard, None)
         if not self._busy and not self._ready:
             self._idle.set()
@@ -98,8 +114,9 @@ class Settler:
                 if not ready:
                     del self._ready[shard]
                 await self._write(batch, ids)
+                self._busy[shard] = self.clock.monotonic()
         finally:
-            self._busy.discard(shard)
+            self._busy.pop(shard, None)
             if not self._busy and not self._ready:
                 self._idle.set()
 
@@ -157,6 +174,7 @@ class Settler:
 
     async def _pause(self, error: Exception, seconds: float) -> None:
         """Wait before the next try; garbage may be put right by somebody."""
+        self.healthy = False
         if isinstance(error, StoreDataError):
             self.unreadable(error)
         await self.clock.sleep(seconds)
@@ -228,6 +246,7 @@ class Settler:
                 await self._pause(error, pause)
                 pause = min(pause * 2, 1.0)
             else:
+                self.healthy = True
                 return changes, doubtful
 
 

@@ -11,6 +11,8 @@ from aiosched.clock import Clock
 __all__ = ["Sweeper"]
 
 INTERVAL = 3600.0
+SWEEP = 300.0
+"""Seconds that a sweep of a large store may take: nobody waits for it."""
 
 
 class Sweeper(Service):
@@ -22,6 +24,7 @@ class Sweeper(Service):
         self, clock: Clock, session: Session, owns: Callable[[int], bool]
     ) -> None:
         super().__init__(clock)
+        self.patience = SWEEP
         self.session = session
         self.owns = owns
 

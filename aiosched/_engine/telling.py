@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiosched._engine.events import EventBus
 from aiosched.enums import JobState, Reason, RowKind
-from aiosched.instants import moment
+from aiosched.instants import SECOND, moment
 from aiosched.records import Change, Row, State
 
 __all__ = ["finishes", "tell"]
@@ -50,3 +50,12 @@ def _passed(bus: EventBus, row: Row) -> None:
         last=moment(max(row.until, row.slot)),
         reason=row.reason.value,
     )
+    if row.kind is RowKind.MISSED:
+        bus.emit(
+            "missed",
+            row.job_id,
+            slot=moment(row.slot),
+            overdue=(row.at - row.slot) / SECOND,
+            recorded=True,
+            reason=row.reason.value,
+        )

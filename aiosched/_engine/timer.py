@@ -21,6 +21,9 @@ from aiosched.instants import SECOND
 __all__ = ["Timer"]
 
 LONGEST_SLEEP = 30.0
+BEATS = 6
+"""So many beats it may be instead, where beats are far apart."""
+
 RETRY = 0.5
 """Seconds for which a shard is left alone when the store did not answer."""
 
@@ -50,8 +53,7 @@ class Timer(Service):
         self.membership = membership
         self.attender = attender
         self.spawn = spawn
-        self.patience = LONGEST_SLEEP + 5
-        self._busy: set[int] = set()
+        self._busy: dict[int, float] = {}
         self._parked: dict[int, list[Due]] = {}
         self.claiming: set[asyncio.Task[None]] = set()
         self.wake_ups = 0
@@ -71,17 +73,27 @@ class Timer(Service):
 
     def pause(self) -> float:
         """Return how long there is nothing to do."""
+        longest = max(LONGEST_SLEEP, BEATS * self.membership.interval)
         if self.attender.free() <= 0:
-            return LONGEST_SLEEP  # a run that ends wakes the timer
+            return longest  # a run that ends wakes the timer
         at = self.heads.next_instant()
         if at is None:
-            return LONGEST_SLEEP
+            return longest
         left = (at - self.session.estimate()) / SECOND
-        return min(max(left, SHORTEST_SLEEP), LONGEST_SLEEP)
+        return min(max(left, SHORTEST_SLEEP), longest)
+
+    def overdue(self) -> float:
+        """Return for how many seconds a step, or a claim, has been overdue."""
+        oldest = min(self._busy.values(), default=None)
+        own = super().overdue()
+        if oldest is None:
+            return own
+        return max(own, self.clock.monotonic() - oldest - self.patience)
 
     async def refresh(self) -> None:
         """Read the agendas that may have moved."""
         while keys := self.heads.stale()[:HEADS_AT_ONCE]:
+            self.step()
             asked = self.session.estimate()
             limit = self.heads.limit(keys)
             self.heads.asking(keys)
@@ -113,7 +125,7 @@ class Timer(Service):
             else:
                 shards.setdefault(due.key[0], {})[due.job_id] = due
         for shard, found in sorted(shards.items()):
-            self._busy.add(shard)
+            self._busy[shard] = self.clock.monotonic()
             batch = list(found.values())
             for due in batch[MAX_BATCH:]:
                 self.heads.again(due, now)
@@ -127,9 +139,10 @@ class Timer(Service):
     async def _attend(self, shard: int, batch: Sequence[Due]) -> None:
         try:
             if not await self.attender.attend(batch):
+                self._busy[shard] = self.clock.monotonic()
                 await self.clock.sleep(RETRY)
         finally:
-            self._busy.discard(shard)
+            self._busy.pop(shard, None)
             self.attender.release(len(batch))
             for due in self._parked.pop(shard, ()):
                 self.heads.again(due, self.session.estimate())

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
+from aiosched._engine.alarms import Alarms
 from aiosched._engine.attender import Attender
 from aiosched._engine.clockwatch import ClockWatch
 from aiosched._engine.completions import Completions
@@ -22,6 +23,7 @@ from aiosched._engine.heartbeat import Heartbeat
 from aiosched._engine.listener import Listener
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Hooks, Membership
+from aiosched._engine.mending import Mender
 from aiosched._engine.outside import Outside
 from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
@@ -30,12 +32,13 @@ from aiosched._engine.sweeper import Sweeper
 from aiosched._engine.telling import finishes, tell
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
-from aiosched.abc import Member, Session
+from aiosched.abc import Member, Mended, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Run, run_of
-from aiosched.records import Change
+from aiosched.records import SCHEMA, Change
+from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
 
@@ -104,6 +107,9 @@ class Wiring(abc.ABC):
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()
         )
+        self.alarms = Alarms(
+            clock, session, self.heads, self.membership, self.bus, self._retry
+        )
         self.attender = Attender(
             session,
             self.heads,
@@ -115,6 +121,7 @@ class Wiring(abc.ABC):
             max_concurrency,
             lambda shard: self.listener.runs_in(shard),
             self._unreadable,
+            self.alarms,
         )
 
     def _wire_loops(self) -> None:
@@ -144,6 +151,7 @@ class Wiring(abc.ABC):
             self.timer.wake,
         )
         self.sweeper = Sweeper(clock, session, self.owns_shard)
+        self.mender = Mender(clock, session, self.leads, self._mended)
 
     def _hooks(self) -> Hooks:
         return Hooks(
@@ -156,10 +164,10 @@ class Wiring(abc.ABC):
 
     def services(self) -> tuple[Service, ...]:
         """Return every service of this peer."""
-        common = (self.membership, self.listener, self.completions)
+        common = (self.membership, self.listener, self.completions, self.alarms)
         if not self._claims:
             return common
-        return (*common, self.timer, self.heartbeat, self.sweeper)
+        return (*common, self.timer, self.heartbeat, self.sweeper, self.mender)
 
     # -- what others ask ---------------------------------------------------
 
@@ -170,6 +178,8 @@ class Wiring(abc.ABC):
             executors=self.outside.executors(),
             claims=self._claims and self.attender.accepting and not self.held,
             running=len(self.runner.live),
+            schema=SCHEMA,
+            triggers=trigger_kinds(),
         )
 
     @property
@@ -190,6 +200,11 @@ class Wiring(abc.ABC):
         """Return whether this peer owns a shard's default agenda."""
         return self.heads.rank((shard, "default")) == 0
 
+    def leads(self) -> bool:
+        """Return whether this peer does what one peer of the namespace is to do."""
+        claiming = [one.id for one in self.membership.members if one.claims]
+        return bool(claiming) and min(claiming) == self._member.id
+
     def committed(self, shard: int, changes: Mapping[str, Change]) -> None:
         """Take over the commits of a verb, without waiting for their signals."""
         for job_id, change in changes.items():
@@ -204,8 +219,12 @@ class Wiring(abc.ABC):
 
     def registered(self) -> None:
         """Look again at what could not be run before."""
-        self.heads.forget()
+        self._retry()
         self.membership.wake()
+        self.alarms.wake()
+
+    def _retry(self) -> None:
+        self.heads.forget()
         self.timer.wake()
 
     # -- what the services tell --------------------------------------------
@@ -229,6 +248,15 @@ class Wiring(abc.ABC):
             live.settlement.set_result(ended)
         self.listener.runs_in(live.shard)
         self.timer.wake()
+
+    def _mended(self, told: Mended) -> None:
+        log.warning(
+            "the index of %d jobs was wrong and has been put right, such as that of %s",
+            len(told.ids),
+            told.ids[0],
+            extra={"action": "index_mended"},
+        )
+        self.bus.emit("index_mended", jobs=list(told.ids))
 
     def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
         tell(self.bus, job_id, change, finished=finished)
@@ -269,7 +297,8 @@ class Wiring(abc.ABC):
     def _back(self) -> None:
         self.heartbeat.check_all()
         self.completions.resync()
-        self.timer.wake()
+        for service in self.services():
+            service.wake()  # if the host was suspended, its rest is long over
 
     def _outage(
         self, service: Service, error: StoreUnavailableError | StoreDataError
@@ -294,6 +323,7 @@ class Wiring(abc.ABC):
 
     def _beaten(self) -> None:
         self.clockwatch.look()
+        self.alarms.beaten()
         if self._away and all(service.healthy for service in self.services()):
             self._away = False
             log.warning("the store is back", extra={"action": "store_up"})

@@ -21,6 +21,7 @@ __all__ = ["COLUMNS", "Listed", "cells", "print_jobs"]
 COLUMNS = (
     "ID",
     "STATE",
+    "UNCLAIMABLE",
     "NEXT",
     "LAST",
     "OUTCOME",
@@ -48,6 +49,7 @@ class Listed:
         executor: Only jobs that it does; None: all.
         state: Only jobs in it; None: active and paused ones.
         queue: Only jobs that belong to it; None: all.
+        unclaimable: Only jobs that no live peer can run.
         as_json: One JSON array rather than a table.
     """
 
@@ -58,6 +60,7 @@ class Listed:
     executor: str | None = None
     state: str | None = None
     queue: str | None = None
+    unclaimable: bool = False
     as_json: bool = False
 
 
@@ -99,6 +102,7 @@ async def _read(scheduler: Scheduler, listed: Listed) -> list[Job]:
                 executor=listed.executor,
                 state=listed.state,  # type: ignore[arg-type] # it is checked
                 queue=listed.queue,
+                unclaimable=True if listed.unclaimable else None,
                 limit=_PAGE,
                 cursor=cursor,
             )
@@ -116,6 +120,7 @@ def cells(job: Job) -> tuple[str, ...]:
     told = (
         job.id,
         job.state.value if job.state is not None else _NONE,
+        job.unclaimable or _NONE,
         _time(job.next_fire_time),
         _time(job.last_fire_time),
         job.last_outcome.value if job.last_outcome is not None else _NONE,

@@ -123,6 +123,7 @@ def job_of(
     *,
     now: int,
     foresee: Callable[[Record, int], int | None] | None = None,
+    unclaimable: str = "",
 ) -> Job:
     """Return the snapshot of a stored job.
 
@@ -132,6 +133,7 @@ def job_of(
         foresee: Answers when the next slot of a record starts; asked only where
             that is not the next slot of its trigger, because slots are excluded,
             moved or jittered.  None: it is taken to be that slot.
+        unclaimable: Why no live peer can run it, in a word; empty: one can.
     """
     definition, state = record.definition, record.state
     return job_of_definition(
@@ -148,6 +150,7 @@ def job_of(
             pause_note=state.pause_note,
             pause_until=_moment(state.pause_until),
             abridged=isinstance(definition.arguments, Apart),
+            unclaimable=unclaimable,
             packed=state.recent,
             read_at=now,
         ),

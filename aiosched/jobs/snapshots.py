@@ -54,6 +54,7 @@ class Snapshot:
     pause_note: str = ""
     pause_until: datetime | None = None
     abridged: bool = False
+    unclaimable: str = ""
     packed: tuple[str, ...] = ()
     read_at: int = 0
 
@@ -167,3 +168,13 @@ class Stored(Model):
     def abridged(self) -> bool:
         """Whether args and kwargs were left out of a listing for their size."""
         return self._snapshot.abridged
+
+    @property
+    def unclaimable(self) -> str:
+        """Why no live peer could run it when it was read; empty: one could.
+
+        ``unresolvable``: none has its executor; ``unserved``: none of those that
+        have serves its queue; ``unreadable``: none of those can read it;
+        ``unclaimed``: those that could claim nothing (held, ending, or clients).
+        """
+        return self._snapshot.unclaimable

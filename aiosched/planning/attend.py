@@ -24,6 +24,8 @@ def attend(
     capacity: int,
     owner: str,
     lease: int,
+    *,
+    slots: bool = True,
 ) -> Change | None:
     """Decide what starts, is skipped, missed or given up at this instant.
 
@@ -35,6 +37,8 @@ def attend(
             that starts nothing is done all the same.
         owner: Incarnation id of the deciding peer.
         lease: How long its claims are valid unless extended.
+        slots: False leaves due slots undecided, for a job that no live peer can
+            run: it is parked, and none of its slots lapses meanwhile.
 
     Returns:
         The change to write, or None if there is nothing to do.
@@ -49,10 +53,10 @@ def attend(
     if state.status is JobState.REMOVED:
         return draft.change()
     _expire(draft)
-    if draft.state.waiting and draft.state.status is JobState.ACTIVE:
+    if slots and draft.state.waiting and draft.state.status is JobState.ACTIVE:
         pass_behind_waiting(draft)
     _start_waiting(draft, capacity, lease)
-    if draft.state.status is JobState.ACTIVE:
+    if slots and draft.state.status is JobState.ACTIVE:
         attend_slots(draft, capacity, lease)
     return draft.change()
 

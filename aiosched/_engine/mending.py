@@ -1,0 +1,76 @@
+"""The mender: one peer compares the index with the records, all the time.
+
+What is derived from records can be lost without them: somebody deletes a key,
+a repair goes wrong.  A job without an agenda entry is one at which nobody
+looks.  So one peer of the namespace walks all records, at a pace that costs
+the store next to nothing, and puts right what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiosched._engine.service import Service
+from aiosched.abc import Mended, Session
+from aiosched.clock import Clock
+from aiosched.instants import SECOND
+
+__all__ = ["Mender", "paced"]
+
+TURN = 20.0
+"""Seconds between two passes."""
+BEATS = 4
+"""So many beats it is instead, where that is longer."""
+A_COMMAND = 1.0
+"""Seconds that each command of a step makes the next one wait."""
+STEP = 60.0
+"""Seconds that a step over a large namespace may take: nobody waits for it."""
+URGENT = 0.1
+"""Seconds between the steps of a pass that has found much missing."""
+
+
+class Mender(Service):
+    """Mends on the peer that leads, which is one peer of those that claim.
+
+    Two that believe to lead do each other no harm.
+    """
+
+    name = "mender"
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: Session,
+        leads: Callable[[], bool],
+        mended: Callable[[Mended], None],
+    ) -> None:
+        super().__init__(clock)
+        self.patience = STEP
+        self.session = session
+        self.leads = leads
+        self.mended = mended
+
+    async def run(self) -> None:
+        """Mend for ever."""
+        # Where beats are far apart, so are passes.
+        turn = max(TURN, BEATS * self.session.terms.beat / SECOND)
+        pause, urgent = turn, False
+        while True:
+            self.alive()
+            await self.doze(pause)
+            pause = turn
+            if not self.leads():
+                urgent = False
+                continue
+            told = await self.session.mend()
+            if told.ids:
+                self.mended(told)
+            urgent = (urgent or told.urgent) and not told.complete
+            pause = URGENT if urgent else paced(told)
+            if told.complete:
+                pause = max(pause, turn)
+
+
+def paced(told: Mended) -> float:
+    """Return how many seconds to wait after a step."""
+    return max(TURN if told.complete else URGENT, A_COMMAND * told.cost)

@@ -1,0 +1,91 @@
+"""The lifeline is watched, too: it fails, stalls, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from aiosched import MemoryJobStore
+from aiosched._engine.lifeline import Lifeline
+from aiosched.clock import SystemClock
+from aiosched.errors import StoreUnavailableError
+from aiosched.instants import SECOND
+from tests.engine.kit import now
+
+pytestmark = pytest.mark.virtual(timeout=10_000)
+
+
+class Host:
+    """A lifeline over a peer whose heartbeat is silent, and what goes wrong in it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryJobStore()
+        self.trouble: Exception | None = None
+        self.hanging: asyncio.Event | None = None
+        self.lifeline = Lifeline(
+            SystemClock(),
+            self.connect,
+            "p0",
+            15 * SECOND,
+            lambda: -1000.0,
+            self.snapshot,
+            lambda: False,
+        )
+
+    async def connect(self) -> Any:
+        if self.hanging is not None:
+            await self.hanging.wait()
+        if isinstance(self.trouble, StoreUnavailableError):
+            raise self.trouble
+        return await self.store.open("aiosched", {})
+
+    def snapshot(self) -> tuple[tuple[int, str, int], ...]:
+        if self.trouble is not None and not isinstance(
+            self.trouble, StoreUnavailableError
+        ):
+            raise self.trouble
+        return ((0, "a", 1),)
+
+
+@pytest.mark.parametrize(
+    "trouble", [ZeroDivisionError("bug"), StoreUnavailableError("away")]
+)
+async def test_one_that_fails_goes_on_and_says_so_once(
+    trouble: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host()
+    host.trouble = trouble
+    task = asyncio.create_task(host.lifeline.run())
+    begun = now()
+    while host.lifeline.healthy:
+        await asyncio.sleep(0.1)
+        assert now() - begun < 5
+    await asyncio.sleep(600)
+    assert not host.lifeline.healthy
+    said = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len(said) == 1
+    host.trouble = None
+    await asyncio.sleep(3)
+    assert host.lifeline.healthy
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_one_that_stalls_is_overdue_within_5_s() -> None:
+    host = Host()
+    host.hanging = asyncio.Event()
+    task = asyncio.create_task(host.lifeline.run())
+    begun = now()
+    while not host.lifeline.overdue():
+        await asyncio.sleep(0.1)
+        assert now() - begun <= 5
+    host.hanging.set()
+    await asyncio.sleep(3)
+    assert host.lifeline.overdue() == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert host.lifeline.overdue() == 0
