@@ -23,6 +23,7 @@ from aiosched.messages import (
     ExecutorInfo,
     Head,
     Member,
+    Mended,
     Page,
     Pulse,
     RowPage,
@@ -40,6 +41,7 @@ __all__ = [
     "Head",
     "JobStore",
     "Member",
+    "Mended",
     "Page",
     "Pulse",
     "RowPage",
@@ -246,6 +248,23 @@ class Session(abc.ABC):
     @abc.abstractmethod
     async def sweep(self) -> int:
         """Delete shared data that no record uses; return how many keys went."""
+
+    async def mend(self) -> Mended:
+        """Go on comparing the index with the records, and put it right.
+
+        The records are the truth: what is derived from them (agenda entries,
+        keywords, queues) is written anew where it differs, and nothing else is
+        touched.  Each call takes one bounded step; the calls of a session go
+        over all records again and again.
+
+        Returns:
+            What was put right; the default is for stores whose index cannot
+            differ from the records, and does nothing.
+
+        Raises:
+            StoreUnavailableError: Calling again is safe.
+        """
+        return Mended()
 
     @abc.abstractmethod
     async def close(self) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 
 __all__ = ["CannotError", "main", "parser"]
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     _add_jobs(commands)
     _add_views(commands)
     _add_texts(commands)
+    add_doctor(commands)
     _add_peer(commands)
     return top
 
@@ -213,6 +215,9 @@ def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     jobs.add_argument("--executor", metavar="NAME", help="only jobs that it does")
     jobs.add_argument("--queue", metavar="NAME", help="only jobs that belong to it")
     jobs.add_argument("--state", help="only jobs in it (default: active and paused)")
+    jobs.add_argument(
+        "--unclaimable", action="store_true", help="only jobs that no live peer can run"
+    )
     jobs.add_argument("--json", action="store_true", help="one JSON array")
     jobs.set_defaults(command=_jobs)
 
@@ -344,6 +349,7 @@ def _jobs(words: argparse.Namespace) -> int:
         executor=words.executor,
         state=words.state,
         queue=words.queue,
+        unclaimable=words.unclaimable,
         as_json=words.json,
     )
     return print_jobs(listed)

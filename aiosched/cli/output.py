@@ -25,6 +25,7 @@ EXAMPLES = {
             f"nightly {_STORE} --kind skipped --kind missed --limit 100",
         ),
         "jobs": (f"{_STORE}", f"{_STORE} --tag billing --state paused --json"),
+        "doctor": (f"{_STORE} --namespace shop", f"{_STORE} --fix --yes --json"),
         "why": (
             f"nightly 2030-01-31T09:00+01:00 {_STORE}",
             f'nightly "2030-01-31 09:00" --tz Europe/Paris {_STORE}',

@@ -16,11 +16,18 @@ __all__ = ["MemoryJobStore", "masked", "open_store"]
 
 _REMEDY = (
     'pass a JobStore, or a URL such as "memory://", "redis://localhost:6379/0", '
-    '"rediss://host" or "unix:///path/to/socket"'
+    '"rediss://host", "unix:///path/to/socket", "redis+cluster://host,host" or '
+    '"redis+sentinel://host,host/master"'
 )
-_REDIS = ("redis", "rediss", "unix")
-# Refused by the Redis store, which says what to do instead.
-_LATER = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+_REDIS = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+cluster",
+    "rediss+cluster",
+    "redis+sentinel",
+    "rediss+sentinel",
+)
 
 
 def open_store(store: str | JobStore) -> JobStore:
@@ -30,7 +37,9 @@ def open_store(store: str | JobStore) -> JobStore:
 
     Args:
         store: A store, or one of ``memory://`` (a new and empty one at each
-            call), ``redis://``, ``rediss://`` and ``unix://``.
+            call), ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://``,
+            ``rediss+cluster://``, ``redis+sentinel://`` and
+            ``rediss+sentinel://``.
 
     Raises:
         ConfigurationError: Nothing that names a store; field ``store``, and a
@@ -47,7 +56,7 @@ def open_store(store: str | JobStore) -> JobStore:
         if rest:
             raise _refused(masked(store), "memory:// takes no address")
         return MemoryJobStore()
-    if scheme not in (*_REDIS, *_LATER):
+    if scheme not in _REDIS:
         raise _refused(masked(store), f"no store is known for {masked(scheme)}://")
     from aiosched.stores.redis.store import RedisJobStore
 
@@ -60,7 +69,7 @@ def masked(url: str) -> str:
     Made for messages: what is left need not be a valid URL, and where it is
     unclear what belongs to a password, too much is replaced.
     """
-    shown = re.sub(r"(?is)\b(pass\w*|username|token|secret)=.*", r"\1=***", url)
+    shown = re.sub(r"(?is)\b(\w*(?:pass\w*|username|token|secret))=.*", r"\1=***", url)
     scheme, mark, rest = shown.partition(":")
     if "@" in rest:
         slashes = "//" if rest.startswith("//") else ""

@@ -158,9 +158,9 @@ class Space:
         if signal:
             shard.rev += 1
             if entries:
-                self._tell(number, Signal("changed", number, tuple(entries)))
+                self.tell(number, Signal("changed", number, tuple(entries)))
         if final:
-            self._tell(number, Signal("done", number, ids=tuple(final)))
+            self.tell(number, Signal("done", number, ids=tuple(final)))
 
     def _write(
         self, shard: Shard, job_id: str, old: Record | None, new: Record, at: int | None
@@ -286,7 +286,8 @@ class Space:
 
     # -- signals ------------------------------------------------------------------
 
-    def _tell(self, number: int, signal: Signal) -> None:
+    def tell(self, number: int, signal: Signal) -> None:
+        """Let those hear a signal who listen to its shard."""
         done = signal.kind == "done"
         for listener in self.listeners:
             if number in (listener.done if done else listener.changed):

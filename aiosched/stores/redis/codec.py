@@ -13,6 +13,7 @@ from aiosched.enums import Cause, JobState, Reason
 from aiosched.instants import DAY
 from aiosched.planning.compare import digest
 from aiosched.records import (
+    SCHEMA,
     Apart,
     Blob,
     Counts,
@@ -22,6 +23,7 @@ from aiosched.records import (
     Record,
     Spec,
     State,
+    schema_of,
 )
 from aiosched.rows import escape, unescape
 from aiosched.stores.redis.specs import UnreadableError
@@ -32,7 +34,7 @@ __all__ = ["INLINE", "Parts", "aparts", "decode", "encode", "one_line", "split"]
 INLINE = 1_024
 """Longest arguments or payload, in bytes, that stand in the record itself."""
 
-_SCHEMA = "1"
+_SCHEMAS = frozenset(str(one).encode() for one in range(1, SCHEMA + 1))
 _FIELDS = 18
 _RUN_FIELDS = 15
 _FIRING_FIELDS = 10
@@ -108,7 +110,7 @@ def encode(record: Record, spec_line: str, apart: dict[str, bytes | None]) -> by
     recent = state.recent
     head = "|".join(
         (
-            _SCHEMA,
+            str(schema_of(record)),
             str(seq),
             _past(following, created),
             "" if anchor == following else _past(anchor, created) or _NONE,
@@ -211,7 +213,7 @@ def split(data: bytes) -> Parts:
     """
     parts = data.split(b"\n", 2)
     schema = parts[0].partition(b"|")[0]
-    if schema != b"1":
+    if schema not in _SCHEMAS:
         if schema.isdigit() and len(parts) == 3:
             raise UnreadableError(
                 f"written by a later version (schema {schema.decode()[:20]})"

@@ -9,7 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -17,11 +24,22 @@ from typing import Any, TypeVar, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ResponseError,
+    TryAgainError,
+)
 
 from aiosched.abc import Counters
 from aiosched.errors import StoreError, StoreUnavailableError
-from aiosched.stores.redis.failures import FAILURES, no_handshake, translated
+from aiosched.stores.redis.failures import (
+    FAILURES,
+    no_handshake,
+    read_only,
+    translated,
+)
+from aiosched.stores.redis.topology import Node, Topology
 from aiosched.stores.redis.urls import Address
 
 __all__ = [
@@ -30,6 +48,7 @@ __all__ = [
     "Lane",
     "Lanes",
     "LostError",
+    "MisplacedError",
     "Wiring",
     "pack",
     "plainly",
@@ -63,6 +82,16 @@ class LostError(StoreUnavailableError):
     """
 
 
+class MisplacedError(LostError):
+    """The node is not, or not now, in charge of these keys: nothing was done.
+
+    Stays inside, like its base.
+    """
+
+
+_REDIRECTS = (AskError, TryAgainError, ClusterDownError)
+
+
 def plainly(verb: V) -> V:
     """Decorate a verb of a session: let errors out by their public names only."""
 
@@ -82,6 +111,7 @@ class Wiring:
     Attributes:
         place: The URL as it may be shown.
         exchange_timeout: Seconds for one packet and all its replies.
+        topology: Who is in charge of what.
     """
 
     def __init__(
@@ -91,23 +121,51 @@ class Wiring:
         connect_timeout: float,
         exchange_timeout: float,
         counters: Counters,
+        topology: Topology | None = None,
     ) -> None:
         """Note all that, and connect to nothing yet."""
         self.place: str = address.shown
         self.exchange_timeout = exchange_timeout
         self.counters = counters
+        self.topology: Topology = Topology() if topology is None else topology
         self._factory = address.kind if factory is None else factory
         self._options = address.options
         self._connect_timeout = connect_timeout
 
-    async def connect(self) -> AbstractConnection:
+    async def connect(self, node: Node | None = None) -> AbstractConnection:
         """Return a new connection, logged in and on its database.
+
+        Args:
+            node: Of a cluster; None: the server that is in charge.
+
+        Raises:
+            RedisError: And whatever else stands in ``FAILURES``.
+            LostError: Nobody knows which server is in charge.
+        """
+        place = await self.topology.where(self, node)
+        connection = await self.dial(
+            {**self._options, **place}, self.topology.approve
+        )
+        self.counters.extra["connects"] = self.counters.extra.get("connects", 0) + 1
+        return connection
+
+    async def dial(
+        self,
+        options: Mapping[str, Any],
+        use: Callable[[AbstractConnection], Awaitable[None]],
+    ) -> AbstractConnection:
+        """Return a connection to a given place, after a first use of it.
+
+        Args:
+            options: What the connection class is built with.
+            use: What is done before anything else; connecting and this must
+                be done within the time for connecting.
 
         Raises:
             RedisError: And whatever else stands in ``FAILURES``.
         """
         connection = self._factory(
-            **self._options,
+            **options,
             protocol=2,
             socket_timeout=None,
             socket_connect_timeout=self._connect_timeout,
@@ -118,11 +176,11 @@ class Wiring:
             # The driver limits the opening of the socket, not the handshake.
             async with asyncio.timeout(self._connect_timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]
+                await use(connection)
         except BaseException:
             with suppress(*FAILURES):
                 await connection.disconnect(nowait=True)
             raise
-        self.counters.extra["connects"] = self.counters.extra.get("connects", 0) + 1
         return connection
 
 
@@ -130,16 +188,36 @@ class Lane:
     """One connection at a time, used by one exchange at a time.
 
     Attributes:
+        node: Whom it leads to, in a cluster.
         watching: Whether the server may still watch keys for this connection.
         at_work: An exchange that goes on although its caller was cancelled.
     """
 
-    __slots__ = ("_connection", "_wiring", "at_work", "watching")
+    __slots__ = (
+        "_connection",
+        "_strict",
+        "_turn",
+        "_wiring",
+        "at_work",
+        "node",
+        "watching",
+    )
 
-    def __init__(self, wiring: Wiring) -> None:
-        """Be ready to connect."""
+    def __init__(
+        self, wiring: Wiring, node: Node | None = None, *, strict: bool = False
+    ) -> None:
+        """Be ready to connect.
+
+        Args:
+            wiring: The session's.
+            node: Whom to connect to; None: whoever is in charge.
+            strict: Turn the redirections of a cluster into errors.
+        """
         self._wiring = wiring
+        self._strict = strict
+        self.node = node
         self._connection: AbstractConnection | None = None
+        self._turn = 0
         self.watching: bool = False
         self.at_work: asyncio.Task[list[Any]] | None = None
 
@@ -149,12 +227,20 @@ class Lane:
         Raises:
             LostError: The server cannot be reached.
         """
+        wiring, node = self._wiring, self.node
+        if self._turn != wiring.topology.turn:
+            await self.drop()
         if self._connection is None:
+            self._turn = wiring.topology.turn
             try:
-                self._connection = await self._wiring.connect()
+                self._connection = await (
+                    wiring.connect() if node is None else wiring.connect(node)
+                )
             except TimeoutError as error:
+                wiring.topology.failed(node)
                 raise LostError(no_handshake(self._wiring.place)) from error
             except FAILURES as error:
+                wiring.topology.failed(node)
                 ours = translated(error, self._wiring.place)
                 if type(ours) is StoreUnavailableError:
                     raise LostError(str(ours)) from error
@@ -170,11 +256,13 @@ class Lane:
         Raises:
             LostError: The connection broke, or time ran out; the
                 commands may have been executed.
+            MisplacedError: The node is not in charge; nothing was written.
         """
         wiring = self._wiring
         connection = self._connection
         if connection is None or not connection.is_connected:
             self._connection = None
+            wiring.topology.failed(self.node)
             raise LostError(f"{wiring.place} closed the connection")
         counters = wiring.counters
         counters.commands += len(commands)
@@ -190,13 +278,46 @@ class Lane:
                     except ResponseError as error:
                         replies.append(error)
         except FAILURES as error:
+            wiring.topology.failed(self.node)
             await self.drop()
             raise LostError(str(translated(error, wiring.place))) from error
         except BaseException:
             # Cancelled: whatever still comes belongs to nobody.
             await self.drop()
             raise
+        if not wiring.topology.clustered:
+            await self._refuse_read_only(replies)
+        elif self._strict:
+            await self._refuse_misplaced(replies)
         return replies
+
+    async def _refuse_read_only(self, replies: list[Any]) -> None:
+        """Give up a packet that was sent to somebody who is no master any more.
+
+        A transaction of which one command was refused is not executed; what
+        else stands in a packet bears being done twice.
+        """
+        wrong = next((one for one in replies if read_only(one)), None)
+        if wrong is None:
+            return
+        self._wiring.topology.demoted()
+        await self.drop()
+        place = self._wiring.place
+        raise MisplacedError(str(translated(wrong, place))) from wrong
+
+    async def _refuse_misplaced(self, replies: list[Any]) -> None:
+        """Give up a packet of which a part belongs elsewhere.
+
+        A transaction of which one command was refused is not executed, and one
+        whose EXEC is refused neither.
+        """
+        wrong = next((one for one in replies if isinstance(one, _REDIRECTS)), None)
+        if wrong is None:
+            return
+        self._wiring.topology.redirected(wrong, self.node)
+        await self.drop()
+        place = self._wiring.place
+        raise MisplacedError(str(translated(wrong, place))) from wrong
 
     async def shielded(self, commands: Sequence[Command]) -> list[Any]:
         """Do the same, to the end, even if the caller is cancelled meanwhile."""
@@ -221,9 +342,16 @@ class Lane:
 class Lanes:
     """A few lanes, handed out one at a time, the most recently used first."""
 
-    def __init__(self, wiring: Wiring, number: int) -> None:
-        """Have so many lanes, none of them connected yet."""
-        self._lanes = [Lane(wiring) for _ in range(number)]
+    def __init__(
+        self,
+        wiring: Wiring,
+        number: int,
+        node: Node | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """Have so many lanes to a node, none of them connected yet."""
+        self._lanes = [Lane(wiring, node, strict=strict) for _ in range(number)]
         self._free = list(self._lanes)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
@@ -262,6 +390,10 @@ class Lanes:
                     self._waiting.remove(turn)
         self._refuse_closed()
         return self._free.pop()
+
+    def refuse(self) -> None:
+        """Lend no lane any more."""
+        self._closed = True
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -17,8 +17,10 @@ from aiosched.errors import (
 
 __all__ = [
     "FAILURES",
+    "SentinelError",
     "denied",
     "no_handshake",
+    "read_only",
     "refusal",
     "translated",
     "wrong_type",
@@ -52,12 +54,28 @@ _TRANSIENT_CLASSES = {
     "ReadOnlyError",
     "TryAgainError",
 }
+_DISCARDED = "Transaction discarded because of: "
 _CLUSTER = {"AskError", "ClusterCrossSlotError", "MovedError"}
 _DENIALS = (
     driver.AuthenticationError,
     driver.AuthorizationError,
     driver.NoPermissionError,
 )
+
+
+class SentinelError(driver.ConnectionError):
+    """The sentinels do not say where the master is, or say it wrongly.
+
+    Attributes:
+        problem: What is wrong.
+        remedy: What to do; empty: it passes by itself.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        """Take problem and remedy."""
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
 
 
 def translated(error: BaseException, place: str) -> StoreError:
@@ -69,6 +87,8 @@ def translated(error: BaseException, place: str) -> StoreError:
     """
     if isinstance(error, driver.ResponseError):
         return refusal(error, place)
+    if isinstance(error, _DENIALS):
+        return StoreUnavailableError(f"{place} denies access: {error}")
     if isinstance(error, (driver.TimeoutError, TimeoutError)):
         return StoreUnavailableError(f"{place} did not answer in time")
     if isinstance(error, driver.BusyLoadingError):
@@ -82,10 +102,10 @@ def translated(error: BaseException, place: str) -> StoreError:
 
 def no_handshake(place: str) -> str:
     """Return why a server that took the connection may say nothing on it."""
-    if place.startswith("rediss:"):
+    if place.startswith("rediss"):
         return (
             f"{place} did not answer in time; if this port does not speak TLS, "
-            "write redis://"
+            "write redis instead of rediss"
         )
     return f"{place} did not answer in time"
 
@@ -98,7 +118,8 @@ def refusal(error: Exception, place: str, key: str = "") -> StoreError:
         place: The store's URL without its password.
         key: What the command was about, if that is known.
     """
-    word = str(error).partition(" ")[0]
+    # Refused at EXEC itself, for what all its commands would have done.
+    word = str(error).removeprefix(_DISCARDED).partition(" ")[0]
     name = type(error).__name__
     if wrong_type(error):
         return StoreDataError(key or place, f"a key is of another type ({error})")
@@ -107,6 +128,14 @@ def refusal(error: Exception, place: str, key: str = "") -> StoreError:
     if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
         return StoreUnavailableError(f"{place} denies access: {error}")
     return StoreError(f"{place} refused a command: {error}")
+
+
+def read_only(reply: object) -> bool:
+    """Return whether a reply says that the server takes no writes, being a replica."""
+    return isinstance(reply, driver.ReadOnlyError) or (
+        isinstance(reply, driver.ResponseError)
+        and str(reply).removeprefix(_DISCARDED).startswith("READONLY")
+    )
 
 
 def wrong_type(error: object) -> bool:
@@ -122,6 +151,10 @@ def denied(error: BaseException, place: str) -> ConfigurationError | None:
     Asked when a session is opened; later the same answers count as transient,
     because passwords and topologies are changed while peers run.
     """
+    if isinstance(error, SentinelError):
+        if not error.remedy:
+            return None
+        return ConfigurationError("store", place, error.problem, error.remedy)
     word = str(error).partition(" ")[0]
     if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
         return ConfigurationError(
@@ -130,12 +163,19 @@ def denied(error: BaseException, place: str) -> ConfigurationError | None:
             f"the server denies access ({error})",
             "correct user name and password, or its access list",
         )
-    if type(error).__name__ in _CLUSTER:
+    if type(error).__name__ in _CLUSTER and "+cluster:" not in place:
         return ConfigurationError(
             "store",
             place,
             "this server is part of a Redis Cluster",
-            "use a standalone server; clusters are not in this version",
+            "write redis+cluster:// (or rediss+cluster://) and leave out the database",
+        )
+    if "cluster support disabled" in str(error):
+        return ConfigurationError(
+            "store",
+            place,
+            "this server is no part of a Redis Cluster",
+            "write redis:// (or rediss://)",
         )
     if "invalid DB index" in str(error) or "DB index is out of range" in str(error):
         return ConfigurationError(

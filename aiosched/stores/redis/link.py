@@ -9,18 +9,23 @@ from redis.exceptions import ResponseError
 
 from aiosched.abc import Counters, Member, Report, Terms
 from aiosched.clock import Clock, IdSource
+from aiosched.errors import StoreUnavailableError
 from aiosched.records import Record
+from aiosched.stores.redis.cluster import Cluster, slot_of
 from aiosched.stores.redis.connection import (
     Command,
     Lane,
-    Lanes,
     LostError,
     Wiring,
 )
 from aiosched.stores.redis.failures import refusal, wrong_type
+from aiosched.stores.redis.history import History
 from aiosched.stores.redis.keys import Keys
+from aiosched.stores.redis.pools import Pools
+from aiosched.stores.redis.routing import ask_cluster, ask_everywhere
 from aiosched.stores.redis.specs import SpecCache
 from aiosched.stores.redis.timing import Timekeeper, instant_of
+from aiosched.stores.redis.topology import Node
 
 __all__ = ["Link", "Memo"]
 
@@ -67,9 +72,11 @@ class Link:
         looked: Queues whose agendas were read or written here.
         keywords: (keyword, shard) that it knows to stand in the index.
         epoch: Identity of the data set as last seen.
+        history: What is known to be written in that data set.
         stale: The data set is another one, so that what was entered in its
             indexes must be entered again.
         members: The peers that the last readable answer told of.
+        home: Slot of the keys that belong to no shard.
         patience: Seconds for which an unknown EXEC is pursued.
     """
 
@@ -90,11 +97,14 @@ class Link:
         self.counters: Counters = wiring.counters
         self.keys: Keys = Keys(namespace)
         self.terms: Terms = Terms()
-        self.transactions: Lanes = Lanes(wiring, lanes)
-        self.reads: Lanes = Lanes(wiring, _READ_LANES)
+        home = self.keys.meta
+        self.home: int = slot_of(home)
+        self.transactions: Pools = Pools(wiring, lanes, home, strict=True)
+        self.reads: Pools = Pools(wiring, _READ_LANES, home)
         self.clock = clock
         self.ids = ids
         self.time: Timekeeper = Timekeeper()
+        self._times: dict[Node, Timekeeper] = {}
         self.specs: SpecCache = SpecCache()
         self.memo: Memo = Memo()
         self.queues: set[str] = set()
@@ -103,6 +113,7 @@ class Link:
         self.looked: set[str] = set()
         self.keywords: set[tuple[str, int]] = set()
         self.epoch: str = ""
+        self.history: History = History()
         self.members: tuple[Member, ...] = ()
         self.patience = patience
         self._report = report
@@ -118,6 +129,7 @@ class Link:
         """Note the identity of the data set; another one knows nothing of ours."""
         if self.epoch and epoch != self.epoch:
             self.stale = True
+            self.history = History()
             self.queues = set(self.written)
         self.epoch = epoch
 
@@ -152,20 +164,18 @@ class Link:
 
         Args:
             commands: One packet.
-            lenient: Return the server's errors among the replies.
+            lenient: Return errors about what stands in the store among the
+                replies; that it does not serve for now is raised all the same,
+                for it says nothing of what stands there.
 
         Raises:
             StoreError: The store cannot be reached, or refuses.
         """
-        begun = self.clock.monotonic()
-        try:
-            replies = await self._ask(commands)
-        except LostError:
-            if self.clock.monotonic() - begun > _QUICK:
-                raise  # it hangs rather than being closed
-            replies = await self._ask(commands)
-        if not lenient:
-            self.refuse(commands, replies)
+        if self.wiring.topology.clustered:
+            replies = await ask_cluster(self, commands)
+        else:
+            replies = await self._ask_twice(commands)
+        self.refuse(commands, replies, lenient=lenient)
         return replies
 
     async def try_typed(self, commands: Sequence[Command]) -> list[Any]:
@@ -187,8 +197,19 @@ class Link:
             self.unreadable(key, f"is of another type: {problem}")
         return replies
 
-    def refuse(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
+    def refuse(
+        self,
+        commands: Sequence[Command],
+        replies: Sequence[Any],
+        *,
+        lenient: bool = False,
+    ) -> None:
         """Raise what the server answered, naming the key.
+
+        Args:
+            commands: What it was asked.
+            replies: What it answered.
+            lenient: Only where it does not serve for now.
 
         Raises:
             StoreError: One of the replies is an error.
@@ -196,7 +217,35 @@ class Link:
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ResponseError):
                 key = str(command[1]) if len(command) > 1 else ""
-                raise refusal(reply, self.place, key) from reply
+                error = refusal(reply, self.place, key)
+                if not lenient or isinstance(error, StoreUnavailableError):
+                    raise error from reply
+
+    async def ask_each(self, command: Command) -> list[Any]:
+        """Return what each server answers to a reading command without a key.
+
+        One of them, or of a cluster all masters.  Errors stand among the replies.
+
+        Raises:
+            StoreError: One of them cannot be reached.
+        """
+        if self.wiring.topology.clustered:
+            return await ask_everywhere(self, command)
+        return await self._ask_twice([command])
+
+    @property
+    def publish(self) -> str:
+        """Return the command that sends a signal."""
+        return "SPUBLISH" if self.wiring.topology.sharded else "PUBLISH"
+
+    async def _ask_twice(self, commands: Sequence[Command]) -> list[Any]:
+        begun = self.clock.monotonic()
+        try:
+            return await self._ask(commands)
+        except LostError:
+            if self.clock.monotonic() - begun > _QUICK:
+                raise  # it hangs rather than being closed
+            return await self._ask(commands)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         async with self.reads.take() as lane:
@@ -219,11 +268,39 @@ class Link:
         received = self.clock.monotonic()
         for command, reply in zip(commands, replies, strict=True):
             if command[0] == "TIME" and isinstance(reply, list):
-                self.time.sample(sent, received, instant_of(reply))
+                self._keeper(lane.node).sample(sent, received, instant_of(reply))
         return replies
 
+    def _keeper(self, node: Node | None) -> Timekeeper:
+        """Return who follows the clock of a server."""
+        topology = self.wiring.topology
+        if node is None or not isinstance(topology, Cluster):
+            return self.time
+        if node == topology.expect(self.home):
+            return self.time
+        keeper = self._times.get(node)
+        if keeper is None:
+            keeper = self._times[node] = Timekeeper()
+        return keeper
+
     def estimate(self) -> int:
-        """Return the store's instant without asking."""
+        """Return the store's instant without asking.
+
+        Of several masters the one that is behind: whoever is woken by this
+        finds that it is due, whichever it asks.
+        """
+        monotonic = self.clock.monotonic()
+        instant = self.time.estimate(monotonic)
+        topology = self.wiring.topology
+        if self._times and isinstance(topology, Cluster):
+            home, masters = topology.expect(self.home), topology.masters
+            for node, keeper in self._times.items():
+                if node in masters and node != home:
+                    instant = min(instant, keeper.estimate(monotonic))
+        return instant
+
+    def estimate_home(self) -> int:
+        """Return the instant of the server that has what peers say of themselves."""
         return self.time.estimate(self.clock.monotonic())
 
     async def close(self) -> None:

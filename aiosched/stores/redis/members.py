@@ -10,13 +10,22 @@ from typing import Any
 from aiosched.abc import Beat, ExecutorInfo, Member, Pulse
 from aiosched.instants import DAY, SECOND
 from aiosched.stores.redis.connection import Command
+from aiosched.stores.redis.history import checked
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.meta import followed
 from aiosched.stores.redis.reading import numbers
 from aiosched.stores.redis.timing import instant_of
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
-__all__ = ["ADVERTISED", "advertise", "beat", "catalogue", "stale_executors"]
+__all__ = [
+    "ADVERTISED",
+    "advertise",
+    "beat",
+    "catalogue",
+    "readable_executor",
+    "readable_member",
+    "stale_executors",
+]
 
 ADVERTISED = 7 * DAY
 _WRONG = SECOND
@@ -27,44 +36,55 @@ _LONG_GONE = 20
 
 async def beat(link: Link, beat: Beat) -> Pulse:
     """Do what :meth:`aiosched.abc.Session.beat` promises, in one round trip."""
-    guess = link.estimate()
+    guess = link.estimate_home()
     pulse = await _beat(link, beat, guess)
     if beat.member is not None and abs(pulse.now - guess) > _WRONG:
         # This host slept, or the server's clock was set: others would take the
         # beat for an old one, or for one of the future.
-        pulse = await _beat(link, beat, link.estimate())
+        pulse = await _beat(link, beat, link.estimate_home())
     return pulse
 
 
 async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     keys = link.keys
     commands: list[Command] = [("TIME",)]
+    said = ""
     if beat.member is None:
         commands.append(("HDEL", keys.members, beat.member_id))
     else:
-        commands.append(
-            ("HSET", keys.members, beat.member_id, _pack(beat.member, guess))
-        )
+        said = _pack(beat.member, guess)
+        link.history.beating(said.encode())
+        commands.append(("HGET", keys.members, beat.member_id))
+        commands.append(("HSET", keys.members, beat.member_id, said))
     commands.append(("HGETALL", keys.members))
     commands.append(("SMEMBERS", keys.queues))
-    commands.append(("PUBLISH", keys.canary, beat.member_id))
+    commands.append((link.publish, keys.canary, beat.member_id))
     commands.append(("HGET", keys.meta, "epoch"))
     commands += _rev_commands(link, beat.shards)
+    before = link.history.counters()
     replies = await link.try_typed(commands)
+    former = None if beat.member is None else replies.pop(1)
     time, _, fields, queues, _, epoch, *revs = replies
+    now = instant_of(time)
+    values = [value for reply in revs for value in reply]
+    same = link.epoch
     await followed(link, epoch)
+    if beat.member is not None and link.epoch == same:
+        await checked(link, now, former, beat.shards, values, before)
     # Garbage tells nothing: what this session knows still holds.
     known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
         await _entered_again(link)
         known |= link.written
     link.queues |= known
-    now = instant_of(time)
     gone: list[str] = []
     if fields is not None:
         link.members, gone = _members(link, fields, now)
     members = link.members
-    if beat.member is not None:
+    if beat.member is None:
+        link.history.left(beat.member_id)
+    else:
+        link.history.beaten(beat.member_id, said.encode())
         # Written by the estimate, which is wrong by a fraction of a round trip.
         own = replace(beat.member, beat=now)
         if fields is None or any(one.id == own.id for one in members):
@@ -72,7 +92,6 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
             members = tuple(sorted([*others, own], key=lambda one: one.id))
     if gone:
         await link.ask([("HDEL", keys.members, *gone)])
-    values = [value for reply in revs for value in reply]
     return Pulse(
         now,
         members,
@@ -104,10 +123,7 @@ async def _entered_again(link: Link) -> None:
 
 
 def _rev_commands(link: Link, shards: Sequence[int]) -> list[Command]:
-    """Return commands whose answers, one after the other, are the counters.
-
-    One server answers for all slots; on a cluster there is one for each node.
-    """
+    """Return commands whose answers, one after the other, are the counters."""
     return [("MGET", *[link.keys.rev(shard) for shard in shards])] if shards else []
 
 
@@ -122,6 +138,8 @@ def _pack(member: Member, now: int) -> str:
             member.running,
             member.started,
             member.host,
+            member.schema,
+            None if member.triggers is None else list(member.triggers),
         ],
         separators=(",", ":"),
         ensure_ascii=False,
@@ -135,7 +153,9 @@ def _unpack(member_id: str, data: Any) -> Member:
         ValueError: It is something else.
         TypeError: It is something else.
     """
-    seen, name, queues, executors, claims, running, started, host = data
+    # A later version may say more of itself, and an earlier one says less.
+    seen, name, queues, executors, claims, running, started, host = data[:8]
+    schema, triggers = data[8:10] if len(data) >= 10 else (1, None)
     instants = all(
         type(one) is int and FIRST_INSTANT <= one <= LAST_INSTANT
         for one in (seen, started)
@@ -145,9 +165,20 @@ def _unpack(member_id: str, data: Any) -> Member:
         raise ValueError(f"{str(data)[:80]} has wrong parts")
     if type(running) is not int or not (queues is None or _names(queues)):
         raise ValueError(f"{str(data)[:80]} has wrong parts")
-    served = None if queues is None else tuple(queues)
+    if type(schema) is not int or not (triggers is None or _names(triggers)):
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
     return Member(
-        member_id, name, served, tuple(executors), claims, seen, running, started, host
+        member_id,
+        name,
+        None if queues is None else tuple(queues),
+        tuple(executors),
+        claims,
+        seen,
+        running,
+        started,
+        host,
+        schema,
+        None if triggers is None else tuple(triggers),
     )
 
 
@@ -219,11 +250,48 @@ def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
     for raw, value in zip(fields[::2], fields[1::2], strict=True):
         name = raw.decode(errors="replace")
         try:
-            seen, parameters, queue = json.loads(value)
-            listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
-            info = ExecutorInfo(name, listed, str(queue))
-            known[name] = replace(info, seen=int(seen))
+            known[name] = _executor(name, value)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             key = f"{link.keys.executors} {name}"
             link.unreadable(key, f"no executor: {error}")
     return known
+
+
+def _executor(name: str, value: bytes) -> ExecutorInfo:
+    """Read what :func:`advertise` wrote.
+
+    Raises:
+        ValueError: It is something else.
+        TypeError: It is something else.
+        OverflowError: It is something else.
+        RecursionError: It is something else.
+    """
+    seen, parameters, queue = json.loads(value)[:3]
+    listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
+    return ExecutorInfo(name, listed, str(queue), int(seen))
+
+
+# --- for those who examine ---------------------------------------------------------
+
+
+def readable_member(raw: bytes, value: bytes) -> Member:
+    """Return the peer that a field of the members is.
+
+    Raises:
+        ValueError: It is none.
+        TypeError: It is none.
+        RecursionError: It is none.
+    """
+    return _unpack(raw.decode(), json.loads(value))
+
+
+def readable_executor(raw: bytes, value: bytes) -> ExecutorInfo:
+    """Return the executor that a field of the catalogue is.
+
+    Raises:
+        ValueError: It is none.
+        TypeError: It is none.
+        OverflowError: It is none.
+        RecursionError: It is none.
+    """
+    return _executor(raw.decode(), value)

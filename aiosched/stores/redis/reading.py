@@ -60,11 +60,7 @@ async def read(link: Link, ids: Sequence[str]) -> dict[str, Record]:
 
 
 async def _values(link: Link, keys: Sequence[str], size: int) -> list[bytes | None]:
-    """Return the values of any number of keys.
-
-    One server holds all slots here; on a cluster this is where keys would be
-    grouped by slot.
-    """
+    """Return the values of any number of keys."""
     parts = [keys[first : first + size] for first in range(0, len(keys), size)]
     replies = await link.ask([("MGET", *part) for part in parts]) if parts else []
     return [value for reply in replies for value in reply]
@@ -341,8 +337,38 @@ async def agenda(
             reply = []
         entries = _entries(link, shard, queue, reply[: 2 * limit])
         complete = len(reply) <= 2 * limit
+        if not complete and 2 * len(entries) < limit:
+            entries, complete = await _behind(link, shard, queue, limit)
         found.append(Head(shard, queue, entries, complete, counted[shard]))
     return found
+
+
+async def _behind(
+    link: Link, shard: int, queue: str, limit: int
+) -> tuple[tuple[tuple[str, int], ...], bool]:
+    """Return a head most of whose entries are garbage, read further."""
+    key = link.keys.agenda(shard, queue)
+    found: list[tuple[str, int]] = []
+    first, complete = 0, False
+    while not complete and len(found) < limit:
+        (words,) = await link.ask(
+            [
+                (
+                    "ZRANGEBYSCORE",
+                    key,
+                    "-inf",
+                    "(+inf",
+                    "WITHSCORES",
+                    "LIMIT",
+                    first,
+                    1_000,
+                )
+            ]
+        )
+        found += _entries(link, shard, queue, words)
+        first += 1_000
+        complete = len(words) < 2_000
+    return tuple(found[:limit]), complete and len(found) <= limit
 
 
 def _entries(

@@ -1,4 +1,4 @@
-"""Signals over a connection of their own, which heals itself."""
+"""Signals over connections of their own: one, or one to each node of a cluster."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any
-
-from redis.asyncio.connection import AbstractConnection
 
 from aiosched.abc import Signal, SignalStream
 from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.rows import unescape
-from aiosched.stores.redis.connection import pack
-from aiosched.stores.redis.failures import FAILURES, translated
+from aiosched.stores.redis.cluster import Cluster, slot_of
+from aiosched.stores.redis.connection import LostError
 from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.subscriber import Channels, Subscriber
+from aiosched.stores.redis.topology import Node
 
 __all__ = ["RedisSignalStream", "parse_changed", "parse_done"]
 
 _MAX_SIGNALS = 1_000
-_LONGEST_PAUSE = 2.0
 _RESYNC = Signal("resync")
 _CHANGED, _DONE, _CANARY = "changed", "done", "canary"
 
@@ -52,7 +50,7 @@ def parse_done(shard: int, data: bytes) -> Signal:
 
 
 class RedisSignalStream(SignalStream):
-    """One subscription; a task of its own reads it and keeps it alive."""
+    """One subscription, however many servers it takes."""
 
     def __init__(self, link: Link, closed: Callable[[RedisSignalStream], None]) -> None:
         """Subscribe to nothing yet.
@@ -63,17 +61,13 @@ class RedisSignalStream(SignalStream):
         """
         self._link = link
         self._on_closed = closed
-        self._connection: AbstractConnection | None = None
-        self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._channels: dict[bytes, tuple[str, int]] = {}
-        self._asked: set[bytes] = set()
-        self._unconfirmed = 0
+        self._channels: Channels = {}
+        self._subscribers: dict[Node | None, Subscriber] = {}
+        self._spreading = asyncio.Lock()
         self._signals: deque[Signal] = deque()
         self._heard = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
-        self._owes_resync = False
-        self._resetting = False
 
     # -- the port -----------------------------------------------------------------
 
@@ -88,22 +82,29 @@ class RedisSignalStream(SignalStream):
         if self._closed:
             raise StoreError("this subscription is closed")
         keys = self._link.keys
-        channels = {keys.canary.encode(): (_CANARY, -1)}
+        channels = self._least()
         for shard in changed:
             channels[keys.changed(shard).encode()] = (_CHANGED, shard)
         for shard in done:
             channels[keys.done(shard).encode()] = (_DONE, shard)
         self._channels = channels
-        self._start()
+        if not self._link.wiring.topology.clustered:
+            self._start()
         try:
             async with asyncio.timeout(self._link.wiring.exchange_timeout):
-                await self._adjust()
-                while not self._settled():
+                await self._spread()
+                while not self._all_settled():
                     await self._next_confirmation()
+        except LostError as error:
+            raise StoreUnavailableError(str(error)) from error.__cause__
         except TimeoutError:
             self.reset()
             place = self._link.place
             raise StoreUnavailableError(f"{place} did not confirm in time") from None
+
+    def _least(self) -> dict[bytes, tuple[str, int]]:
+        """Return the channel that is always listened to."""
+        return {self._link.keys.canary.encode(): (_CANARY, -1)}
 
     def __aiter__(self) -> AsyncIterator[Signal]:
         """Yield signals until the stream is closed."""
@@ -117,15 +118,15 @@ class RedisSignalStream(SignalStream):
             self._heard.clear()
             if not self._closed:
                 await self._heard.wait()
-            if self._task is not None and self._task.done() and not self._closed:
-                self._task.result()  # it can only have failed
+            if not self._closed:
+                for one in tuple(self._subscribers.values()):
+                    if one.task is not None and one.task.done():
+                        one.task.result()  # it can only have failed
 
     def reset(self) -> None:
-        """Drop the connection, for it seems to be dead; a new one is made."""
-        if self._connection is not None and self._task is not None:
-            # Cancelling a read makes the driver close the connection.
-            self._resetting = True
-            self._task.cancel()
+        """Drop the connections, for they seem to be dead; new ones are made."""
+        for one in self._subscribers.values():
+            one.reset()
 
     async def aclose(self) -> None:
         """End the subscription; safe to call twice."""
@@ -133,115 +134,79 @@ class RedisSignalStream(SignalStream):
             return
         self._closed = True
         self._heard.set()
-        self._fail(StoreError("this subscription was closed"))
+        self.failed(StoreError("this subscription was closed"))
         self._on_closed(self)
-        task = self._task
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        tasks = []
+        for one in self._subscribers.values():
+            one.retire()
+            if one.task is not None:
+                tasks.append(one.task)
+        if tasks:
+            await asyncio.wait(tasks)
 
-    # -- the connection -----------------------------------------------------------
+    # -- who listens to what ------------------------------------------------------
 
     def _start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(
-                self._run(), name="aiosched-redis-signals"
-            )
-            self._task.add_done_callback(lambda _: self._heard.set())
+        """Have one connection, so that a server that is away is noticed."""
+        if not self._subscribers:
+            self._channels = self._channels or self._least()
+            first = self._subscriber(None)
+            first.channels = self._channels
+            first.start()
 
-    async def _run(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                self._connection = await self._link.wiring.connect()
-                attempt = 0
-                await self._subscribe()
-                await self._listen(self._connection)
-            except FAILURES as error:
-                ours = translated(error, self._link.place)
-                self._fail(StoreUnavailableError(str(ours)))
-            except asyncio.CancelledError:
-                if self._closed or not self._resetting or self._task is None:
-                    raise
-                self._task.uncancel()
-            finally:
-                self._resetting = False
-                await self._disconnect()
-            attempt += 1
-            await self._link.pause(attempt + 3, _LONGEST_PAUSE)
+    def _subscriber(self, node: Node | None) -> Subscriber:
+        one = self._subscribers.get(node)
+        if one is None:
+            one = self._subscribers[node] = Subscriber(self._link, self, node)
+        return one
 
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        self._asked = set()
-        self._unconfirmed = 0
-        if connection is not None:
-            self._owes_resync = True
-            with suppress(*FAILURES):
-                await connection.disconnect(nowait=self._closed is False)
+    async def _spread(self) -> None:
+        """Give each channel to the connection of the node that has it.
 
-    async def _subscribe(self) -> None:
-        if not self._channels:
-            self._channels = {self._link.keys.canary.encode(): (_CANARY, -1)}
-        await self._adjust()
-
-    def _settled(self) -> bool:
-        """Say whether the server has confirmed what is wanted, and nothing else."""
-        return not self._unconfirmed and self._asked == self._channels.keys()
-
-    async def _adjust(self) -> None:
-        """Ask for the channels that are missing and give up the others."""
-        if self._connection is None:
-            return  # the next one subscribes to all
-        wanted = set(self._channels)
-        new, old = wanted - self._asked, self._asked - wanted
-        self._asked = wanted
-        # Old ones last: the server ends the mode of a connection without any.
-        await self._send("SUBSCRIBE", new)
-        await self._send("UNSUBSCRIBE", old)
-
-    async def _send(self, verb: str, channels: set[bytes]) -> None:
-        connection = self._connection
-        if not channels or connection is None or not connection.is_connected:
+        Raises:
+            LostError: Nobody can say which node that is.
+        """
+        topology = self._link.wiring.topology
+        if not isinstance(topology, Cluster):
+            one = self._subscriber(None)
+            one.channels = self._channels
+            await one.adjust()
             return
-        self._unconfirmed += len(channels)
-        counters = self._link.counters
-        counters.commands += 1
-        counters.round_trips += 1
-        packet = pack([(verb, *sorted(channels))])
-        with suppress(*FAILURES):  # the reading task sees it, too
-            await connection.send_packed_command(packet, check_health=False)
+        async with self._spreading:
+            await self._spread_over(topology)
 
-    async def _listen(self, connection: AbstractConnection) -> None:
-        while True:
-            message = await connection.read_response()
-            try:
-                self._take(message)
-            except (ValueError, TypeError, LookupError) as error:
-                where = self._link.keys.canary
-                if isinstance(message, list) and len(message) > 1:
-                    where = bytes(message[1] or b"").decode(errors="replace")
-                self._link.unreadable(where, f"no signal: {error}")
+    async def _spread_over(self, topology: Cluster) -> None:
+        homes: dict[Node, dict[bytes, tuple[str, int]]] = {}
+        for channel, known in tuple(self._channels.items()):
+            slot = slot_of(channel) if topology.sharded else self._link.home
+            owner = await topology.node(self._link.wiring, slot)
+            homes.setdefault(owner, {})[channel] = known
+        before = {c: n for n, one in self._subscribers.items() for c in one.channels}
+        for node, one in tuple(self._subscribers.items()):
+            if node not in homes:
+                del self._subscribers[node]
+                one.channels = {}
+                one.retire()
+        for home, channels in homes.items():
+            one = self._subscriber(home)
+            # What was said while a channel was on its way is lost.
+            if any(before.get(c, home) != home for c in channels):
+                one.owes_resync = True
+            one.channels = channels
+            one.start()
+            await one.adjust()
 
-    def _take(self, message: Any) -> None:
-        kind, channel, data = message
-        if kind == b"message":
-            known = self._channels.get(channel)
-            if known is not None:
-                self._hear(known, data)
-            return
-        if kind not in {b"subscribe", b"unsubscribe"}:
-            raise ValueError(f"an answer of kind {kind!r}")
-        self._unconfirmed -= 1
-        if not self._settled():
-            return
-        if self._owes_resync:
-            self._owes_resync = False
-            self._put(_RESYNC)
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+    # -- what the connections tell ------------------------------------------------
 
-    def _hear(self, known: tuple[str, int], data: bytes) -> None:
+    async def moved(self, subscriber: Subscriber) -> bool:
+        """Find out anew who is in charge; return whether this one is needed."""
+        if self._link.wiring.topology.clustered:
+            with suppress(LostError):
+                await self._spread()
+        return subscriber in self._subscribers.values()
+
+    def hear(self, known: tuple[str, int], data: bytes) -> None:
+        """Take a message of a channel."""
         kind, shard = known
         if kind == _CHANGED:
             self._put(parse_changed(shard, data))
@@ -249,6 +214,10 @@ class RedisSignalStream(SignalStream):
             self._put(parse_done(shard, data))
         else:
             self._put(Signal(_CANARY, ids=(data.decode(),)))
+
+    def resync(self) -> None:
+        """Note that messages may have been lost."""
+        self._put(_RESYNC)
 
     def _put(self, signal: Signal) -> None:
         if len(self._signals) >= _MAX_SIGNALS:
@@ -258,6 +227,20 @@ class RedisSignalStream(SignalStream):
         self._signals.append(signal)
         self._heard.set()
 
+    def ended(self) -> None:
+        """Note that a task has come to its end."""
+        self._heard.set()
+
+    def _all_settled(self) -> bool:
+        return all(one.settled() for one in self._subscribers.values())
+
+    def settled(self) -> None:
+        """Note that a server has confirmed all that it was asked for."""
+        if self._all_settled():
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+
     async def _next_confirmation(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -266,7 +249,8 @@ class RedisSignalStream(SignalStream):
         finally:
             self._waiting.remove(waiter)
 
-    def _fail(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
+        """Note that a connection broke; a new one is on its way."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(error)

@@ -116,6 +116,11 @@ def decode_spec(body: bytes) -> Spec:
     try:
         data = json.loads(body)
         values = {}
+        later = sorted(data.keys() - _LONG.keys())
+        if later:
+            raise UnreadableError(
+                f"written by a later version (its spec has the field {later[0][:20]!r})"
+            )
         for short, value in data.items():
             name = _LONG[short]
             values[name] = _UNPACK[name](value) if name in _UNPACK else value

@@ -13,6 +13,7 @@ from aiosched.abc import (
     ExecutorInfo,
     Head,
     JobStore,
+    Mended,
     Page,
     Pulse,
     Report,
@@ -24,14 +25,18 @@ from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis import ledger, members, meta, reading
+from aiosched.stores.redis.cluster import Cluster
 from aiosched.stores.redis.connection import Factory, Wiring, plainly
 from aiosched.stores.redis.failures import denied
 from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.mend import IndexWalk
+from aiosched.stores.redis.sentinel import Sentinels
 from aiosched.stores.redis.signals import RedisSignalStream
 from aiosched.stores.redis.sweep import sweep
 from aiosched.stores.redis.timing import instant_of
 from aiosched.stores.redis.transact import transact
-from aiosched.stores.redis.urls import parse_url
+from aiosched.stores.redis.topology import Topology
+from aiosched.stores.redis.urls import Address, parse_url
 
 __all__ = ["RedisJobStore", "RedisSession"]
 
@@ -46,7 +51,9 @@ class RedisJobStore(JobStore):
 
     Args:
         url: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (with
-            ``ssl_ca_certs=`` and the like), or ``unix:///path?db=0``.
+            ``ssl_ca_certs=`` and the like), ``unix:///path?db=0``,
+            ``redis+cluster://host,host`` or
+            ``redis+sentinel://host,host/master[/db]``.
         connection_factory: Builds a connection of redis-py that is not yet
             connected, from the keyword arguments that its connection classes
             take; None: the class that fits the URL.
@@ -122,22 +129,7 @@ class RedisJobStore(JobStore):
             StoreUnavailableError: Calling again is safe.
             StoreDataError: The namespace's own description is garbage.
         """
-        wiring = Wiring(
-            self._address,
-            self._factory,
-            self._connect_timeout,
-            self._exchange_timeout,
-            Counters(),
-        )
-        link = Link(
-            wiring,
-            namespace,
-            lanes=self._lanes,
-            clock=self._clock,
-            ids=self._ids,
-            report=report,
-            patience=self._resolve_timeout,
-        )
+        link = self.link(namespace, report)
         try:
             link.agree(await meta.agree(link, terms))
             await _look_around(link)
@@ -153,6 +145,39 @@ class RedisJobStore(JobStore):
             raise
         return RedisSession(link)
 
+    def link(self, namespace: str, report: Report | None = None) -> Link:
+        """Return connections to a namespace that are not connected yet.
+
+        For :meth:`open`, and for those who examine a namespace from outside.
+
+        Raises:
+            ConfigurationError: The namespace cannot be part of a key.
+        """
+        address = self._address
+        wiring = Wiring(
+            address,
+            self._factory,
+            self._connect_timeout,
+            self._exchange_timeout,
+            Counters(),
+            _topology(address),
+        )
+        return Link(
+            wiring,
+            namespace,
+            lanes=self._lanes,
+            clock=self._clock,
+            ids=self._ids,
+            report=report,
+            patience=self._resolve_timeout,
+        )
+
+
+def _topology(address: Address) -> Topology:
+    if address.seeds:
+        return Cluster(address.seeds)
+    return Sentinels(address) if address.sentinels else Topology()
+
 
 def _check_positive(field: str, value: object) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -167,14 +192,15 @@ async def _look_around(link: Link) -> None:
     link.queues = set(await reading.queue_names(link))
     for _ in range(_SAMPLES):
         await link.ask([("TIME",)])
-    (policy,) = await link.ask([("CONFIG", "GET", _POLICY)], lenient=True)
-    # Managed servers mostly refuse CONFIG; then there is nothing to be said.
-    if isinstance(policy, list) and len(policy) == 2 and policy[1] != b"noeviction":
-        link.tell(
-            _POLICY,
-            f"is {policy[1].decode()}: under memory pressure the server would "
-            "delete jobs; set it to noeviction",
-        )
+    for policy in await link.ask_each(("CONFIG", "GET", _POLICY)):
+        # Managed servers mostly refuse CONFIG; then there is nothing to be said.
+        if isinstance(policy, list) and len(policy) == 2 and policy[1] != b"noeviction":
+            link.tell(
+                _POLICY,
+                f"is {policy[1].decode()}: under memory pressure the server would "
+                "delete jobs; set it to noeviction",
+            )
+            break
 
 
 class RedisSession(Session):
@@ -184,6 +210,7 @@ class RedisSession(Session):
         """Take over an open link."""
         self._link = link
         self._streams: set[RedisSignalStream] = set()
+        self._walk = IndexWalk(link)
         self._closed = False
         self.terms: Terms = link.terms
         self.counters: Counters = link.counters
@@ -273,6 +300,11 @@ class RedisSession(Session):
     async def sweep(self) -> int:
         """Delete what no record uses; return how many keys went."""
         return await sweep(self._link)
+
+    @plainly
+    async def mend(self) -> Mended:
+        """Put some of the index right; see the port."""
+        return await self._walk.step()
 
     async def close(self) -> None:
         """Release connections; safe to call twice.

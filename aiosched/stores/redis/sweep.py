@@ -14,6 +14,7 @@ from aiosched.records import Spec
 from aiosched.stores.redis.codec import aparts, decode, split
 from aiosched.stores.redis.connection import Command, LostError
 from aiosched.stores.redis.failures import refusal
+from aiosched.stores.redis.layout import classified, pattern
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import stale_executors
 from aiosched.stores.redis.reading import known_queues, scan_shard
@@ -22,6 +23,8 @@ from aiosched.stores.redis.specs import UnreadableError
 __all__ = ["sweep"]
 
 _ANY_SPEC = Spec("")
+_SCANNED = 1_000
+"""Keys that the server is asked to look at in one step."""
 
 
 async def sweep(link: Link) -> int:
@@ -97,7 +100,7 @@ def _names(job_id: str, data: bytes | None) -> set[str]:
 async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -> int:
     """Look once more under WATCH, and delete what is still unused."""
     tag = link.keys.tags[shard]
-    async with link.transactions.take() as lane:
+    async with link.transactions.take(tag) as lane:
         watch: list[Command] = [("UNWATCH",)] if lane.watching else []
         watch.append(("WATCH", *[f"{tag}:{name}" for name in names]))
         lane.watching = True
@@ -106,6 +109,8 @@ async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -
                 raise refusal(reply, link.place) from reply
         used = await _used(link, shard, queues)
         unused = [] if used is None else [one for one in names if one not in used]
+        if unused:
+            unused = await _without_users(link, shard, unused)
         if not unused:
             return 0
         writes: list[Command] = [
@@ -122,6 +127,46 @@ async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -
             link.counters.aborts += result is None
             return 0
         return len(unused)
+
+
+async def _without_users(link: Link, shard: int, names: list[str]) -> list[str]:
+    """Return those names that no record uses, be it in an agenda or not.
+
+    A record that has lost its entry is damage that is mended; what it names has
+    to be there when that happens.
+    """
+    unused = dict.fromkeys(names)
+    scan = b"0"
+    while unused:
+        (reply,) = await link.ask(
+            [
+                (
+                    "SCAN",
+                    scan,
+                    "MATCH",
+                    pattern(link.keys, shard, "j:"),
+                    "COUNT",
+                    _SCANNED,
+                )
+            ]
+        )
+        scan, keys = reply
+        values: list[bytes | None] = []
+        if keys:
+            (values,) = await link.ask([("MGET", *keys)])
+        for key, data in zip(keys, values, strict=True):
+            place = classified(link.keys, key)
+            if place is None or place.name is None or data is None:
+                continue
+            try:
+                used = _names(place.name, data)
+            except UnreadableError:
+                return []  # who knows what it uses
+            for name in used:
+                unused.pop(name, None)
+        if scan == b"0":
+            break
+    return list(unused)
 
 
 async def _cap_ledger(link: Link, shard: int) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from aiosched.abc import MAX_BATCH, Decide, shard_of
-from aiosched.errors import StoreConflictError
+from aiosched.errors import StoreConflictError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis.codec import Parts, decode, split
-from aiosched.stores.redis.connection import Command, Lane, LostError
+from aiosched.stores.redis.connection import (
+    Command,
+    Lane,
+    LostError,
+    MisplacedError,
+)
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
@@ -57,11 +63,12 @@ async def transact(
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
     shard = _only_shard(ids, link.terms.shards)
     attempt = _Attempt(link, shard, list(ids), decide, claim=claim, signal=signal)
-    overtaken = losses = 0
+    overtaken = losses = moves = 0
     begun = link.clock.monotonic()
+    place = link.keys.tags[shard]
     while True:
         try:
-            async with link.transactions.take() as lane:
+            async with link.transactions.take(place) as lane:
                 return await attempt.once(lane)
         except _OvertakenError:
             overtaken += 1
@@ -79,6 +86,14 @@ async def transact(
             losses += 1
             if losses > _LOSSES:
                 raise unknown.cause from None
+        except MisplacedError:
+            # Nothing was written; while a slot moves this lasts.
+            moves += 1
+            spent = link.clock.monotonic() - begun
+            if moves >= _TRIES and spent > link.wiring.exchange_timeout:
+                raise
+            if moves > _AT_ONCE:
+                await link.pause(moves + 2)
         except LostError:
             losses += 1
             spent = link.clock.monotonic() - begun
@@ -163,10 +178,14 @@ class _Attempt:
         token = link.token()
         batch = composer.batch(token, read.now, claim=self._claim)
         if batch.prelude:
-            await self._acknowledged(lane, batch.prelude)
+            await self._enter(lane, batch.prelude)
             composer.indexed()
         results = await self._execute(lane, batch, read, changes, token)
         self._committed(changes, batch)
+        if batch.prelude:
+            # Between the two it may have been cleared away, being without users.
+            with suppress(StoreError):
+                await link.ask(batch.prelude, lenient=True)
         if batch.blobs:
             values = results[0] if isinstance(results[0], list) else []
             found = dict(zip(batch.blobs, values, strict=False))
@@ -205,6 +224,13 @@ class _Attempt:
             await lane.drop()
             self._link.refuse(commands, replies)
         return replies
+
+    async def _enter(self, lane: Lane, prelude: list[Command]) -> None:
+        """Write to the namespace's indexes, which may lie on another node."""
+        if lane.node is None:
+            await self._acknowledged(lane, prelude)
+        else:
+            await self._link.ask(prelude)
 
     async def _set_aside(self, lane: Lane, raw: dict[str, bytes | None]) -> None:
         """Take out ids whose key holds something that is no string."""
@@ -288,6 +314,8 @@ class _Attempt:
         commands: list[Command] = [("MULTI",), *batch.commands, ("EXEC",)]
         try:
             replies = await lane.shielded(commands)
+        except MisplacedError:
+            raise  # refused as a whole
         except LostError as error:
             keys = list(read.raw)
             sent = Sent(
@@ -305,6 +333,7 @@ class _Attempt:
             reasons = [one for one in replies if isinstance(one, ResponseError)]
             raise refusal(reasons[0], link.place) from reasons[0]
         link.counters.transactions += 1
+        link.history.committed(self._shard, batch.commands, results, changes)
         asked = self._signal and not self._claim and _asked(read.records, changes)
         for command, result in zip(batch.commands, results, strict=True):
             if isinstance(result, Exception):

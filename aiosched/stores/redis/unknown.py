@@ -57,7 +57,7 @@ async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
     tries = 0
     while True:
         try:
-            async with link.transactions.take() as lane:
+            async with link.transactions.take(link.keys.tags[sent.shard]) as lane:
                 raw = await _touched(link, lane, sent)
                 if raw is not None:
                     said = await _in_ledger(link, lane, sent)

@@ -167,12 +167,18 @@ class Composer:
         self._tell(job_id, spec.queue, None, old.state.seq)
 
     def _put_right(self, job_id: str, old: Record | None, at: int | None) -> None:
-        """Have an id in its own agenda only; of a missing job, in none."""
+        """Have an id in its own agenda only, and under its keyword.
+
+        Of a missing job, in none.
+        """
         own = None
         if old is not None:
-            own = old.definition.spec.queue
+            spec = old.definition.spec
+            own = spec.queue
             self._place(job_id, own, at)
             self._tell(job_id, own, at, old.state.seq)
+            if spec.keyword is not None:
+                self._joined.setdefault(spec.keyword, []).append(job_id)
         for queue in self._link.queues | self._link.looked:
             if queue != own:
                 self._left.setdefault(queue, []).append(job_id)
@@ -192,7 +198,7 @@ class Composer:
             now: The store's instant.
             claim: Leave the ledger entry out where there are no rows.
         """
-        tag = self._tag
+        tag, publish = self._tag, self._link.publish
         commands: list[Command] = []
         if self._blobs:
             commands.append(("MGET", *[f"{tag}:{name}" for name in self._blobs]))
@@ -207,10 +213,10 @@ class Composer:
         if self._signal:
             commands.append(("INCR", f"{tag}:rev"))
             if self._entries:
-                commands.append(("PUBLISH", f"{tag}:s", "\n".join(self._entries)))
+                commands.append((publish, f"{tag}:s", "\n".join(self._entries)))
         if self._final:
             text = "\n".join([escape(job_id) for job_id in self._final])
-            commands.append(("PUBLISH", f"{tag}:d", text))
+            commands.append((publish, f"{tag}:d", text))
         return Batch(self._prelude(), commands, self._written, list(self._blobs), entry)
 
     def _add_records(self, commands: list[Command]) -> None:
@@ -258,10 +264,10 @@ class Composer:
         new = sorted(self._queues - link.queues)
         if new:
             commands.append(("SADD", link.keys.queues, *new))
+        # Always: a shard is taken from a keyword that had no subscribers for long.
         for keyword in self._joined:
-            if (keyword, self._shard) not in link.keywords:
-                key = link.keys.keyword_shards(keyword)
-                commands.append(("SADD", key, self._shard))
+            key = link.keys.keyword_shards(keyword)
+            commands.append(("SADD", key, self._shard))
         return commands
 
     def indexed(self) -> None:

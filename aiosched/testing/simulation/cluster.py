@@ -124,7 +124,9 @@ class Cluster:
         self.world: World = world
         self.terms: dict[str, Any] = dict(terms)
         agreed = Terms(**terms_of(self.terms, None))
-        self.judge: Judge = Judge(agreed, world.now, world.loop.time)
+        # A second, and the delays of all who may stand in.
+        prompt = SECOND + 6 * agreed.steal_delay
+        self.judge: Judge = Judge(agreed, world.now, world.loop.time, prompt=prompt)
         self.peers: dict[str, Peer] = {}
         self.incidents: tuple[Incident, ...] = tuple(incidents)
         self.losses: list[Loss] = []

@@ -255,7 +255,7 @@ def _plain_sequence() -> _Patches:
     yield Draft, "__init__", begin
 
 
-# -- mistakes of the Redis store ---------------------------------------------------------
+# -- mistakes of the Redis store ------------------------------------------------
 
 
 @_bug("redis")

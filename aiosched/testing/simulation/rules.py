@@ -404,8 +404,9 @@ def _attempts(step: Step) -> Iterator[str]:
 
 @_rule
 def _lost(step: Step) -> Iterator[str]:
-    """What may not run twice is not started again once it was lost, and nothing
-    is lost and started again more often than its job allows.
+    """What may not run twice is not started again once it was lost.
+
+    And nothing is started again more often than its job allows.
     """
     before = step.commit.before
     if before is None:

@@ -1,0 +1,259 @@
+"""What a session was told is written, so that a store that forgot it is found out.
+
+A store that comes back from an older snapshot, or a replica that had not got
+the last writes, has the epoch that it always had.  What gives it away is that
+something is missing which had been confirmed: the last beat of this peer, the
+entry of a commit in the ledger, the sequence number of a record, the counter of
+a shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aiosched.instants import SECOND
+from aiosched.records import Change
+from aiosched.stores.redis.connection import Command
+
+if TYPE_CHECKING:
+    from aiosched.stores.redis.link import Link
+
+__all__ = ["History", "checked"]
+
+_SLACK = 60 * SECOND
+"""How much younger than the ledger's age an entry must be to be missed."""
+
+
+class History:
+    """What one session knows to be written in the data set that it is on."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._member = ""
+        self._beat: bytes | None = None
+        self._underway: set[bytes] = set()
+        self._revs: dict[int, int] = {}
+        self._entries: dict[int, bytes] = {}
+        self._records: dict[int, tuple[str, int]] = {}
+        self._unchecked: set[int] = set()
+
+    # -- what was confirmed --------------------------------------------------------
+
+    def committed(
+        self,
+        shard: int,
+        commands: Sequence[Command],
+        results: Sequence[Any],
+        changes: Mapping[str, Change],
+    ) -> None:
+        """Note a transaction that was executed.
+
+        Args:
+            shard: Where.
+            commands: What stood in it.
+            results: The reply to each of them.
+            changes: What it wrote; looked at where it left no ledger entry.
+        """
+        entry = False
+        for command, result in zip(commands, results, strict=True):
+            if command[0] == "XADD" and isinstance(result, bytes):
+                self._entries[shard] = result
+                self._records.pop(shard, None)
+                entry = True
+            elif command[0] == "INCR" and isinstance(result, int):
+                self._revs[shard] = max(result, self._revs.get(shard, 0))
+        if not entry:
+            for job_id, change in changes.items():
+                if change.record is not None and not change.index_only:
+                    self._records[shard] = (job_id, change.record.state.seq)
+                    entry = True
+                    break
+        if entry:
+            self._unchecked.add(shard)
+
+    def beating(self, said: bytes) -> None:
+        """Note what a beat is about to write."""
+        self._underway.add(said)
+
+    def beaten(self, member_id: str, said: bytes) -> None:
+        """Note that it was written."""
+        self._member = member_id
+        self._beat = said
+        self._underway = set()
+
+    def left(self, member_id: str) -> None:
+        """Note that a member was taken out."""
+        if member_id == self._member:
+            self._beat = None
+
+    def counters(self) -> dict[int, int]:
+        """Return the counter of each shard, as far as it is known to have come."""
+        return dict(self._revs)
+
+    # -- what is missing -----------------------------------------------------------
+
+    def beat_lost(self, found: bytes | None) -> bool | None:
+        """Judge what stands in the place of this peer's last beat.
+
+        Returns:
+            True: it was forgotten. None: there is nothing, which deleting it
+            would explain, too. False: there is nothing to be said.
+        """
+        if self._beat is None:
+            return False
+        if found is None:
+            return None
+        if found == self._beat or found in self._underway:
+            return False
+        try:
+            return bool(json.loads(found)[0] < json.loads(self._beat)[0])
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return False  # garbage, which is told of elsewhere
+
+    def fallen(
+        self,
+        shards: Iterable[int],
+        values: Sequence[bytes | None],
+        before: Mapping[int, int],
+    ) -> tuple[set[int], set[int]]:
+        """Return the shards whose counter stands lower than before, and which lack it.
+
+        Args:
+            shards: Those that were asked for.
+            values: What stands in the store for each.
+            before: What :meth:`counters` said before it was asked.
+        """
+        lower: set[int] = set()
+        missing: set[int] = set()
+        for shard, value in zip(shards, values, strict=False):
+            known = before.get(shard, 0)
+            if value is None:
+                if known:
+                    missing.add(shard)
+                    self._revs.pop(shard, None)
+                continue
+            if not value.isdigit():
+                continue
+            if int(value) < known:
+                lower.add(shard)
+                self._revs[shard] = int(value)
+            else:
+                self._revs[shard] = max(int(value), self._revs.get(shard, 0))
+        return lower, missing
+
+    async def absent(self, link: Link, now: int, suspected: Iterable[int]) -> set[int]:
+        """Return the shards that lack a commit which they had confirmed.
+
+        Those are looked at in which something was committed since the last
+        time, and those that are suspected.
+
+        Raises:
+            StoreUnavailableError: Calling again is safe.
+        """
+        shards = sorted(self._unchecked | set(suspected))
+        entries = {one: self._entries[one] for one in shards if one in self._entries}
+        records = {one: self._records[one] for one in shards if one in self._records}
+        keys = link.keys
+        commands: list[Command] = [
+            ("XRANGE", keys.ledger(shard), entry, entry)
+            for shard, entry in entries.items()
+        ]
+        commands += [
+            ("MGET", keys.job(shard, job_id)) for shard, (job_id, _) in records.items()
+        ]
+        if not commands:
+            return set()
+        replies = await link.try_typed(commands)
+        oldest = now - link.terms.ledger_age + _SLACK
+        lost = {
+            shard
+            for (shard, entry), reply in zip(entries.items(), replies, strict=False)
+            if reply == [] and _instant(entry) > oldest
+        }
+        lost = await _not_trimmed(link, lost)
+        seqs = replies[len(entries) :]
+        for (shard, (_, seq)), reply in zip(records.items(), seqs, strict=True):
+            found = _seq(reply)
+            if found is not None and found < seq:
+                lost.add(shard)
+        for shard in shards:
+            # What was committed meanwhile is looked at next time.
+            same = self._entries.get(shard) == entries.get(shard)
+            if same and self._records.get(shard) == records.get(shard):
+                self._unchecked.discard(shard)
+        return lost
+
+    def entered(self) -> set[int]:
+        """Return the shards of which an entry is known that can be looked for."""
+        return set(self._entries)
+
+
+def _instant(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0]) * (SECOND // 1000)
+
+
+def _seq(reply: Any) -> int | None:
+    """Return the sequence number in a record's bytes, if it can be read."""
+    data = reply[0] if isinstance(reply, list) and reply else None
+    if not isinstance(data, bytes):
+        return None
+    parts = data[:40].partition(b"\n")[0].split(b"|", 2)
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
+
+
+async def _not_trimmed(link: Link, shards: set[int]) -> set[int]:
+    """Leave out shards whose ledger is at its cap, so that entries go early."""
+    ordered = sorted(shards)
+    if not ordered:
+        return shards
+    replies = await link.try_typed([("XLEN", link.keys.ledger(n)) for n in ordered])
+    return {
+        shard
+        for shard, length in zip(ordered, replies, strict=True)
+        if length is not None and length < link.terms.ledger_cap
+    }
+
+
+async def checked(
+    link: Link,
+    now: int,
+    own: bytes | None,
+    shards: Sequence[int],
+    values: Sequence[bytes | None],
+    before: Mapping[int, int],
+) -> None:
+    """Give the data set a new identity if it has forgotten what it confirmed.
+
+    Every peer that finds out writes the same one, so that the loss is told of
+    once by each.
+
+    Args:
+        link: The session's.
+        now: The store's instant.
+        own: What stood in the place of this peer's last beat.
+        shards: Whose counters were asked for.
+        values: The counters as they stand in the store.
+        before: The counters as they were known before it was asked.
+
+    Raises:
+        StoreUnavailableError: Calling again is safe.
+    """
+    history = link.history
+    lost = history.beat_lost(own)
+    lower, missing = history.fallen(shards, values, before)
+    suspected = lower | missing
+    if lost is None:
+        suspected |= history.entered()
+    absent = await history.absent(link, now, suspected)
+    if not absent and not lost:
+        # Where nothing else is known of a shard, its counter has to do.
+        fallen = suspected if lost is None else lower
+        if fallen <= history.entered():
+            return
+    text = f"{link.epoch} rolled back"
+    epoch = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    await link.try_typed([("HSET", link.keys.meta, "epoch", epoch)])
+    link.new_data(epoch)
