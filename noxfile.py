@@ -172,8 +172,25 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Run the crash tests at full length."""
-    run_tests(session, "tests/crash", "-m", "crash", "--long", "--timeout", "3600")
+    """Cause hundreds of real faults, then run the tests of faults at full length.
+
+    With arguments, such as ``-- --seconds 60 --server redis``: only the first,
+    with these.
+    """
+    session.install("-e", ".[all]", *group("test"))
+    system_server()
+    session.run("python", "-m", "tests.faults.chaos", *session.posargs)
+    if not session.posargs:
+        folders = ("tests/crash", "tests/faults")
+        session.run("pytest", *folders, "--long", "--timeout", "3600")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run a thousand jobs a million times, and see whether anything grows."""
+    session.install("-e", ".[all]", *group("test"))
+    system_server()
+    session.run("python", "-m", "tests.faults.soak", *session.posargs)
 
 
 @nox.session

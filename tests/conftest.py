@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests import servers
+from tests import clusters, servers
 
 pytest_plugins = ["tests.guards", "tests.seeds.table"]
 
@@ -114,6 +114,38 @@ def redis_url(server: servers.Server | servers.ExternalServer) -> Iterator[str]:
     yield server.url
     if isinstance(server, servers.Server):
         server.heal()
+
+
+@pytest.fixture(scope="session")
+def _clusters() -> Iterator[dict[str, clusters.Cluster]]:
+    """Hold this worker's running clusters by name, until the session ends."""
+    fleet: dict[str, clusters.Cluster] = {}
+    yield fleet
+    for one in fleet.values():
+        one.stop()
+
+
+@pytest.fixture(scope="session", params=_BINARIES, ids=_name)
+def cluster(
+    request: pytest.FixtureRequest, _clusters: dict[str, clusters.Cluster]
+) -> clusters.Cluster:
+    """Three masters without replicas, shared by the tests of this worker.
+
+    Slots may be moved about; nodes are not to be killed.
+    """
+    found = request.param
+    _refuse_none(found)
+    if found.name not in _clusters:
+        _clusters[found.name] = clusters.Cluster(found)
+        _clusters[found.name].start()
+    return _clusters[found.name]
+
+
+@pytest.fixture
+def cluster_url(cluster: clusters.Cluster) -> Iterator[str]:
+    """The URL of that cluster, which is emptied after each test."""
+    yield cluster.url
+    cluster.flush()
 
 
 @pytest.fixture(params=_BINARIES, ids=_name)

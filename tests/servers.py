@@ -33,6 +33,7 @@ __all__ = [
     "binaries",
     "command",
     "external",
+    "free_port",
 ]
 
 _READY = 10.0
@@ -123,7 +124,8 @@ def _answer(lines: Iterator[bytes], read: object) -> object:
     return bytes(read(int(rest) + 2))[:-2].decode(errors="replace")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -161,6 +163,11 @@ class Server:
     def name(self) -> str:
         """Return kind and version, such as ``redis-7.0.15``."""
         return self.binary.name
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return the settings that it was given."""
+        return dict(self._options)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -221,7 +228,7 @@ class Server:
             self._folder = Path(tempfile.mkdtemp(prefix="aiosched-"))
         for attempt in range(_PORTS_TRIED):
             first = self.port == 0
-            port = _free_port() if first else self.port
+            port = free_port() if first else self.port
             self._process = self._launch(port)
             if self._wait_ready(port):
                 self.port = port
@@ -253,6 +260,9 @@ class Server:
             stderr=subprocess.DEVNULL,
             # A Ctrl-C in the terminal is for pytest, which then stops the server.
             start_new_session=True,
+            # A write beyond a limit is to be an error to it, as on a full disk,
+            # and not its end.
+            restore_signals=False,
         )
 
     def _wait_ready(self, port: int) -> bool:

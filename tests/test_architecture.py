@@ -263,7 +263,7 @@ def _sleeps(tree: ast.Module) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", _TESTS, ids=_name)
 def test_tests_sleep_in_virtual_time_only(path: Path) -> None:
     name = _name(path)
-    if name in _MAY_SLEEP or name.startswith("tests/crash/"):
+    if name in _MAY_SLEEP or name.startswith(("tests/crash/", "tests/faults/")):
         return
     virtual = "virtual" in path.read_text(encoding="utf-8")
     for line, called in _sleeps(_tree(path)):

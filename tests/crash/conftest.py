@@ -58,11 +58,16 @@ def pytest_runtest_makereport(
     """Say how a failing scenario is repeated."""
     report = yield
     if report.failed and _HERE in item.path.parents:
-        seed = getattr(item, "funcargs", {}).get("seed")
-        words = ["python -m pytest", f'"{item.nodeid}"']
-        if seed is not None:
-            words.append(f"--crash-seed {seed}")
-        if _long(item.config):
-            words.append("--long")
-        report.sections.append(("run this again with", " ".join(words)))
+        report.sections.append(("run this again with", repeated(item)))
     return report
+
+
+def repeated(item: pytest.Item) -> str:
+    """Return the command that runs a scenario again as it was."""
+    seed = getattr(item, "funcargs", {}).get("seed")
+    words = ["python -m pytest", f'"{item.nodeid}"']
+    if seed is not None:
+        words.append(f"--crash-seed {seed}")
+    if _long(item.config):
+        words.append("--long")
+    return " ".join(words)

@@ -64,6 +64,8 @@ class Peer:
     ) -> None:
         self.path = path
         self._log = path.with_suffix(".log").open("wb")
+        self._lines: list[Line] = []
+        self._read = 0
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -77,15 +79,17 @@ class Peer:
 
     def lines(self, *kinds: str) -> list[Line]:
         """Return what it has written, of these kinds or all."""
-        if not self.path.exists():
-            return []
-        found = []
-        *whole, _ = self.path.read_text().split("\n")
-        for text in whole:
-            kind, at, *words = json.loads(text)
-            if not kinds or kind in kinds:
-                found.append(Line(kind, at, tuple(words)))
-        return found
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                fresh = file.read()
+            # A line that is just being written is read the next time.
+            whole = fresh[: fresh.rfind(b"\n") + 1]
+            self._read += len(whole)
+            for text in whole.splitlines():
+                kind, at, *words = json.loads(text)
+                self._lines.append(Line(kind, at, tuple(words)))
+        return [one for one in self._lines if not kinds or one.kind in kinds]
 
     def wrote(self, kind: str) -> bool:
         """Return whether it has written such a line."""

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,11 +73,19 @@ def build(config: dict[str, Any] | None = None) -> Scheduler:
     return scheduler
 
 
-def _register(scheduler: Scheduler, write: Witness, usual: float) -> None:
+def told_by(write: Witness) -> Callable[[str, Context], None]:
+    """Return what writes a line about a run."""
+
     def told(kind: str, context: Context) -> None:
         key = context.run_id.split("/")[1]
         late = context.lateness.total_seconds()
         write(kind, context.job_id, key, context.attempt, context.fence, late)
+
+    return told
+
+
+def _register(scheduler: Scheduler, write: Witness, usual: float) -> None:
+    told = told_by(write)
 
     @scheduler.executor
     async def tick(context: Context, secs: float | None = None) -> None:
@@ -127,7 +136,11 @@ async def _floor(url: str, channel: str, write: Witness) -> None:
 
 async def main(config: dict[str, Any]) -> None:
     """Be a peer until SIGTERM."""
-    scheduler = build(config)
+    await serve(build(config), config)
+
+
+async def serve(scheduler: Scheduler, config: dict[str, Any]) -> None:
+    """Let a scheduler work until SIGTERM; its file says ``up`` and ``down``."""
     write = Witness(config["witness"])
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
@@ -146,6 +159,8 @@ async def main(config: dict[str, Any]) -> None:
             waits.cancel()
             if not ended.is_set():
                 break  # leaving the block raises what ended it
+        if "grace" in config and ended.is_set():
+            await scheduler.shutdown(grace=config["grace"])
     if floor is not None:
         floor.cancel()
     write("down")

@@ -17,7 +17,8 @@ from aiosched.errors import (
 from aiosched.stores.redis import connection
 from aiosched.stores.redis.failures import denied, refusal, translated
 from aiosched.stores.redis.store import RedisJobStore
-from tests.stores.redis.wire import opened, parse
+from aiosched.testing.contract_decisions import create
+from tests.stores.redis.wire import IDS, opened, parse
 
 TABLE = [
     (driver.ConnectionError("gone"), StoreUnavailableError),
@@ -35,6 +36,18 @@ TABLE = [
     (driver.ResponseError("MISCONF errors writing to disk"), StoreUnavailableError),
     (driver.ResponseError("BUSY running a script"), StoreUnavailableError),
     (driver.ResponseError("NOREPLICAS not enough"), StoreUnavailableError),
+    (
+        driver.ExecAbortError("Transaction discarded because of: MISCONF disk"),
+        StoreUnavailableError,
+    ),
+    (
+        driver.ExecAbortError("Transaction discarded because of: NOPERM exec"),
+        StoreUnavailableError,
+    ),
+    (
+        driver.ExecAbortError("Transaction discarded because of previous errors."),
+        StoreError,
+    ),
     (driver.ResponseError("WRONGTYPE of value"), StoreDataError),
     (driver.ResponseError("ERR unknown command"), StoreError),
     (driver.RedisError("something"), StoreError),
@@ -136,3 +149,31 @@ def test_packing_without_hiredis_is_the_same() -> None:
     words = list(parse(plain))
     assert words[1] == [b"SET", "ü".encode(), b"\x00\xff\r\n"]
     assert words[2][2] == b"1790000000000000"
+
+
+def test_a_refused_login_says_so() -> None:
+    made = translated(driver.AuthenticationError("Authentication required."), "here")
+    assert "denies access" in str(made)
+
+
+async def test_a_server_without_its_master_is_not_empty(launch: Any) -> None:
+    """That it does not serve for now is no garbage, and no list without jobs."""
+    server = launch()
+    said: list[tuple[str, str]] = []
+    async with opened(server.url, report=lambda *what: said.append(what)) as session:
+        await session.transact(IDS, create(5, keyword="word"))
+        server.command("CONFIG", "SET", "replica-serve-stale-data", "no")
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        for read in (
+            lambda: session.list(),
+            lambda: session.agenda([(1, "default")]),
+            lambda: session.ledger(),
+            lambda: session.by_keyword("word"),
+            lambda: session.read(IDS),
+            lambda: session.sweep(),
+        ):
+            with pytest.raises(StoreUnavailableError):
+                await read()
+        server.command("REPLICAOF", "NO", "ONE")
+        assert len((await session.list()).records) == len(IDS)
+    assert said == []

@@ -86,7 +86,14 @@ def test_understood(url: str, kind: type, options: dict[str, object]) -> None:
         ("unix:///", "no socket"),
         ("unix://run/redis.sock", "three slashes"),
         ("redis+sentinel://h1,h2/master", "Sentinel is not in this version"),
-        ("redis+cluster://h1,h2", "Cluster is not in this version"),
+        ("redis+cluster://", "empty host"),
+        ("redis+cluster://h1,,h2", "empty host"),
+        ("redis+cluster://h1:x,h2", "cannot be read"),
+        ("redis+cluster://h1:0", "port 0"),
+        ("redis+cluster://h1,h2/1", "none but 0"),
+        ("redis+cluster://h1?db=2", "none but 0"),
+        ("redis+cluster://h1?ssl_ca_certs=x", r"contradicts the scheme"),
+        ("redis+cluster://u@h1,h2", "no password"),
     ],
 )
 def test_refused(url: str, problem: str) -> None:
@@ -100,7 +107,7 @@ def test_refused(url: str, problem: str) -> None:
     [
         "redis://u:hunter2@h/1?db=2",
         "redis://h?password=hunter2&db=x",
-        "redis+cluster://u:hunter2@h",
+        "redis+cluster://u:hunter2@h,h/1",
         "redis://u:hunter2@h:port",
         "unix://u:hunter2@run/s",
     ],
@@ -131,3 +138,23 @@ def test_options_that_cannot_be_right(options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RedisJobStore("redis://h", **options)  # type: ignore[arg-type]
     assert caught.value.field in options
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "seeds"),
+    [
+        ("redis+cluster://h", Connection, [("h", 6379)]),
+        (
+            "redis+cluster://h1:1,h2,[::1]:3/0",
+            Connection,
+            [("h1", 1), ("h2", 6379), ("::1", 3)],
+        ),
+        ("rediss+cluster://u:p@h:1,h:1", SSLConnection, [("h", 1)]),
+    ],
+)
+def test_nodes_of_a_cluster(url: str, kind: type, seeds: list[tuple[str, int]]) -> None:
+    address = parse_url(url)
+    assert address.kind is kind
+    assert list(address.seeds) == seeds
+    assert not {"host", "port", "db"} & address.options.keys()
+    assert address.options.get("password") == ("p" if "u:p@" in url else None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as DriverError
 
 from aiosched.records import Record
 from aiosched.stores.redis.keys import Keys
@@ -86,6 +87,37 @@ class Spy:
     def names(self) -> list[str]:
         """Return the names of all commands, in order."""
         return [words[0].decode() for packet in self.packets for words in packet]
+
+
+class Cut:
+    """Makes connections of which some lose the reply to an EXEC, or the EXEC."""
+
+    def __init__(self, then: Callable[[], Awaitable[None]]) -> None:
+        self.plan: list[str] = []
+        self.then = then
+
+    def __call__(self, **options: Any) -> Connection:
+        cut = self
+
+        class CutConnection(Connection):
+            async def send_packed_command(
+                self, command: Any, *rest: Any, **options: Any
+            ) -> None:
+                step = "pass"
+                packet = command if isinstance(command, bytes) else b"".join(command)
+                if b"\r\nEXEC\r\n" in packet and cut.plan:
+                    step = cut.plan.pop(0)
+                if step == "pass":
+                    await super().send_packed_command(command, *rest, **options)
+                    return
+                if step == "after":
+                    await super().send_packed_command(command, *rest, **options)
+                    while not isinstance(await self.read_response(), list):
+                        pass
+                await cut.then()
+                raise DriverError(f"cut {step} EXEC")
+
+        return CutConnection(**options)
 
 
 class Proxy:

@@ -1,0 +1,193 @@
+"""loss-is-seen: a store that has forgotten what it confirmed, with its old epoch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aiosched.abc import Beat, Member
+from aiosched.stores.redis.store import RedisJobStore, RedisSession
+from aiosched.testing.contract_decisions import claim, create, touch
+from tests.stores.redis.garbage import Client
+from tests.stores.redis.wire import IDS, KEYS, opened
+
+ALL = (0, 1, 2, 3)
+SHARD = 1
+"""Of ``IDS``."""
+AGENDA, LEDGER, REV = KEYS.agenda(SHARD, "default"), KEYS.ledger(SHARD), KEYS.rev(SHARD)
+RECORD = KEYS.job(SHARD, IDS[0])
+
+
+async def beat(session: RedisSession, name: str = "me") -> str:
+    """Beat as a peer, and return the epoch."""
+    member = Member(name, name, None, (), claims=True)
+    return (await session.beat(Beat(member, name, ALL))).epoch
+
+
+@asynccontextmanager
+async def at_work(redis_url: str) -> AsyncIterator[tuple[RedisSession, str]]:
+    """A session that has beaten and committed, and its epoch."""
+    async with opened(redis_url) as one:
+        await beat(one)
+        await one.transact(IDS, create(5))
+        yield one, await beat(one)
+
+
+Rollback = Callable[[Client], None]
+
+
+def _older_beat(raw: Client) -> None:
+    member = raw.hget(KEYS.members, "me")
+    assert member is not None
+    seen, _, rest = member.partition(b",")
+    older = b"[%d," % (int(seen[1:]) - 1_000_000)
+    raw.hset(KEYS.members, "me", older + rest)
+
+
+def _entry_gone(raw: Client) -> None:
+    ((last, _),) = raw.xrevrange(LEDGER, count=1)
+    raw.xdel(LEDGER, last)
+
+
+def _entry_replaced(raw: Client) -> None:
+    """Others have written since the loss, which hides it from a look at the end."""
+    _entry_gone(raw)
+    raw.xadd(LEDGER, {"t": "another.1"})
+
+
+@pytest.mark.parametrize("rollback", [_older_beat, _entry_gone, _entry_replaced])
+async def test_what_was_confirmed_is_gone(
+    redis_url: str, raw: Client, rollback: Rollback
+) -> None:
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        assert await beat(two, "other") == epoch
+        await one.transact(IDS, touch(7))
+        rollback(raw)
+        found = await beat(one)
+        assert found != epoch
+        # The others hear of it, and all that is a loss once.
+        assert await beat(two, "other") == found
+        assert await beat(one) == await beat(two, "other") == found
+
+
+async def test_who_finds_out_at_the_same_time_says_the_same(
+    redis_url: str, raw: Client
+) -> None:
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        await two.transact(IDS, touch(8))
+        await one.transact(IDS, touch(7))
+        for last, _ in raw.xrevrange(LEDGER, count=2):
+            raw.xdel(LEDGER, last)
+        found = await beat(one)
+        raw.hset(KEYS.meta, "epoch", epoch)  # as it was when the other one read it
+        assert await beat(two, "other") == found != epoch
+
+
+async def test_a_claim_that_is_gone(redis_url: str, raw: Client) -> None:
+    """It leaves no entry in the ledger, so its record has to tell."""
+    async with at_work(redis_url) as (one, epoch):
+        before = {job_id: raw.get(KEYS.job(SHARD, job_id)) for job_id in IDS}
+        won = await one.transact(IDS, claim("me"), claim=True, signal=False)
+        assert len(won) == len(IDS)
+        for job_id, data in before.items():
+            assert data is not None
+            raw.set(KEYS.job(SHARD, job_id), data)
+        assert await beat(one) != epoch
+
+
+async def test_a_counter_that_fell(redis_url: str, raw: Client) -> None:
+    """What others wrote is missed by its counter alone."""
+    async with opened(redis_url) as one, opened(redis_url) as two:
+        for at in range(5):
+            await two.transact(IDS, create(5) if not at else touch(7))
+        epoch = await beat(one)
+        raw.set(REV, 2)
+        assert await beat(one) != epoch
+
+
+async def test_a_snapshot_from_before_this_peer(redis_url: str, raw: Client) -> None:
+    """Nothing is left but the terms: not even an older beat."""
+    async with at_work(redis_url) as (one, epoch):
+        terms = raw.hgetall(KEYS.meta)
+        raw.flushall()
+        raw.hset(KEYS.meta, mapping=terms)
+        assert await beat(one) != epoch
+
+
+def _members_gone(raw: Client) -> None:
+    raw.delete(KEYS.members)
+
+
+def _counter_gone(raw: Client) -> None:
+    raw.delete(REV)
+
+
+def _counter_fell(raw: Client) -> None:
+    raw.set(REV, 1)
+
+
+def _counter_garbage(raw: Client) -> None:
+    raw.set(REV, "garbage")
+
+
+def _other_type(raw: Client) -> None:
+    raw.delete(LEDGER)
+    raw.set(LEDGER, "garbage")
+
+
+def _spoiled_beat(raw: Client) -> None:
+    raw.hset(KEYS.members, "me", "garbage")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _members_gone,
+        _counter_gone,
+        _counter_fell,
+        _counter_garbage,
+        _other_type,
+        _spoiled_beat,
+    ],
+)
+async def test_damage_that_is_no_loss(
+    redis_url: str, raw: Client, damage: Callable[[Client], None]
+) -> None:
+    """One key was spoiled, and the entry that was confirmed is where it was."""
+    async with at_work(redis_url) as (one, epoch):
+        damage(raw)
+        for _ in range(3):
+            assert await beat(one) == epoch
+
+
+async def test_coming_and_going_is_no_loss(redis_url: str) -> None:
+    async with at_work(redis_url) as (one, epoch):
+        await one.beat(Beat(None, "-me"))
+        assert await beat(one) == epoch
+        await one.beat(Beat(None, "me"))
+        assert await beat(one) == epoch
+
+
+async def test_a_ledger_at_its_cap_forgets_rightly(redis_url: str, raw: Client) -> None:
+    terms = {"shards": 4, "ledger_cap": 2}
+    session = await RedisJobStore(redis_url).open("t", terms)
+    try:
+        epoch = await beat(session)
+        for at in range(4):
+            await session.transact(IDS, create(5) if not at else touch(7))
+        _entry_gone(raw)
+        assert await beat(session) == epoch
+    finally:
+        await session.close()
+
+
+async def test_a_commit_of_others_hides_nothing(redis_url: str, raw: Client) -> None:
+    """All is there, and others write between commit and beat."""
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        for _ in range(5):
+            await one.transact(IDS, touch(7))
+            await two.transact(IDS, touch(8))
+            assert await beat(one) == await beat(two, "other") == epoch
+        assert raw.exists(RECORD, AGENDA) == 2
