@@ -238,7 +238,8 @@ class Server:
                 time.sleep(_POLL * 10 * (attempt + 1))
         raise ServerError(f"{self.name} did not start:\n{self.log()[-2000:]}")
 
-    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+    def words(self, port: int) -> list[str]:
+        """Return the command line that follows the program's name."""
         settings = {
             "port": str(port),
             "bind": "127.0.0.1",
@@ -250,11 +251,14 @@ class Server:
             "appendfsync": self._fsync,
             **self._options,
         }
-        words = [str(self.binary.path), "--save", ""]
+        words = ["--save", ""]
         for key, value in settings.items():
             words += [f"--{key}", value]
+        return words
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            words,
+            [str(self.binary.path), *self.words(port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

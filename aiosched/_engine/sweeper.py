@@ -16,22 +16,25 @@ SWEEP = 300.0
 
 
 class Sweeper(Service):
-    """Sweeps once an hour, on the peer that owns the first shard."""
+    """Sweeps once an hour, on the peer that leads: one of those that claim.
+
+    Two that believe to lead do each other no harm.
+    """
 
     name = "sweeper"
 
     def __init__(
-        self, clock: Clock, session: Session, owns: Callable[[int], bool]
+        self, clock: Clock, session: Session, leads: Callable[[], bool]
     ) -> None:
         super().__init__(clock)
         self.patience = SWEEP
         self.session = session
-        self.owns = owns
+        self.leads = leads
 
     async def run(self) -> None:
         """Sweep for ever."""
         while True:
             self.alive()
             await self.doze(INTERVAL)
-            if self.owns(0):
+            if self.leads():
                 await self.session.sweep()

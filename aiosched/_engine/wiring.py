@@ -150,7 +150,7 @@ class Wiring(abc.ABC):
             self.completions,
             self.timer.wake,
         )
-        self.sweeper = Sweeper(clock, session, self.owns_shard)
+        self.sweeper = Sweeper(clock, session, self.leads)
         self.mender = Mender(clock, session, self.leads, self._mended)
 
     def _hooks(self) -> Hooks:
@@ -195,10 +195,6 @@ class Wiring(abc.ABC):
     def owns(self, live: Live) -> bool:
         """Return whether this peer owns the agenda of a run's job."""
         return self.heads.rank((live.shard, live.queue)) == 0
-
-    def owns_shard(self, shard: int) -> bool:
-        """Return whether this peer owns a shard's default agenda."""
-        return self.heads.rank((shard, "default")) == 0
 
     def leads(self) -> bool:
         """Return whether this peer does what one peer of the namespace is to do."""

@@ -146,7 +146,8 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
         "state-out-of-step",
         Level.SAFE,
         "the counts of a job do not add up",
-        "the difference is booked as lost firings and missed slots",
+        "the difference is booked as lost firings and missed slots, and a row of the "
+        "ledger says what did not add up",
     ),
     (
         "state-impossible",
@@ -222,8 +223,8 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
     (
         "spec-unknown",
         Level.NOTE,
-        "its trigger is of a kind that this program lacks",
-        "it is left alone; install what brings the kind",
+        "its trigger or a field of its spec is not known to this program",
+        "it is left alone; update this program, or install what brings the kind",
     ),
     (
         "quarantined",

@@ -68,7 +68,8 @@ def over_seeds(
     Args:
         test: A coroutine function that is given the cluster.
         seeds: How many, or which.
-        incidents: What befalls each cluster; None: drawn from its seed.
+        incidents: What befalls each cluster; None: drawn from its seed, without
+            those after which the store has lost data.
         seconds: In which part of the virtual time drawn incidents begin.
         start: The wall time of virtual second 0, an aware datetime.
         options: As for :func:`simulate`.
@@ -81,7 +82,7 @@ def over_seeds(
     given = parse_incidents(incidents) if isinstance(incidents, str) else incidents
     names = [f"p{number}" for number in range(options.get("peers", 3))]
     for seed in chosen:
-        planned = plan(seed, names, seconds) if given is None else tuple(given)
+        planned = _drawn(seed, names, seconds) if given is None else tuple(given)
 
         def fails(some: tuple[Incident, ...], seed: int = seed) -> Exception | None:
             return _once(test, seed, some, start, options)
@@ -90,6 +91,11 @@ def over_seeds(
         if error is not None:
             return _fewest(fails, seed, planned, error)
     return None
+
+
+def _drawn(seed: int, names: Sequence[str], seconds: float) -> tuple[Incident, ...]:
+    """Draw incidents after which whatever was scheduled is still there."""
+    return tuple(one for one in plan(seed, names, seconds) if not one.losing)
 
 
 def _once(

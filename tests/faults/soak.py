@@ -27,6 +27,7 @@ from time import monotonic
 from typing import Any
 
 from aiosched import IntervalTrigger, Job, Retry, Scheduler
+from aiosched.errors import StoreUnavailableError
 from tests import servers
 from tests.crash.kit import Fleet, Peer, every_job
 from tests.servers import Server
@@ -60,6 +61,8 @@ class Checkpoint:
     resident: list[int]
     """Of each peer, in kilobytes."""
     descriptors: list[int]
+    changes: int
+    """Fires with payloads, and jobs that came and went, so far."""
     threads: list[int]
     tasks_failed: int
     """Runs that failed for good."""
@@ -117,6 +120,7 @@ class Soak:
         self.client = client
         self.begun = monotonic()
         self.points: list[Checkpoint] = []
+        self.changes = 0
 
     async def succeeded(self, number: int) -> tuple[int, int]:
         """Return how many runs succeeded and failed, by the jobs' counters."""
@@ -142,6 +146,7 @@ class Soak:
             int(used),
             [resident(peer) for peer in peers],
             [descriptors(peer) for peer in peers],
+            self.changes,
             [threads(peer) for peer in peers],
             failed,
         )
@@ -154,9 +159,12 @@ class Soak:
         while True:
             number += 1
             word = f"word-{number % KEYWORDS}"
-            await self.client.fire_job(word, {"data": PAYLOAD, "number": number})
-            once = Job("weigh", kwargs={"data": PAYLOAD, "number": number})
-            await self.client.schedule(once)
+            payload = {"data": PAYLOAD, "number": number}
+            # A machine that is too busy may cut an exchange short.
+            with suppress(StoreUnavailableError):
+                await self.client.fire_job(word, payload)
+                await self.client.schedule(Job("weigh", kwargs=payload))
+                self.changes += 1
             await asyncio.sleep(1 / rate)
 
 
@@ -192,12 +200,17 @@ async def soak(
             await client.schedule_many(jobs_of(jobs, every))
             work = Soak(server, fleet, client)
             changes = asyncio.create_task(work.comings_and_goings(10))
+            enough = asyncio.create_task(_until(work, jobs, runs, step, tell))
+            both = {changes, enough}
             try:
-                await _until(work, jobs, runs, step, tell)
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                if changes.done():
+                    await changes  # raises what ended it
+                await enough
             finally:
-                changes.cancel()
-                with suppress(asyncio.CancelledError):
-                    await changes
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
         assert all(peer.alive for peer in fleet.peers), "a peer died"
     return work.points
 

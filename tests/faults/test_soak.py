@@ -20,6 +20,7 @@ async def test_ten_thousand_runs_leave_nothing_behind(
     points = await soak(binary, tmp_path, runs=runs, age=3.0, step=runs // 12)
     assert points[-1].runs >= runs
     assert points[-1].tasks_failed == 0
+    assert points[-1].changes > 5
     found = verdict(points)
     assert [name for name, one in found.items() if one["grew"]] == [], found
 
@@ -37,6 +38,7 @@ def points(**grows: Any) -> list[Checkpoint]:
                 keys=1_500 + more.get("keys", 0),
                 used_memory=10_000_000 + more.get("used_memory", 0),
                 resident=[50_000 + more.get("resident", 0)] * PEERS,
+                changes=0,
                 descriptors=[18 + more.get("descriptors", 0)] * PEERS,
                 threads=[2] * PEERS,
                 tasks_failed=0,

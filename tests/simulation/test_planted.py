@@ -14,6 +14,8 @@ RULES_BROKEN = {
     "counted": {"room", "decided"},
     "local-lease": {"due", "decided", "lease", "order"},
     "no-fence": {"holder", "lease", "settled"},
+    "no-watch": {"decided", "fence", "lease", "once"},
+    "plain-sequence": {"fence", "order"},
 }
 """By which rules those are found that show within a few seeds."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from aiosched import planning
@@ -14,7 +15,7 @@ from aiosched.planning.compare import digest
 from aiosched.records import Record
 from aiosched.rows import unpack_row
 from aiosched.stores.damage import Damage
-from aiosched.stores.redis.codec import aparts
+from aiosched.stores.redis.codec import aparts, later, split
 from aiosched.stores.redis.facts import Facts
 from aiosched.stores.redis.index import compare, decoded, expected, in_index
 from aiosched.stores.redis.link import Link
@@ -84,7 +85,7 @@ async def _without_spec(
     """Find records whose spec is gone, also where it is known from elsewhere."""
     users: dict[str, list[str]] = {}
     for job_id, data in raw.items():
-        named = names_of(data)
+        named = None if later(data) else names_of(data)
         if named is not None:
             users.setdefault(named.decode("ascii", "replace"), []).append(job_id)
     keys = {name: link.keys.spec(shard, name) for name in users}
@@ -112,12 +113,12 @@ async def _unreadable(
     """Say why a record cannot be read: garbage, or more than this program knows."""
     key = link.keys.job(shard, job_id)
     kind, detail = "record-unreadable", str(error)
-    head, _, rest = data.partition(b"\n")
-    schema = head.partition(b"|")[0]
-    line = rest.partition(b"\n")[0]
-    if schema.isdigit() and schema != b"1" and b"\n" in rest:
+    line = b""
+    with suppress(UnreadableError):
+        line = split(data).spec
+    if later(data):
         kind = "record-later"
-    elif schema == b"1" and line:
+    elif line:
         body: bytes | None = line
         if line.startswith(b"="):
             spec_key = link.keys.spec_of_line(shard, line)
@@ -134,7 +135,10 @@ async def _unreadable(
 
 
 def _of_spec(link: Link, body: bytes) -> str:
-    """Tell garbage from a spec that another program can read."""
+    """Tell garbage from a spec that another program can read.
+
+    One with a later version's fields, or with a trigger of a plug-in.
+    """
     try:
         link.specs.learn(b"=" + spec_name(body).encode(), body)
     except UnreadableError:

@@ -29,7 +29,16 @@ from aiosched.rows import escape, unescape
 from aiosched.stores.redis.specs import UnreadableError
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
-__all__ = ["INLINE", "Parts", "aparts", "decode", "encode", "one_line", "split"]
+__all__ = [
+    "INLINE",
+    "Parts",
+    "aparts",
+    "decode",
+    "encode",
+    "later",
+    "one_line",
+    "split",
+]
 
 INLINE = 1_024
 """Longest arguments or payload, in bytes, that stand in the record itself."""
@@ -213,15 +222,19 @@ def split(data: bytes) -> Parts:
     """
     parts = data.split(b"\n", 2)
     schema = parts[0].partition(b"|")[0]
-    if schema not in _SCHEMAS:
-        if schema.isdigit() and len(parts) == 3:
-            raise UnreadableError(
-                f"written by a later version (schema {schema.decode()[:20]})"
-            )
-        raise UnreadableError(f"no record: {data[:40]!r}")
-    if len(parts) != 3:
+    if schema not in _SCHEMAS and later(data):
+        raise UnreadableError(
+            f"written by a later version (schema {schema.decode()[:20]})"
+        )
+    if schema not in _SCHEMAS or len(parts) != 3:
         raise UnreadableError(f"no record: {data[:40]!r}")
     return Parts(*parts)
+
+
+def later(data: bytes) -> bool:
+    """Return whether a record's bytes are of a schema that comes after ours."""
+    schema = data.partition(b"|")[0]
+    return schema.isdigit() and data.count(b"\n") > 1 and int(schema[:20]) > SCHEMA
 
 
 def decode(parts: Parts, job_id: str, spec: Spec) -> Record:

@@ -15,6 +15,7 @@ from aiosched.stores.redis import checks, parts
 from aiosched.stores.redis.facts import Facts
 from aiosched.stores.redis.layout import QUARANTINE, TYPES, Place, classified, pattern
 from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.sweep import without_users
 
 __all__ = ["Examination"]
 
@@ -52,8 +53,11 @@ class Examination:
                 if ident(one) not in told:
                     told.add(ident(one))
                     yield one
+        spare: dict[int, list[str]] = {}
         for shard, name in sorted(there - used):
-            for one in await self.unused(shard, name):
+            spare.setdefault(shard, []).append(name.decode())
+        for shard, names in spare.items():
+            for one in await self.unused(shard, names):
                 yield one
 
     async def pages(
@@ -203,15 +207,18 @@ class Examination:
                 if name is not None:
                     used.add((shard, name))
 
-    async def unused(self, shard: int, name: bytes) -> list[Damage]:
-        """Look once more, through all records of the shard, for users of a spec."""
+    async def unused(self, shard: int, names: Sequence[str]) -> list[Damage]:
+        """Look once more, through all records of the shard, for users of specs.
+
+        If one of them cannot be read, who knows what it uses.
+        """
         link = self.link
-        used: set[tuple[int, bytes]] = set()
-        async for page in self.pages(shard, "j:"):
-            await self._note(page, used, set())
-        key = link.keys.spec(shard, name.decode())
-        (body,) = await link.ask([("EXISTS", key)])
-        if (shard, name) in used or not body:
-            return []
+        rest = await without_users(link, shard, [f"x:{name}" for name in names])
+        keys = [f"{link.keys.tags[shard]}:{one}" for one in rest]
+        there = await link.ask([("EXISTS", key) for key in keys]) if keys else []
         detail = "no record names it"
-        return [Damage("spec-unused", key, detail, None, shard, key.encode())]
+        return [
+            Damage("spec-unused", key, detail, None, shard, key.encode())
+            for key, one in zip(keys, there, strict=True)
+            if one
+        ]

@@ -45,24 +45,30 @@ async def beat(link: Link, beat: Beat) -> Pulse:
     return pulse
 
 
-async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
+def _packet(link: Link, beat: Beat, said: str) -> list[Command]:
+    """Return the commands of a beat; all but the counters are of one slot."""
     keys = link.keys
     commands: list[Command] = [("TIME",)]
-    said = ""
     if beat.member is None:
         commands.append(("HDEL", keys.members, beat.member_id))
     else:
-        said = _pack(beat.member, guess)
-        link.history.beating(said.encode())
         commands.append(("HGET", keys.members, beat.member_id))
         commands.append(("HSET", keys.members, beat.member_id, said))
     commands.append(("HGETALL", keys.members))
     commands.append(("SMEMBERS", keys.queues))
     commands.append((link.publish, keys.canary, beat.member_id))
     commands.append(("HGET", keys.meta, "epoch"))
-    commands += _rev_commands(link, beat.shards)
+    return commands + _rev_commands(link, beat.shards)
+
+
+async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
+    keys = link.keys
+    said = ""
+    if beat.member is not None:
+        said = _pack(beat.member, guess)
+        link.history.beating(said.encode())
     before = link.history.counters()
-    replies = await link.try_typed(commands)
+    replies = await link.try_typed(_packet(link, beat, said))
     former = None if beat.member is None else replies.pop(1)
     time, _, fields, queues, _, epoch, *revs = replies
     now = instant_of(time)

@@ -182,7 +182,8 @@ class Repairs:
         """Look again whether the finding holds."""
         if one.kind == "spec-unused":
             name = one.raw.partition(b"}:x:")[2]
-            return bool(await self.examination.unused(one.shard, name))
+            found = await self.examination.unused(one.shard, [name.decode()])
+            return bool(found)
         source = one.raw
         if one.kind == "name-missing" and one.part is not None:
             source = one.raw.partition(b"}:")[0] + b"}:" + one.part

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from aiosched import planning
+from aiosched.enums import RowKind
 from aiosched.planning import conservation
-from aiosched.records import Change, Record, State
-from aiosched.rows import unpack_row
+from aiosched.records import Change, Record, Row, State
+from aiosched.rows import Act, pack_act, unpack_row
 from aiosched.stores.damage import Damage
 from aiosched.stores.redis.layout import QUARANTINE
 from aiosched.stores.redis.link import Link
@@ -17,7 +18,9 @@ from aiosched.stores.redis.transact import transact
 __all__ = ["restate"]
 
 _NOBODY = "doctor"
-"""Who stands in the ledger as having decided."""
+"""Which peer stands in the ledger as having decided."""
+_BY = "aiosched doctor"
+"""Who is named as having done it."""
 
 
 async def restate(link: Link, one: Damage) -> bool:
@@ -76,8 +79,12 @@ def _without_garbage(record: Record, now: int) -> Change | None:
 
 
 def _adding_up(record: Record, now: int) -> Change | None:
-    """Book what is missing as lost firings and missed slots, the rest as asked for."""
-    if planning.conserved(record) is None:
+    """Book what is missing as lost firings and missed slots, the rest as asked for.
+
+    That is a guess, so the ledger is told what did not add up.
+    """
+    problem = planning.conserved(record)
+    if problem is None:
         return None
     state = record.state.copy()
     counts, definition = state.counts, record.definition
@@ -103,4 +110,10 @@ def _adding_up(record: Record, now: int) -> Change | None:
     else:
         counts = replace(counts, asked=counts.asked - absent)
     state.counts = counts
-    return _written(record, state, now)
+    change = _written(record, state, now)
+    # No slot or firing is named: nobody knows which they were.
+    act = Act(_BY, f"{problem}; mended so that they add up", ("counts",))
+    change.rows = (
+        Row(definition.id, RowKind.MODIFIED, now, owner=_NOBODY, value=pack_act(act)),
+    )
+    return change

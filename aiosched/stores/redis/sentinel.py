@@ -97,10 +97,14 @@ class Sentinels(Topology):
         await connection.send_packed_command(packet, check_health=False)
         role = (await connection.read_response())[0].decode()
         if role != "master":
-            where = f"{connection.host}:{connection.port}"  # type: ignore[attr-defined]
+            host, port = getattr(connection, "host", ""), getattr(connection, "port", 0)
+            self._refused = Node(host, port)
             raise SentinelError(
-                f"{where} is named as the master {self._master!r} and is a {role}"
+                f"{self._refused} is named as the master {self._master!r} and is a "
+                f"{role}"
             )
+        self._refused = None
+        self._losses = 0
 
     def failed(self, node: Node | None) -> None:
         """Make every connection anew: another server may be in charge by now."""

@@ -43,6 +43,7 @@ class Listener(Protocol):
 
     async def moved(self, subscriber: Subscriber) -> bool:
         """Find out anew who is in charge; return whether this one is needed."""
+        raise NotImplementedError
 
 
 class Subscriber:

@@ -20,7 +20,7 @@ from aiosched.stores.redis.members import stale_executors
 from aiosched.stores.redis.reading import known_queues, scan_shard
 from aiosched.stores.redis.specs import UnreadableError
 
-__all__ = ["sweep"]
+__all__ = ["sweep", "without_users"]
 
 _ANY_SPEC = Spec("")
 _SCANNED = 1_000
@@ -110,7 +110,7 @@ async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -
         used = await _used(link, shard, queues)
         unused = [] if used is None else [one for one in names if one not in used]
         if unused:
-            unused = await _without_users(link, shard, unused)
+            unused = await without_users(link, shard, unused)
         if not unused:
             return 0
         writes: list[Command] = [
@@ -129,10 +129,11 @@ async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -
         return len(unused)
 
 
-async def _without_users(link: Link, shard: int, names: list[str]) -> list[str]:
+async def without_users(link: Link, shard: int, names: list[str]) -> list[str]:
     """Return those names that no record uses, be it in an agenda or not.
 
-    A record that has lost its entry is damage that is mended; what it names has
+    None at all while there is a record that this version cannot read.  A record
+    that has lost its entry is damage that is mended; what it names has
     to be there when that happens.
     """
     unused = dict.fromkeys(names)

@@ -26,6 +26,7 @@ from aiosched.testing.simulation.rules import (
     Past,
     Rule,
     Step,
+    of_run,
 )
 
 __all__ = ["Execution", "Judge", "Violation"]
@@ -162,6 +163,7 @@ class Judge:
         self.executions: dict[tuple[str, int], Execution] = {}
         self.rows: list[Row] = []
         self.losses: list[int] = []
+        self._epochs: list[tuple[int, list[Row]]] = [(0, self.rows)]
         self.counts: Counter[str] = Counter()
         self.owners: dict[str, str] = {}
         self.prompt = prompt
@@ -313,16 +315,17 @@ class Judge:
         self.losses.append(loss.at)
         past = self.past
         past.records = dict(kept)
-        self.rows = [] if since is None else [r for r in self.rows if r.at <= since]
+        self.rows = [] if since is None else self._rows_at(since)
+        self._epochs.append((loss.at, self.rows))
         past.finals = {
             firing: at
             for firing, at in past.finals.items()
             if since is not None and at <= since
         }
         past.ends = {
-            key: row
-            for key, row in past.ends.items()
-            if since is not None and row.at <= since
+            (row.job_id, row.fence): row
+            for row in self.rows
+            if row.fence and of_run(row)
         }
         held = {(i, run.fence) for i, r in kept.items() for run in r.state.runs}
         for firing, fences in past.attempts.items():
@@ -336,6 +339,11 @@ class Judge:
             job_id: _Entry(instant(record.definition, record.state), loss.at)
             for job_id, record in kept.items()
         }
+
+    def _rows_at(self, since: int) -> list[Row]:
+        """Return the ledger of an instant, which may lie before an earlier loss."""
+        there = [rows for begun, rows in self._epochs if begun <= since]
+        return [row for row in there[-1] if row.at <= since]
 
     # -- what executors tell --------------------------------------------------------
 

@@ -22,6 +22,7 @@ from aiosched.testing.contract_decisions import claim, create, ids_in, settle, t
 from tests.clusters import Cluster
 from tests.servers import Server
 from tests.stores.redis.wire import Cut, Spy, opened
+from tests.waiting import wait_until
 
 KEYS = Keys("t", 64)
 
@@ -221,7 +222,8 @@ async def test_a_transaction_waits_for_its_slot(
         cluster.move_keys(slot, source, target, 15)
         writing = asyncio.create_task(session.transact(ids[20:], create(at=2)))
         claiming = asyncio.create_task(session.transact(ids[:10], claim("me")))
-        await asyncio.sleep(0.2)
+        before = redirections(cluster)
+        await wait_until(lambda: redirections(cluster) > before + 5, "refusals")
         assert not writing.done(), "it wrote to a slot that is on its way"
 
         def rest() -> None:
@@ -412,7 +414,6 @@ async def test_a_stream_that_was_never_told_what_to_watch(cluster_url: str) -> N
         async def say() -> None:
             while True:
                 await two.beat(Beat(Member("me", "n", None, (), True), "me"))
-                await asyncio.sleep(0.05)
 
         saying = asyncio.create_task(say())
         try:

@@ -85,7 +85,18 @@ def test_understood(url: str, kind: type, options: dict[str, object]) -> None:
         ("unix://", "no socket"),
         ("unix:///", "no socket"),
         ("unix://run/redis.sock", "three slashes"),
-        ("redis+sentinel://h1,h2/master", "Sentinel is not in this version"),
+        ("redis+sentinel://", "empty host"),
+        ("redis+sentinel://h1,,h2/m", "empty host"),
+        ("redis+sentinel://h1:x,h2/m", "cannot be read"),
+        ("redis+sentinel://h1:0/m", "port 0"),
+        ("redis+sentinel://h1,h2", "does not name the master"),
+        ("redis+sentinel://h1,h2/", "does not name the master"),
+        ("redis+sentinel://h1,h2//3", "does not name the master"),
+        ("redis+sentinel://h1,h2/m/x", "no database"),
+        ("redis+sentinel://h1,h2/m/1?db=1", "database twice"),
+        ("redis+sentinel://h1,h2/m?sentinel_username=u", "sentinel_username alone"),
+        ("redis+sentinel://h1,h2/m?ssl_ca_certs=x", "contradicts the scheme"),
+        ("redis://h?sentinel_password=p", "unknown option sentinel_password"),
         ("redis+cluster://", "empty host"),
         ("redis+cluster://h1,,h2", "empty host"),
         ("redis+cluster://h1:x,h2", "cannot be read"),
@@ -108,6 +119,9 @@ def test_refused(url: str, problem: str) -> None:
         "redis://u:hunter2@h/1?db=2",
         "redis://h?password=hunter2&db=x",
         "redis+cluster://u:hunter2@h,h/1",
+        "redis+sentinel://u:hunter2@h,h",
+        "redis+sentinel://h/m/x?sentinel_password=hunter2",
+        "rediss://h/x?ssl_password=hunter2",
         "redis://u:hunter2@h:port",
         "unix://u:hunter2@run/s",
     ],
@@ -158,3 +172,49 @@ def test_nodes_of_a_cluster(url: str, kind: type, seeds: list[tuple[str, int]]) 
     assert list(address.seeds) == seeds
     assert not {"host", "port", "db"} & address.options.keys()
     assert address.options.get("password") == ("p" if "u:p@" in url else None)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "core", "asking", "sentinels", "master"),
+    [
+        (
+            "redis+sentinel://h1,h2:7,[::1]/my-master",
+            Connection,
+            {},
+            {},
+            [("h1", 26379), ("h2", 7), ("::1", 26379)],
+            "my-master",
+        ),
+        (
+            "redis+sentinel://u:p@h1/m%2Fn/3?sentinel_username=s&sentinel_password=q",
+            Connection,
+            {"username": "u", "password": "p", "db": 3},
+            {"username": "s", "password": "q"},
+            [("h1", 26379)],
+            "m/n",
+        ),
+        (
+            "rediss+sentinel://:p@h1/m?ssl_ca_certs=/ca.pem&client_name=me",
+            SSLConnection,
+            {"password": "p", "ssl_ca_certs": "/ca.pem", "client_name": "me"},
+            {"ssl_ca_certs": "/ca.pem", "client_name": "me"},
+            [("h1", 26379)],
+            "m",
+        ),
+    ],
+)
+def test_sentinels(
+    url: str,
+    kind: type,
+    core: dict[str, object],
+    asking: dict[str, object],
+    sentinels: list[tuple[str, int]],
+    master: str,
+) -> None:
+    """The master's secrets are not told to the sentinels, nor the other way round."""
+    address = parse_url(url)
+    assert (address.kind, address.master) == (kind, master)
+    assert list(address.sentinels) == sentinels
+    assert _core(url) == core
+    told = {k: v for k, v in address.asking.items() if not k.startswith("socket_keep")}
+    assert told == asking
