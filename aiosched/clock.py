@@ -18,6 +18,7 @@ __all__ = [
     "Clock",
     "IdSource",
     "SystemClock",
+    "may_be_suspended",
     "random_id",
     "seeded_ids",
 ]
@@ -104,6 +105,14 @@ def _always() -> Callable[[], float] | None:
 
 
 _asleep = _Asleep(time.monotonic, _always())
+
+
+def may_be_suspended() -> bool:
+    """Return whether time may pass of which timers of the running loop know nothing.
+
+    Not on a loop of virtual time, whose host is simulated with it.
+    """
+    return not hasattr(asyncio.get_running_loop(), "wall")
 
 
 class SystemClock:

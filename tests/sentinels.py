@@ -23,9 +23,9 @@ MASTER = "mymaster"
 class Sentinel(Server):
     """One sentinel, with a configuration file that it may rewrite."""
 
-    def __init__(self, binary: Binary, watched: list[str]) -> None:
+    def __init__(self, binary: Binary, watched: list[str], password: str = "") -> None:
         """Note what is to stand in the file."""
-        super().__init__(binary)
+        super().__init__(binary, password=password)
         self._watched = watched
 
     def words(self, port: int) -> list[str]:
@@ -53,6 +53,8 @@ class Watched:
         options: More settings of master and replicas.
         watching: More lines of the sentinels' files, with ``{name}`` for the
             master's name.
+        password: That master and replicas want, by their options.
+        sentinel_password: That the sentinels want, by those lines.
     """
 
     def __init__(
@@ -63,12 +65,16 @@ class Watched:
         sentinels: int = 3,
         options: dict[str, str] | None = None,
         watching: tuple[str, ...] = (),
+        password: str = "",
+        sentinel_password: str = "",
     ) -> None:
         self.binary = binary
         self.master = MASTER
         self.sentinels: list[Sentinel] = []
         self._watching = watching
         self._counts = replicas, sentinels
+        self._password = password
+        self._sentinel_password = sentinel_password
         self._options = {
             "repl-diskless-sync-delay": "0",
             "repl-ping-replica-period": "1",
@@ -100,13 +106,12 @@ class Watched:
             ServerError: They do not within half a minute.
         """
         replicas, sentinels = self._counts
-        first = Server(self.binary, options=self._options)
-        self.servers.append(first)
-        first.start()
-        for _ in range(replicas):
-            one = Server(self.binary, options=self._options)
+        for _ in range(1 + replicas):
+            one = Server(self.binary, options=self._options, password=self._password)
             self.servers.append(one)
             one.start()
+        first, *others = self.servers
+        for one in others:
             one.command("REPLICAOF", "127.0.0.1", str(first.port))
         # A sentinel that comes before them learns of them ten seconds later.
         self._until(lambda: self.in_step(first) == replicas)
@@ -119,7 +124,7 @@ class Watched:
             *[line.format(name=self.master) for line in self._watching],
         ]
         for _ in range(sentinels):
-            sentinel = Sentinel(self.binary, lines)
+            sentinel = Sentinel(self.binary, lines, self._sentinel_password)
             self.sentinels.append(sentinel)
             sentinel.start()
         self._until(lambda: all(self._knows(one) for one in self.sentinels))
@@ -193,6 +198,21 @@ class Watched:
         said = str(master.command("INFO", "replication"))
         return said.count("state=online")
 
+    def wait_arrived(self) -> None:
+        """Wait until the replicas have all that has been written so far."""
+
+        def offset(one: Server, field: str) -> int:
+            said = str(one.command("INFO", "replication")).splitlines()
+            found = [x for x in said if x.startswith(f"{field}:")]
+            return int(found[0].partition(":")[2]) if found else -1
+
+        least = offset(self.named(), "master_repl_offset")
+        self._until(
+            lambda: all(
+                offset(one, "slave_repl_offset") >= least for one in self.replicas()
+            )
+        )
+
     # -- what is done to them -----------------------------------------------------------
 
     def promoted(self, old: Server) -> bool:
@@ -205,6 +225,18 @@ class Watched:
         except (OSError, ServerError):
             return False
         return isinstance(role, list) and role[0] == "master"
+
+    def cut_off(self) -> Server:
+        """Let nothing that is written from now on reach a replica; return the master."""
+        master = self.named()
+        master.command("ACL", "SETUSER", "default", "-psync", "-sync")
+        master.command("CLIENT", "KILL", "TYPE", "replica")
+        return master
+
+    def replace(self, master: Server) -> None:
+        """Kill the master, and wait until a replica has taken its place."""
+        master.kill()
+        self._until(lambda: self.promoted(master))
 
     def fail_over(self) -> Server:
         """Let a sentinel promote a replica at once; return the former master."""

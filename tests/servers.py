@@ -88,21 +88,37 @@ def _candidates() -> Iterator[Path]:
         yield from sorted(Path(folder).glob("_binaries/*/valkey-server"))
 
 
-def command(address: tuple[str, int], *words: str, timeout: float = 5.0) -> object:
+def command(
+    address: tuple[str, int], *words: str, timeout: float = 5.0, password: str = ""
+) -> object:
     """Send one command on a connection of its own and return the answer.
+
+    Args:
+        address: Host and port.
+        words: The command.
+        timeout: Seconds for each step.
+        password: Said first, if the server wants one.
 
     Raises:
         OSError: Nobody answers at the address (in time).
         ServerError: The server answered with an error.
     """
+    frame = _frame("AUTH", password) if password else b""
+    frame += _frame(*words)
+    with socket.create_connection(address, timeout=timeout) as wire:
+        wire.sendall(frame)
+        with wire.makefile("rb") as stream:
+            if password:
+                _answer(iter(stream.readline, b""), stream.read)
+            return _answer(iter(stream.readline, b""), stream.read)
+
+
+def _frame(*words: str) -> bytes:
     frame = b"*%d\r\n" % len(words)
     for word in words:
         raw = word.encode()
         frame += b"$%d\r\n%s\r\n" % (len(raw), raw)
-    with socket.create_connection(address, timeout=timeout) as wire:
-        wire.sendall(frame)
-        with wire.makefile("rb") as stream:
-            return _answer(iter(stream.readline, b""), stream.read)
+    return frame
 
 
 def _answer(lines: Iterator[bytes], read: object) -> object:
@@ -141,6 +157,7 @@ class Server:
         fsync: How often that file is forced to the disk; a killed process
             loses nothing with any of them, a killed machine would.
         options: More settings, as ``{"maxmemory": "10mb"}``.
+        password: What the settings make the server ask for.
     """
 
     def __init__(
@@ -150,9 +167,11 @@ class Server:
         aof: bool = False,
         fsync: Fsync = "everysec",
         options: dict[str, str] | None = None,
+        password: str = "",
     ) -> None:
         self.binary = binary
         self.port = 0
+        self._password = password
         self._aof = aof
         self._fsync = fsync
         self._options = dict(options or {})
@@ -273,7 +292,8 @@ class Server:
         end = time.monotonic() + _READY
         while self.alive and time.monotonic() < end:
             try:
-                if command(("127.0.0.1", port), "PING") == "PONG":
+                answer = command(("127.0.0.1", port), "PING", password=self._password)
+                if answer == "PONG":
                     return True
             except (OSError, ServerError):  # not listening, or still loading
                 time.sleep(_POLL)
@@ -281,7 +301,7 @@ class Server:
 
     def command(self, *words: str) -> object:
         """Send one command to this server; see :func:`command`."""
-        return command(self.address, *words)
+        return command(self.address, *words, password=self._password)
 
     def log(self) -> str:
         """Return what the server has logged."""

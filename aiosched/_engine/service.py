@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from aiosched.clock import Clock
+from aiosched.clock import Clock, may_be_suspended
 from aiosched.errors import StoreDataError, StoreUnavailableError
 
 __all__ = ["PATIENCE", "Service", "Watched", "supervise"]
@@ -77,7 +77,7 @@ class Service(abc.ABC):
         end = self.clock.monotonic() + seconds
         while seconds > 0 and not self._woken.is_set():
             # Bit by bit: a timer does not notice that the host was suspended.
-            part = min(seconds, LONGEST_REST)
+            part = min(seconds, LONGEST_REST) if may_be_suspended() else seconds
             self.step(part)
             try:
                 async with asyncio.timeout(part):

@@ -99,9 +99,9 @@ def _worked_with(read: Record) -> None:
     at = planning.instant(definition, state)
     if at is not None:
         float(at)
-    change = planning.attend(definition, state, NOW, 10, "peer", lease=15_000_000)
-    if change is not None and change.state is not None:
-        _written(Record(definition, change.state))
+    change = planning.attend(definition, state, NOW, 10, "peer", 15_000_000)
+    if change is not None and change.record is not None:
+        _written(change.record)
     bare = replace(definition, arguments=b"")
     repr(job_of(Record(bare, state), now=NOW).to_dict(snapshot=True))
 
@@ -148,7 +148,7 @@ def member(data: bytes) -> bool:
     """Read what a peer says of itself."""
     try:
         read = members.readable_member(b"m1", data)
-    except UnreadableError:
+    except ValueError:
         return False
     written = members._pack(read, read.beat).encode()
     assert members.readable_member(b"m1", written) == read
@@ -160,7 +160,7 @@ def executor(data: bytes) -> bool:
     """Read what is advertised of an executor, and check arguments by it."""
     try:
         read = members.readable_executor(b"e", data)
-    except UnreadableError:
+    except ValueError:
         return False
     assert type(read) is ExecutorInfo
     with contextlib.suppress(ArgumentsError):

@@ -24,6 +24,7 @@ from aiosched.stores.redis.layout import QUARANTINE
 from aiosched.stores.redis.mend import looked
 from aiosched.stores.redis.parts import shown
 from aiosched.stores.redis.spare import spare_blobs, spare_spec
+from aiosched.stores.redis.sweep import delete_unused
 
 __all__ = ["Repairs"]
 
@@ -42,7 +43,6 @@ _RENAMED = {
     "type-wrong",
     "key-foreign",
 }
-_DELETED = {"spec-unused", "blob-unused"}
 _RESTATED = {"outcome-unreadable", "state-out-of-step", "lease-orphaned"}
 _RECORDS = {"record-unreadable", "state-impossible", "spec-missing", "blob-missing"}
 Writes = Callable[[], Awaitable[Sequence[Command]]]
@@ -76,6 +76,10 @@ class Repairs:
             return False
         if one.kind in _INDEX and one.job_id is not None:
             return await self._index(one.shard, one.job_id)
+        if one.kind == "spec-unused":
+            name = one.raw.partition(b"}:")[2].decode()
+            queues = sorted(self.link.queues)
+            return bool(await delete_unused(self.link, one.shard, queues, [name]))
         if one.kind in _RESTATED and one.job_id is not None:
             if one.level is Level.UNREADABLE and not self.allowed:
                 return False
@@ -97,7 +101,7 @@ class Repairs:
         part = one.part or b""
         if one.kind in _RENAMED | {"spec-missing", "blob-missing", "spec-garbled"}:
             return await self._aside(one)
-        if one.kind in _DELETED:
+        if one.kind == "blob-unused":
             tag, _, name = one.raw.partition(b"}:")
             return [("DEL", one.raw), ("SREM", tag + b"}:xs", name)]
         if one.kind == "entry-astray":
@@ -180,10 +184,6 @@ class Repairs:
 
     async def _holds(self, one: Damage) -> bool:
         """Look again whether the finding holds."""
-        if one.kind == "spec-unused":
-            name = one.raw.partition(b"}:x:")[2]
-            found = await self.examination.unused(one.shard, [name.decode()])
-            return bool(found)
         source = one.raw
         if one.kind == "name-missing" and one.part is not None:
             source = one.raw.partition(b"}:")[0] + b"}:" + one.part

@@ -20,7 +20,7 @@ from aiosched.stores.redis.members import stale_executors
 from aiosched.stores.redis.reading import known_queues, scan_shard
 from aiosched.stores.redis.specs import UnreadableError
 
-__all__ = ["sweep", "without_users"]
+__all__ = ["delete_unused", "sweep", "without_users"]
 
 _ANY_SPEC = Spec("")
 _SCANNED = 1_000
@@ -57,7 +57,8 @@ async def _sweep_shard(link: Link, shard: int, queues: list[str]) -> int:
     unused = sorted(names - used)
     gone = 0
     for first in range(0, len(unused), MAX_BATCH):
-        gone += await _delete(link, shard, queues, unused[first : first + MAX_BATCH])
+        batch = unused[first : first + MAX_BATCH]
+        gone += await delete_unused(link, shard, queues, batch)
     return gone
 
 
@@ -97,8 +98,21 @@ def _names(job_id: str, data: bytes | None) -> set[str]:
     return names
 
 
-async def _delete(link: Link, shard: int, queues: list[str], names: list[str]) -> int:
-    """Look once more under WATCH, and delete what is still unused."""
+async def delete_unused(
+    link: Link, shard: int, queues: list[str], names: list[str]
+) -> int:
+    """Look once more under WATCH, and delete what is still unused.
+
+    Args:
+        link: The session's.
+        shard: Where the names are.
+        queues: All that there are.
+        names: Of specs (``x:``) and of what is kept apart (``b:``); at most
+            ``MAX_BATCH``.
+
+    Returns:
+        How many are gone.
+    """
     tag = link.keys.tags[shard]
     async with link.transactions.take(tag) as lane:
         watch: list[Command] = [("UNWATCH",)] if lane.watching else []

@@ -15,6 +15,7 @@ from aiosched import IntervalTrigger, Job, RedisJobStore, Scheduler
 from aiosched.abc import shard_of
 from aiosched.clock import SystemClock
 from aiosched.stores.damage import KINDS, Damage, Level
+from aiosched.stores.redis import codec, specs
 from aiosched.stores.redis.doctor import doctor
 from aiosched.testing.contract_decisions import ids_in
 from tests.stores.redis.garbage import HUGE, Client, another_type, entry
@@ -47,6 +48,12 @@ def peer(url: str, **options: Any) -> Scheduler:
 
 async def note(name: str = "", text: str = "") -> str:
     return name
+
+
+@pytest.fixture
+def redis_url(turn_url: str) -> str:
+    """One server or the other; each kind of damage takes its turn."""
+    return turn_url
 
 
 _FILLED: dict[str, dict[bytes, bytes]] = {}
@@ -222,10 +229,8 @@ def spec_garbled(client: Client) -> None:
 
 @planted("spec-unused")
 def spec_unused(client: Client) -> None:
-    from aiosched.stores.redis.specs import spec_name
-
     body = b'{"e":"nobody"}'
-    name = spec_name(body)
+    name = specs.spec_name(body)
     client.set(f"{tag(FIRST)}:x:{name}", body)
     client.sadd(f"{tag(FIRST)}:xs", f"x:{name}")
 
@@ -497,34 +502,93 @@ def test_every_kind_of_damage_is_planted() -> None:
     assert here.union(*PLANTS.values()) == set(KINDS)
 
 
+# One has arguments that stand apart, one a spec that nobody else uses.
+@pytest.mark.parametrize("job_id", [FIRST, IDS[1]], ids=["blob", "spec"])
 async def test_a_record_of_a_later_schema_is_never_touched(
+    filled: str, raw: Client, job_id: str
+) -> None:
+    """Nor what it uses, of which this version cannot know."""
+    lines = raw.get(record(job_id)).split(b"\n")
+    later = [b"9" + lines[0][1:], b"another way to name a spec", *lines[1:]]
+    data = b"\n".join(later)
+    raw.set(record(job_id), data)
+    mine = {key: raw.dump(key) for key in raw.keys(f"{tag(job_id)}:[xb]:*")}
+    assert kinds(await examine(filled)) == {"record-later"}
+    _, left = await fix(filled, allowed=True)
+    assert kinds(left) == {"record-later"}
+    assert raw.get(record(job_id)) == data
+    assert mine == {key: raw.dump(key) for key in mine}
+
+
+async def test_a_record_of_a_later_schema_may_lack_its_spec(
     filled: str, raw: Client
 ) -> None:
     data = b"9" + raw.get(record(FIRST))[1:]
     raw.set(record(FIRST), data)
-    assert kinds(await examine(filled)) == {"record-later"}
-    _, left = await fix(filled, allowed=True)
-    assert kinds(left) == {"record-later"}
+    spec_gone(raw)
+    assert "spec-missing" not in {
+        one.kind for one in await examine(filled) if one.job_id == FIRST
+    }
+    await fix(filled, allowed=True)
     assert raw.get(record(FIRST)) == data
 
 
-async def test_a_trigger_that_only_others_know_is_never_touched(
-    filled: str, raw: Client
+async def test_the_schemas_are_those_of_the_records(
+    filled: str, raw: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiosched.stores.redis.specs import spec_name
+    """What the codec reads is ours, and what comes after it is not."""
+    monkeypatch.setattr(codec, "SCHEMA", 2)
+    monkeypatch.setattr(codec, "_SCHEMAS", frozenset({b"1", b"2"}))
+    good = raw.get(record(FIRST))
+    raw.set(record(FIRST), b"2" + good[1:])
+    assert await examine(filled) == []
+    raw.set(record(FIRST), b"2|garbage\n" + good.partition(b"\n")[2])
+    assert kinds(await examine(filled)) == {"record-unreadable"}
+    raw.set(record(FIRST), b"3" + good[1:])
+    assert kinds(await examine(filled)) == {"record-later"}
+    raw.set(record(FIRST), b"0" + good[1:])
+    assert kinds(await examine(filled)) == {"record-unreadable"}
 
-    body = json.dumps({"e": "note", "t": {"kind": "of-a-plugin-not-here"}}).encode()
-    name = spec_name(body)
-    raw.set(f"{tag(FIRST)}:x:{name}", body)
-    raw.sadd(f"{tag(FIRST)}:xs", f"x:{name}")
+
+UNKNOWN = {
+    "the-trigger-of-a-plugin": {"t": {"kind": "of-a-plugin-not-here"}},
+    "a-field-of-a-later-version": {"later": True, "i": "x" * 50},
+    "a-word-of-a-later-version": {"o": "a-policy-not-here", "i": "x" * 50},
+    "inside-the-record": {"z9": 1},
+}
+
+
+@pytest.mark.parametrize("more", UNKNOWN.values(), ids=list(UNKNOWN))
+async def test_what_only_others_know_is_never_touched(
+    filled: str, raw: Client, more: dict[str, object]
+) -> None:
+    body = json.dumps({"e": "note", **more}, separators=(",", ":")).encode()
     lines = raw.get(record(FIRST)).split(b"\n")
-    lines[1] = b"=" + name.encode()
+    lines[1] = body
+    if len(body) > specs.INLINE:
+        name = specs.spec_name(body)
+        raw.set(f"{tag(FIRST)}:x:{name}", body)
+        raw.sadd(f"{tag(FIRST)}:xs", f"x:{name}")
+        lines[1] = b"=" + name.encode()
     data = b"\n".join(lines)
     raw.set(record(FIRST), data)
-    assert kinds(await examine(filled)) == {"spec-unknown"}
+    (found,) = await examine(filled)
+    assert (found.kind, found.level) == ("spec-unknown", Level.NOTE)
     _, left = await fix(filled, allowed=True)
     assert kinds(left) == {"spec-unknown"}
     assert raw.get(record(FIRST)) == data
+
+
+async def test_counts_are_not_mended_in_silence(filled: str, raw: Client) -> None:
+    counts_wrong(raw)
+    (found,) = await examine(filled)
+    mended, left = await fix(filled, allowed=False)
+    assert (mended, left) == ([found], [])
+    async with peer(filled, run_jobs=False) as client:
+        rows = [row for row in await client.history(FIRST) if row.kind == "modified"]
+    (row,) = rows
+    assert (row.by, row.fields) == ("aiosched doctor", ("counts",))
+    assert found.detail in row.note
 
 
 async def test_the_run_of_a_peer_that_is_gone_for_long_is_given_up(

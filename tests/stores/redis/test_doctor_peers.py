@@ -17,6 +17,12 @@ from tests.stores.redis.garbage import Client, another_type
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
+@pytest.fixture
+def redis_url(turn_url: str) -> str:
+    """One server or the other: that all do the same is what other tests show."""
+    return turn_url
+
+
 def far_jobs(number: int, words: int = 0) -> list[Job]:
     return [
         Job(
