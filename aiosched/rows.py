@@ -182,7 +182,7 @@ def unpack_row(line: str) -> Row:
         started,
         int(missed or 0),
         value.encode(),
-        due if moved else 0,
+        due if due != first else 0,
         fade,
     )
 

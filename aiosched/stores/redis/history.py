@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiosched.instants import SECOND
 from aiosched.records import Change
@@ -21,10 +21,26 @@ from aiosched.stores.redis.connection import Command
 if TYPE_CHECKING:
     from aiosched.stores.redis.link import Link
 
-__all__ = ["History", "checked"]
+__all__ = ["History", "Said", "checked"]
 
 _SLACK = 60 * SECOND
 """How much younger than the ledger's age an entry must be to be missed."""
+
+_DOUBTFUL = 8
+"""Beats without an answer of which it is known that they may yet be written."""
+
+
+class Said(NamedTuple):
+    """What a beat writes, and what was known when it was sent.
+
+    Attributes:
+        over: What may have stood there, and was confirmed by then.
+        before: The latest that was confirmed by then; None: nothing.
+    """
+
+    text: bytes
+    over: frozenset[bytes]
+    before: bytes | None
 
 
 class History:
@@ -34,7 +50,9 @@ class History:
         """Know nothing."""
         self._member = ""
         self._beat: bytes | None = None
-        self._underway: set[bytes] = set()
+        # What may stand in its place, and whether that was confirmed; beats of
+        # one peer may overlap, and are carried out in either order.
+        self._could: dict[bytes, bool] = {}
         self._revs: dict[int, int] = {}
         self._entries: dict[int, bytes] = {}
         self._records: dict[int, tuple[str, int]] = {}
@@ -74,20 +92,29 @@ class History:
         if entry:
             self._unchecked.add(shard)
 
-    def beating(self, said: bytes) -> None:
+    def beating(self, said: bytes) -> Said:
         """Note what a beat is about to write."""
-        self._underway.add(said)
+        over = frozenset(one for one, confirmed in self._could.items() if confirmed)
+        self._could.setdefault(said, False)
+        doubtful = [one for one, confirmed in self._could.items() if not confirmed]
+        for one in doubtful[:-_DOUBTFUL]:
+            del self._could[one]
+        return Said(said, over, self._beat)
 
-    def beaten(self, member_id: str, said: bytes) -> None:
-        """Note that it was written."""
+    def beaten(self, member_id: str, said: Said) -> None:
+        """Note that it was written, over all that had been confirmed before."""
         self._member = member_id
-        self._beat = said
-        self._underway = set()
+        for one in said.over - {said.text}:
+            self._could.pop(one, None)
+        self._could[said.text] = True
+        if self._beat is None or not _older(said.text, self._beat):
+            self._beat = said.text
 
     def left(self, member_id: str) -> None:
         """Note that a member was taken out."""
         if member_id == self._member:
             self._beat = None
+            self._could.clear()
 
     def counters(self) -> dict[int, int]:
         """Return the counter of each shard, as far as it is known to have come."""
@@ -95,23 +122,25 @@ class History:
 
     # -- what is missing -----------------------------------------------------------
 
-    def beat_lost(self, found: bytes | None) -> bool | None:
-        """Judge what stands in the place of this peer's last beat.
+    def beat_lost(self, found: bytes | None, said: Said) -> bool | None:
+        """Judge what stood in the place of this peer's last beat.
+
+        Args:
+            found: What stood there.
+            said: The beat that came upon it.
 
         Returns:
             True: it was forgotten. None: there is nothing, which deleting it
             would explain, too. False: there is nothing to be said.
         """
-        if self._beat is None:
+        if said.before is None or self._beat is None:
             return False
         if found is None:
             return None
-        if found == self._beat or found in self._underway:
+        # What was confirmed only after this beat was sent is no reason to miss it.
+        if found in said.over or found in self._could:
             return False
-        try:
-            return bool(json.loads(found)[0] < json.loads(self._beat)[0])
-        except (ValueError, TypeError, LookupError, RecursionError):
-            return False  # garbage, which is told of elsewhere
+        return _older(found, said.before)
 
     def fallen(
         self,
@@ -191,6 +220,14 @@ class History:
         return set(self._entries)
 
 
+def _older(one: bytes, other: bytes) -> bool:
+    """Tell whether a beat was before another; garbage is told of elsewhere."""
+    try:
+        return bool(json.loads(one)[0] < json.loads(other)[0])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
+
+
 def _instant(entry: bytes) -> int:
     return int(entry.partition(b"-")[0]) * (SECOND // 1000)
 
@@ -220,6 +257,7 @@ async def _not_trimmed(link: Link, shards: set[int]) -> set[int]:
 async def checked(
     link: Link,
     now: int,
+    said: Said,
     own: bytes | None,
     shards: Sequence[int],
     values: Sequence[bytes | None],
@@ -233,6 +271,7 @@ async def checked(
     Args:
         link: The session's.
         now: The store's instant.
+        said: The beat.
         own: What stood in the place of this peer's last beat.
         shards: Whose counters were asked for.
         values: The counters as they stand in the store.
@@ -242,7 +281,7 @@ async def checked(
         StoreUnavailableError: Calling again is safe.
     """
     history = link.history
-    lost = history.beat_lost(own)
+    lost = history.beat_lost(own, said)
     lower, missing = history.fallen(shards, values, before)
     suspected = lower | missing
     if lost is None:

@@ -10,7 +10,7 @@ from typing import Any
 from aiosched.abc import Beat, ExecutorInfo, Member, Pulse
 from aiosched.instants import DAY, SECOND
 from aiosched.stores.redis.connection import Command
-from aiosched.stores.redis.history import checked
+from aiosched.stores.redis.history import Said, checked
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.meta import followed
 from aiosched.stores.redis.reading import numbers
@@ -45,15 +45,15 @@ async def beat(link: Link, beat: Beat) -> Pulse:
     return pulse
 
 
-def _packet(link: Link, beat: Beat, said: str) -> list[Command]:
+def _packet(link: Link, beat: Beat, said: Said | None) -> list[Command]:
     """Return the commands of a beat; all but the counters are of one slot."""
     keys = link.keys
     commands: list[Command] = [("TIME",)]
-    if beat.member is None:
+    if said is None:
         commands.append(("HDEL", keys.members, beat.member_id))
     else:
         commands.append(("HGET", keys.members, beat.member_id))
-        commands.append(("HSET", keys.members, beat.member_id, said))
+        commands.append(("HSET", keys.members, beat.member_id, said.text))
     commands.append(("HGETALL", keys.members))
     commands.append(("SMEMBERS", keys.queues))
     commands.append((link.publish, keys.canary, beat.member_id))
@@ -63,10 +63,9 @@ def _packet(link: Link, beat: Beat, said: str) -> list[Command]:
 
 async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     keys = link.keys
-    said = ""
+    said: Said | None = None
     if beat.member is not None:
-        said = _pack(beat.member, guess)
-        link.history.beating(said.encode())
+        said = link.history.beating(_pack(beat.member, guess).encode())
     before = link.history.counters()
     replies = await link.try_typed(_packet(link, beat, said))
     former = None if beat.member is None else replies.pop(1)
@@ -75,8 +74,8 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     values = [value for reply in revs for value in reply]
     same = link.epoch
     await followed(link, epoch)
-    if beat.member is not None and link.epoch == same:
-        await checked(link, now, former, beat.shards, values, before)
+    if said is not None and link.epoch == same:
+        await checked(link, now, said, former, beat.shards, values, before)
     # Garbage tells nothing: what this session knows still holds.
     known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
@@ -87,10 +86,10 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     if fields is not None:
         link.members, gone = _members(link, fields, now)
     members = link.members
-    if beat.member is None:
+    if beat.member is None or said is None:
         link.history.left(beat.member_id)
     else:
-        link.history.beaten(beat.member_id, said.encode())
+        link.history.beaten(beat.member_id, said)
         # Written by the estimate, which is wrong by a fraction of a round trip.
         own = replace(beat.member, beat=now)
         if fields is None or any(one.id == own.id for one in members):

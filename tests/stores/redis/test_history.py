@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aiosched.abc import Beat, Member
+from aiosched.stores.redis.history import History
 from aiosched.stores.redis.store import RedisJobStore, RedisSession
 from aiosched.testing.contract_decisions import claim, create, touch
 from tests.stores.redis.garbage import Client
@@ -191,3 +192,45 @@ async def test_a_commit_of_others_hides_nothing(redis_url: str, raw: Client) -> 
             await two.transact(IDS, touch(8))
             assert await beat(one) == await beat(two, "other") == epoch
         assert raw.exists(RECORD, AGENDA) == 2
+
+
+def _told(second: int, claims: str) -> bytes:
+    return b'[%d,"me",null,[],%s]' % (second * 1_000_000, claims.encode())
+
+
+FIRST, SECOND, THIRD = _told(1, "true"), _told(2, "true"), _told(3, "false")
+
+
+def test_beats_of_one_peer_that_overlap_are_no_loss_in_either_order() -> None:
+    """A farewell is sent while the last usual beat is on its way."""
+    history = History()
+    history.beaten("me", history.beating(FIRST))
+    usual, farewell = history.beating(SECOND), history.beating(THIRD)
+    # The later is answered first, and was carried out first or last.
+    assert history.beat_lost(FIRST, farewell) is False
+    history.beaten("me", farewell)
+    assert history.beat_lost(FIRST, usual) is False
+    assert history.beat_lost(THIRD, usual) is False
+    history.beaten("me", usual)
+    for left in (SECOND, THIRD):
+        assert history.beat_lost(left, history.beating(_told(4, "true"))) is False
+    assert history.beat_lost(FIRST, history.beating(_told(4, "true"))) is True
+
+
+def test_a_beat_without_an_answer_may_be_written_late() -> None:
+    history = History()
+    history.beaten("me", history.beating(FIRST))
+    history.beating(SECOND)
+    history.beaten("me", history.beating(THIRD))
+    assert history.beat_lost(SECOND, history.beating(_told(4, "true"))) is False
+    assert history.beat_lost(FIRST, history.beating(_told(4, "true"))) is True
+
+
+def test_all_beats_before_the_last_are_lost_ones() -> None:
+    history = History()
+    for second in range(1, 20):
+        history.beaten("me", history.beating(_told(second, "true")))
+    for second in range(1, 19):
+        said = history.beating(_told(30, "true"))
+        assert history.beat_lost(_told(second, "true"), said) is True
+    assert history.beat_lost(_told(19, "true"), history.beating(b"")) is False
