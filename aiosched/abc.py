@@ -166,9 +166,23 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     async def agenda(
-        self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
+        self,
+        heads: Sequence[tuple[int, str]],
+        *,
+        limit: int = MAX_BATCH,
+        partial: bool = False,
     ) -> Sequence[Head]:
-        """Return the first ``limit`` entries of each (shard, queue) agenda."""
+        """Return the first ``limit`` entries of each (shard, queue) agenda.
+
+        Args:
+            heads: Which agendas.
+            limit: Entries of each, at most.
+            partial: Leave out agendas whose server cannot be reached, where a
+                store has several servers.
+
+        Raises:
+            StoreUnavailableError: Calling again is safe.
+        """
 
     @abc.abstractmethod
     async def by_keyword(self, keyword: str) -> Sequence[str]:
@@ -207,7 +221,14 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     async def beat(self, beat: Beat) -> Pulse:
-        """Say that a peer lives, and learn who else does; publishes a canary."""
+        """Say that a peer lives, and learn who else does; publishes a canary.
+
+        Counters whose server cannot be reached are left out of the pulse, where
+        a store has several servers.
+
+        Raises:
+            StoreUnavailableError: Others may not have heard; calling again is safe.
+        """
 
     @abc.abstractmethod
     async def advertise(self, executors: Sequence[ExecutorInfo]) -> None:

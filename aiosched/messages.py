@@ -107,7 +107,8 @@ class Pulse:
     Attributes:
         members: Every peer whose beat is younger than the member timeout,
             sorted by id.
-        revs: Change counter of each shard asked for.
+        revs: Change counter of each shard asked for; of a store with several
+            servers those are left out that cannot be reached.
         epoch: Identity of the data set; a new one means that data was lost.
         queues: Every queue that ever had a job, sorted.
     """

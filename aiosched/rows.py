@@ -54,6 +54,9 @@ _ESCAPES: Escapes = (
 ELSEWHERE = b"~"
 """Stands in a record's copy of a row for a value that only the ledger has."""
 
+_DIGITS = 20
+"""More than any instant has, and far fewer than Python refuses to read."""
+
 _SLOT_KEY = "="
 """Stands for a key that is the slot in decimal, as most are."""
 
@@ -93,7 +96,7 @@ def pack_row(row: Row) -> str:
             str(slot) if slot else "",
             str(row.until - slot) if row.until > slot else "",
             str(row.count) if row.count else "",
-            _SLOT_KEY if row.key == str(slot) else escape(row.key),
+            _SLOT_KEY if slot and row.key == str(slot) else escape(row.key),
             row.cause.code,
             str(row.attempt) if row.attempt else "",
             "1" if row.final else "",
@@ -125,7 +128,7 @@ def fade_row(line: str, now: int) -> str:
     if len(parts) != _FIELDS:
         return line
     fades, value = parts[-2:]
-    if not value or not fades.isdecimal() or int(fades) > now:
+    if not value or not fades.isdecimal() or len(fades) > _DIGITS or int(fades) > now:
         return line
     missed, mark, _ = value.partition("~")
     parts[-1] = f"{missed}~" if mark and missed.isdecimal() else ""
@@ -161,7 +164,7 @@ def unpack_row(line: str) -> Row:
         message = f"a final ledger row of no run: {line[:80]!r}"
         raise ValueError(message)
     missed, mark, rest = value.partition("~")
-    if mark and missed.isdecimal():
+    if mark and missed.isdecimal() and missed[0] != "0":
         value = rest
     else:
         missed = ""
@@ -219,5 +222,5 @@ def unpack_act(value: bytes) -> Act:
         said = json.loads(value) if value else {}
         fields = tuple(str(name) for name in said.get("fields", ()))
         return Act(str(said.get("by", "")), str(said.get("note", "")), fields)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return Act()

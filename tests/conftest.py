@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -125,16 +126,36 @@ def _clusters() -> Iterator[dict[str, clusters.Cluster]]:
         one.stop()
 
 
-@pytest.fixture(scope="session", params=_BINARIES, ids=_name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let tests take turns with the servers of clusters; ``--long``: all on all."""
+    if "cluster_kind" not in metafunc.fixturenames:
+        return
+    turns = _BINARIES
+    if not (metafunc.config.getoption("--long") or os.environ.get("AIOSCHED_LONG")):
+        turn = zlib.crc32(metafunc.function.__name__.encode()) % len(turns)
+        turns = turns[turn : turn + 1]
+    metafunc.parametrize(
+        "cluster_kind", turns, indirect=True, ids=map(_name, turns), scope="session"
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster_kind(request: pytest.FixtureRequest) -> object:
+    """The server program of a cluster, or the mark that there is none."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
 def cluster(
-    request: pytest.FixtureRequest, _clusters: dict[str, clusters.Cluster]
+    cluster_kind: object, _clusters: dict[str, clusters.Cluster]
 ) -> clusters.Cluster:
     """Three masters without replicas, shared by the tests of this worker.
 
     Slots may be moved about; nodes are not to be killed.
     """
-    found = request.param
+    found = cluster_kind
     _refuse_none(found)
+    assert isinstance(found, servers.Binary)
     if found.name not in _clusters:
         _clusters[found.name] = clusters.Cluster(found)
         _clusters[found.name].start()

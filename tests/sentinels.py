@@ -213,7 +213,7 @@ class Watched:
             )
         )
 
-    # -- what is done to them -----------------------------------------------------------
+    # -- what is done to them ---------------------------------------------------------
 
     def promoted(self, old: Server) -> bool:
         """Say whether all sentinels name another one, which is a master by now."""
@@ -227,7 +227,7 @@ class Watched:
         return isinstance(role, list) and role[0] == "master"
 
     def cut_off(self) -> Server:
-        """Let nothing that is written from now on reach a replica; return the master."""
+        """Keep what is written from now on from all replicas; return the master."""
         master = self.named()
         master.command("ACL", "SETUSER", "default", "-psync", "-sync")
         master.command("CLIENT", "KILL", "TYPE", "replica")
@@ -247,7 +247,9 @@ class Watched:
 
     def _order(self) -> bool:
         try:
-            return self.sentinels[0].command("SENTINEL", "FAILOVER", self.master) == "OK"
+            return (
+                self.sentinels[0].command("SENTINEL", "FAILOVER", self.master) == "OK"
+            )
         except ServerError:  # the last one is just over, or no replica is known yet
             return False
 

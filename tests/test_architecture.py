@@ -31,6 +31,7 @@ _TEXTS = [
 _MAY_SLEEP = {
     "tests/clusters.py",
     "tests/guards.py",
+    "tests/sentinels.py",
     "tests/servers.py",
     "tests/waiting.py",
 }

@@ -19,7 +19,7 @@ from aiosched.enums import JobState, Reason, RowKind
 from aiosched.errors import ConfigurationError, StoreDataError
 from aiosched.instants import SECOND, moment
 from aiosched.jobs import Job, checks
-from aiosched.records import LiveRun, Record
+from aiosched.records import Apart, LiveRun, Record
 
 __all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
 
@@ -118,6 +118,8 @@ class Queries(LedgerReading):
         if record is None:
             # A listing leaves out what cannot be read; asked by name, it is told.
             record = await self._decide(job_id, lambda _record, _now: None)
+            if record is not None and isinstance(record.definition.arguments, Apart):
+                raise StoreDataError(job_id, "its arguments are missing in the store")
         return self._snapshot(planning.living(record, job_id), job_id)
 
     async def state(self, job: Job | str) -> JobState:

@@ -137,7 +137,8 @@ class Alarms(Service):
             self._forget_moved()
             self._compare(members)
             self.alive()
-            await self.doze(_REST)  # a beat wakes it
+            # A beat wakes it.
+            await self.doze(max(_REST, self.membership.interval))
 
     def _forget_moved(self) -> None:
         """Drop what has been run, changed or removed meanwhile."""
@@ -271,7 +272,7 @@ class Alarms(Service):
         return [queue for queue in self.membership.queues if queue not in served]
 
     async def _due(self, keys: list[Key]) -> list[Due]:
-        heads = await self.session.agenda(keys, limit=MAX_BATCH)
+        heads = await self.session.agenda(keys, limit=MAX_BATCH, partial=True)
         now = self.session.estimate()
         return [
             Due((head.shard, head.queue), job_id, at)

@@ -203,7 +203,7 @@ class Completions(Service):
             waiting = bool(self._waiters or self._listeners)
             if not self._asked and not self._all:
                 left = due - self.clock.monotonic()
-                await self.doze(left if waiting else _IDLE)
+                await self.doze(left if waiting else max(_IDLE, interval))
             if waiting and self.clock.monotonic() >= due:
                 self._all = True
             if self._all:

@@ -144,6 +144,10 @@ class Heads:
             if key[0] in revs and revs[key[0]] != head.rev:
                 self._stale.add(key)
 
+    def unknown(self, revs: Mapping[int, int]) -> None:
+        """Let agendas be read of shards whose counters were not told."""
+        self._stale.update(key for key in self._heads if key[0] not in revs)
+
     def stale(self) -> list[Key]:
         """Return the agendas to be read, sorted."""
         return sorted(self._stale)

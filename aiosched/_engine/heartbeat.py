@@ -8,6 +8,7 @@ third of a lease and no more.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from aiosched import planning
@@ -17,7 +18,7 @@ from aiosched._engine.service import Service
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
-from aiosched.errors import StoreConflictError
+from aiosched.errors import StoreConflictError, StoreUnavailableError
 from aiosched.instants import SECOND
 from aiosched.records import Change, Record
 
@@ -102,6 +103,15 @@ class Heartbeat(Service):
         self._at_once = True
         self.wake()
 
+    async def confirm(self, live: Live) -> None:
+        """Extend a lease that may be over; return when it is held.
+
+        If the run is somebody else's by now, it is cancelled meanwhile.
+        """
+        live.confirmed = asyncio.get_running_loop().create_future()
+        self.check_all()
+        await live.confirmed
+
     async def run(self) -> None:
         """Extend for ever."""
         due = self.clock.monotonic() + self.interval
@@ -113,7 +123,12 @@ class Heartbeat(Service):
                 # Taken out only when the store has answered, so that an
                 # outage in between does not lose the question.
                 urgent = frozenset(self._urgent)
-                await self._ask(sorted(urgent))
+                try:
+                    await self._ask(sorted(urgent))
+                except StoreUnavailableError:
+                    # Of one server among several, perhaps: extensions answer the
+                    # same, each for its shard.
+                    self._at_once = True
                 self._urgent -= urgent
             behind = self.clock.monotonic() - due
             if behind > self.interval:
@@ -146,26 +161,66 @@ class Heartbeat(Service):
     async def extend(self, runs: Sequence[Live]) -> None:
         """Extend the leases of some runs.
 
+        Shard by shard and all shards at once, as many as the store has lanes
+        for: one after the other, a slow link would use up the leases of the
+        last.  What one shard's server does not answer keeps no other lease from
+        being extended, as long as there is time for that.
+
         Raises:
             StoreUnavailableError: Some may not have been extended.
         """
         grouped = batches((live.shard, live.job_id, live.fence) for live in runs)
-        by_fence = {(live.job_id, live.fence): live for live in runs}
-        for shard, fences in grouped:
-            decide = extension(self.owner, fences, self.lease)
+        by_shard: dict[int, list[Live]] = {}
+        for live in runs:
+            by_shard.setdefault(live.shard, []).append(live)
+        loop = asyncio.get_running_loop()
+        works = [
+            loop.create_task(
+                self._extend(shard, fences, by_shard[shard]),
+                name=f"aiosched extend {shard}",
+            )
+            for shard, fences in grouped
+        ]
+        if not works:
+            return
+        try:
+            _, rest = await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
+            if rest:
+                await asyncio.wait(rest, timeout=2 * self.interval)
+        finally:
+            for work in works:
+                work.cancel()
+            # Nothing of it may go on beside the next extension.
+            answers = await asyncio.gather(*works, return_exceptions=True)
+        failed = [one for one in answers if isinstance(one, Exception)]
+        # A fault of this program says more than an outage beside it.
+        failed.sort(key=lambda error: isinstance(error, StoreUnavailableError))
+        if failed:
+            raise failed[0]
+
+    async def _extend(
+        self, shard: int, fences: Mapping[str, frozenset[int]], runs: Sequence[Live]
+    ) -> None:
+        """Extend the leases of runs of one shard, at most ``MAX_BATCH`` jobs."""
+        self.step()
+        try:
+            changes = await self.session.transact(
+                list(fences),
+                extension(self.owner, fences, self.lease),
+                signal=not self.owns(runs[0]),
+            )
+        except StoreConflictError:
+            return  # a third of the lease is gone; there are two more tries
+        finally:
             self.step()
-            any_run = next(live for live in runs if live.shard == shard)
-            try:
-                changes = await self.session.transact(
-                    list(fences), decide, signal=not self.owns(any_run)
-                )
-            except StoreConflictError:
-                continue  # a third of the lease is gone; there are two more tries
-            self.moved(changes, shard)
-            for job_id, asked in fences.items():
-                change = changes.get(job_id)
-                held = change.answer if change is not None else {}
-                self._answer([by_fence[job_id, f] for f in sorted(asked)], held)
+        self.moved(changes, shard)
+        by_fence = {(live.job_id, live.fence): live for live in runs}
+        for job_id, asked in fences.items():
+            change = changes.get(job_id)
+            held = change.answer if change is not None else {}
+            self._answer([by_fence[job_id, f] for f in sorted(asked)], held)
+            for fence in held:
+                by_fence[job_id, fence].held()
 
     def _answer(self, runs: Collection[Live], held: Mapping[int, Reason]) -> None:
         for live in runs:

@@ -102,8 +102,10 @@ class Lifeline:
             runs = self.snapshot()
         except RuntimeError:
             return  # the loop has just changed them, so it lives
-        if runs:
-            await self._connect()  # before it is needed in a hurry
+        if runs or not self.healthy:
+            # Before it is needed in a hurry; and whoever has failed is well again
+            # when that succeeds, not when there is nothing to do.
+            await self._connect()
         now = self.clock.monotonic()
         # The heartbeat of an idle peer has nothing to say: the bound begins
         # with the first run that needs a stand-in.
@@ -149,13 +151,15 @@ class Lifeline:
     async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         if self._session is None:
             return
-        try:
-            for _, fences in batches(runs):
-                decide = extension(self.owner, fences, self.lease)
-                self._step()
+        for _, fences in batches(runs):
+            decide = extension(self.owner, fences, self.lease)
+            self._step()
+            try:
                 await self._session.transact(list(fences), decide)
-        except StoreError as error:
-            self._failed(error)  # the heartbeat may be back before the next turn
+            except StoreError as error:
+                # The heartbeat may be back before the next turn; a store of
+                # several servers has the other shards elsewhere.
+                self._failed(error)
 
 
 def hosted(lifeline: Lifeline, name: str) -> LifelineThread | LifelineTask:

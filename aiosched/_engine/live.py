@@ -26,6 +26,7 @@ class Live:
 
     __slots__ = (
         "cancelled_at",
+        "confirmed",
         "context",
         "ended",
         "entered",
@@ -56,6 +57,7 @@ class Live:
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], None] | None = None
         self.settlement: asyncio.Future[Run | None] | None = None
+        self.confirmed: asyncio.Future[None] | None = None
 
     @property
     def job_id(self) -> str:
@@ -72,6 +74,11 @@ class Live:
         if self.settlement is None:
             self.settlement = asyncio.get_running_loop().create_future()
         return self.settlement
+
+    def held(self) -> None:
+        """Note that the store has extended its lease."""
+        if self.confirmed is not None and not self.confirmed.done():
+            self.confirmed.set_result(None)
 
     def cancel(self, reason: Reason, now: float) -> bool:
         """Ask the run to stop; return whether it had not been asked before."""

@@ -270,6 +270,8 @@ class Membership(Service):
         self.queues = tuple(sorted({*pulse.queues, *self.queues, *(me.queues or ())}))
         self._assign()
         self.heads.revs(pulse.revs)
+        if me.claims:
+            self.heads.unknown(pulse.revs)
         if self.heads.stale():
             self.hooks.assigned()
         self.unheard += 1

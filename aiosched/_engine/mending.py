@@ -15,14 +15,20 @@ from aiosched.abc import Mended, Session
 from aiosched.clock import Clock
 from aiosched.instants import SECOND
 
-__all__ = ["Mender", "paced"]
+__all__ = ["Mender", "Pace"]
 
 TURN = 20.0
 """Seconds between two passes."""
 BEATS = 4
 """So many beats it is instead, where that is longer."""
-A_COMMAND = 1.0
-"""Seconds that each command of a step makes the next one wait."""
+LONGEST = 25.0
+"""Seconds between two steps, however much there was to mend in the first."""
+PASS = 35.0
+"""Seconds that a pass may take: with the turn before it, less than a minute."""
+COMMANDS = 1.0
+"""Commands a second that a pass takes, unless it then took longer than that."""
+MOST = 40.0
+"""Commands a second that it may come to; a pass of more takes longer after all."""
 STEP = 60.0
 """Seconds that a step over a large namespace may take: nobody waits for it."""
 URGENT = 0.1
@@ -55,22 +61,38 @@ class Mender(Service):
         # Where beats are far apart, so are passes.
         turn = max(TURN, BEATS * self.session.terms.beat / SECOND)
         pause, urgent = turn, False
+        pace = Pace()
         while True:
             self.alive()
             await self.doze(pause)
             pause = turn
             if not self.leads():
-                urgent = False
+                urgent, pace = False, Pace()
                 continue
             told = await self.session.mend()
             if told.ids:
                 self.mended(told)
             urgent = (urgent or told.urgent) and not told.complete
-            pause = URGENT if urgent else paced(told)
+            pause = pace.after(told)
+            if urgent:
+                pause = URGENT
             if told.complete:
                 pause = max(pause, turn)
 
 
-def paced(told: Mended) -> float:
-    """Return how many seconds to wait after a step."""
-    return max(TURN if told.complete else URGENT, A_COMMAND * told.cost)
+class Pace:
+    """How long to wait after each step of the passes that follow each other."""
+
+    def __init__(self) -> None:
+        """Know nothing yet: the first pass, which may be due for long, is fast."""
+        self._rate = MOST
+        self._spent = 0
+
+    def after(self, told: Mended) -> float:
+        """Return how many seconds to wait after a step."""
+        self._spent += told.cost
+        if told.complete:
+            self._rate = min(max(self._spent / PASS, COMMANDS), MOST)
+            self._spent = 0
+        pause = max(TURN if told.complete else URGENT, told.cost / self._rate)
+        return min(pause, LONGEST)

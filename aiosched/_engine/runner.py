@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor as FutureExecutor
 from typing import Any
 
@@ -43,6 +43,7 @@ class Runner:
         resolve: Callable[[str], Registered | None],
         settle: Callable[[Live, Ended], None],
         estimate: Callable[[], int],
+        confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
         shards: int,
     ) -> None:
@@ -51,6 +52,7 @@ class Runner:
         self.resolve = resolve
         self.settle = settle
         self.estimate = estimate
+        self.confirm = confirm
         self.threads = threads
         self.shards = shards
         self.live = LiveRuns()
@@ -157,6 +159,10 @@ class Runner:
 
     async def _run(self, live: Live) -> None:
         try:
+            if live.start.run.until <= self.estimate():
+                # Stopped or blocked since it was claimed: whose it is by now
+                # the store must say before anybody enters it here.
+                await self.confirm(live)
             ended = await self._attempt(live)
         except asyncio.CancelledError:
             ended = self._cancelled(live)

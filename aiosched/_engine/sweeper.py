@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiosched._engine.service import Service
 from aiosched.abc import Session
 from aiosched.clock import Clock
+from aiosched.instants import SECOND
 
 __all__ = ["Sweeper"]
 
@@ -35,6 +36,7 @@ class Sweeper(Service):
         """Sweep for ever."""
         while True:
             self.alive()
-            await self.doze(INTERVAL)
+            # Where beats are further apart than that, so are sweeps.
+            await self.doze(max(INTERVAL, self.session.terms.beat / SECOND))
             if self.leads():
                 await self.session.sweep()

@@ -8,14 +8,15 @@ again after ``LONGEST_SLEEP`` whatever its heap says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aiosched._engine.attender import Attender
-from aiosched._engine.heads import Due, Heads
+from aiosched._engine.heads import Due, Heads, Key
 from aiosched._engine.membership import Membership
 from aiosched._engine.service import Service
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
+from aiosched.errors import StoreUnavailableError
 from aiosched.instants import SECOND
 
 __all__ = ["Timer"]
@@ -46,6 +47,7 @@ class Timer(Service):
         membership: Membership,
         attender: Attender,
         spawn: Callable[..., asyncio.Task[None]],
+        outage: Callable[[Service, StoreUnavailableError], None],
     ) -> None:
         super().__init__(clock)
         self.session = session
@@ -53,6 +55,7 @@ class Timer(Service):
         self.membership = membership
         self.attender = attender
         self.spawn = spawn
+        self.outage = outage
         self._busy: dict[int, float] = {}
         self._parked: dict[int, list[Due]] = {}
         self.claiming: set[asyncio.Task[None]] = set()
@@ -61,15 +64,31 @@ class Timer(Service):
     async def run(self) -> None:
         """Attend for ever."""
         while True:
-            self.alive()
+            if self.healthy:
+                self.alive()
             self.wake_ups += 1
             if self.membership.lapsed():
                 self.membership.wake()
                 await self.doze(self.membership.interval / 5)
                 continue
-            await self.refresh()
+            away = await self.refresh()
             self.dispatch()
-            await self.doze(self.pause())
+            pause = self.pause()
+            if away:
+                self._without(away)
+                pause = min(pause, RETRY)
+            else:
+                self.alive()
+            await self.doze(pause)
+
+    def _without(self, away: Collection[Key]) -> None:
+        """Go on without a part of the store; tell of it once."""
+        self.step()
+        if self.healthy:
+            self.healthy = False
+            shards = len({shard for shard, _ in away})
+            self.outage(self, StoreUnavailableError(f"{shards} shards of it"))
+        self.heads.invalidate(away)
 
     def pause(self) -> float:
         """Return how long there is nothing to do."""
@@ -90,20 +109,28 @@ class Timer(Service):
             return own
         return max(own, self.clock.monotonic() - oldest - self.patience)
 
-    async def refresh(self) -> None:
-        """Read the agendas that may have moved."""
+    async def refresh(self) -> set[Key]:
+        """Read the agendas that may have moved.
+
+        Returns:
+            Those that cannot be reached, where others can.
+        """
+        away: set[Key] = set()
         while keys := self.heads.stale()[:HEADS_AT_ONCE]:
             self.step()
             asked = self.session.estimate()
             limit = self.heads.limit(keys)
             self.heads.asking(keys)
             try:
-                readings = await self.session.agenda(keys, limit=limit)
+                readings = await self.session.agenda(keys, limit=limit, partial=True)
             except BaseException:
                 self.heads.invalidate(keys)
                 raise
+            away.update(keys)
             for reading in readings:
                 self.heads.load(reading, asked)
+                away.discard((reading.shard, reading.queue))
+        return away
 
     def dispatch(self) -> None:
         """Hand what is due to the attender, a task a shard."""

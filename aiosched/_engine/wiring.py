@@ -101,6 +101,7 @@ class Wiring(abc.ABC):
             self.outside.resolve,
             self.settler.put,
             session.estimate,
+            self._confirm,
             self.threads,
             session.terms.shards,
         )
@@ -127,7 +128,13 @@ class Wiring(abc.ABC):
     def _wire_loops(self) -> None:
         clock, session, owner = self.clock, self.session, self._member.id
         self.timer = Timer(
-            clock, session, self.heads, self.membership, self.attender, self.spawn
+            clock,
+            session,
+            self.heads,
+            self.membership,
+            self.attender,
+            self.spawn,
+            self._outage,
         )
         self.heartbeat = Heartbeat(
             clock,
@@ -263,6 +270,13 @@ class Wiring(abc.ABC):
             if change.record is not None:
                 queue = change.record.definition.spec.queue
                 self.heads.commit((shard, queue), job_id, change)
+
+    async def _confirm(self, live: Live) -> None:
+        """Return when a run is known to be still this peer's, after its beat."""
+        while self.membership.lapsed():
+            self.membership.wake()
+            await self.clock.sleep(self.membership.interval / 5)
+        await self.heartbeat.confirm(live)
 
     def _lost(self, live: Live) -> None:
         log.warning(

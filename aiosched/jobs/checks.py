@@ -23,6 +23,7 @@ from aiosched.jobs.plain import dump_json
 __all__ = [
     "KEYWORD_FORM",
     "MAX_DURATION",
+    "MAX_ERRORS",
     "MAX_META",
     "MAX_NAME",
     "MAX_NOTE",
@@ -50,6 +51,7 @@ MAX_NAME = 200
 MAX_NOTE = 1_000
 MAX_META = 16_384
 MAX_TAGS = 50
+MAX_ERRORS = 50
 MAX_RUNNING = 100
 """Runs of one job at a time: its record carries each of them."""
 MAX_DURATION = timedelta(days=36_525)
@@ -282,6 +284,10 @@ def error_names_given(field: str, value: object) -> tuple[str, ...]:
         else:
             where = f"{field}[{position}]"
             raise ConfigurationError(where, given, "is not an exception", remedy)
+    if len(set(names)) > MAX_ERRORS:
+        problem = f"are {len(set(names))} exceptions"
+        remedy = f"give at most {MAX_ERRORS}, or a class that they have in common"
+        raise ConfigurationError(field, value, problem, remedy)
     return tuple(dict.fromkeys(names))
 
 

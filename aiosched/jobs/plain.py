@@ -30,7 +30,10 @@ def load_json(text: bytes) -> Any:
     Raises:
         ValueError: It is not JSON.
     """
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None
 
 
 def dump_json(value: object, path: str) -> bytes:

@@ -35,7 +35,7 @@ def backoff(definition: Definition, firing: Pending) -> int:
         return 0
     failures = max(firing.attempt - firing.lost, 1)
     try:
-        wait = min(float(rule.cap), rule.delay * rule.factor ** (failures - 1))
+        wait = min(float(rule.cap), rule.delay * float(rule.factor) ** (failures - 1))
     except OverflowError:
         wait = float(rule.cap)
     share = fraction(definition.id, firing.key, str(firing.attempt))

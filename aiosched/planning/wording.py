@@ -217,7 +217,7 @@ def _error(value: bytes) -> str:
     try:
         said = json.loads(value)
         return _cut(f"{said['type']}: {said['message']}")
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
 
 

@@ -19,6 +19,8 @@ _REMEDY = (
     '"rediss://host", "unix:///path/to/socket", "redis+cluster://host,host" or '
     '"redis+sentinel://host,host/master"'
 )
+_NAMED = re.compile(r"\b(\w+)=")
+_SECRETS = ("username", "token", "secret")
 _REDIS = (
     "redis",
     "rediss",
@@ -69,7 +71,12 @@ def masked(url: str) -> str:
     Made for messages: what is left need not be a valid URL, and where it is
     unclear what belongs to a password, too much is replaced.
     """
-    shown = re.sub(r"(?is)\b(\w*(?:pass\w*|username|token|secret))=.*", r"\1=***", url)
+    shown = url
+    for match in _NAMED.finditer(url):
+        name = match[1].lower()
+        if "pass" in name or name.endswith(_SECRETS):
+            shown = f"{url[: match.end()]}***"
+            break
     scheme, mark, rest = shown.partition(":")
     if "@" in rest:
         slashes = "//" if rest.startswith("//") else ""

@@ -273,7 +273,11 @@ class _MemorySession(Session):
         return Page(found, None)
 
     async def agenda(
-        self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
+        self,
+        heads: Sequence[tuple[int, str]],
+        *,
+        limit: int = MAX_BATCH,
+        partial: bool = False,  # noqa: ARG002 - all of it is here
     ) -> Sequence[Head]:
         await self._begin(len(heads))
         return [self._space.head(shard, queue, limit) for shard, queue in heads]

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aiosched.testing.simulation.cases import COMMITS, Case, CaseReport, run_case
+from aiosched.testing.simulation.chance import CLOCK
 from aiosched.testing.simulation.incidents import parse_incidents
+from aiosched.testing.simulation.logbook import Logbook
 from aiosched.testing.simulation.planted import PLANTED
 from aiosched.testing.simulation.search import (
+    ENOUGH,
+    Statistics,
     never_happened,
     search,
     show_statistics,
@@ -28,6 +33,8 @@ from aiosched.testing.simulation.shrink import difference, shrink
 __all__ = ["main"]
 
 _STORES = ("memory", "redis", "both")
+_EACH = 100
+"""Seeds after which a search says how far it is."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -59,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     found = "with this deliberate bug: it must be found"
     many.add_argument("--planted", choices=bugs, help=found)
     many.add_argument("--all", action="store_true", help="do not stop at a failure")
+    kept = "keep what came of each seed in this file, and go on where it ends"
+    many.add_argument("--resume", type=Path, metavar="FILE", help=kept)
     many.set_defaults(do=_search)
     for command in (one, many):
         about = "about how many transactions a seed"
@@ -68,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _say(text: object) -> None:
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _incidents(text: str) -> Any:
@@ -123,29 +133,63 @@ def _tell(report: CaseReport) -> None:
         _say(f"  {one}")
 
 
-def _tell_failed(report: CaseReport) -> None:
-    if report.findings:
-        _tell(report)
+class _Teller:
+    """Says how a search goes on: each failure, and now and then the numbers."""
+
+    def __init__(self, planned: int) -> None:
+        self.planned = planned
+        self.seen = 0
+        self.failed = 0
+        self.missing: list[str] = []
+        self.thousand = Statistics()
+        self.begun = CLOCK.monotonic()
+        self.since = self.begun
+
+    def __call__(self, report: CaseReport) -> None:
+        """Take a report into account."""
+        self.seen += 1
+        self.thousand.add(report)
+        if report.findings:
+            self.failed += 1
+            _tell(report)
+        if self.seen % _EACH == 0:
+            seconds = CLOCK.monotonic() - self.begun
+            _say(
+                f"{self.seen} of {self.planned} seeds, {self.failed} with a rule "
+                f"broken, {seconds:.0f} s"
+            )
+        if self.thousand.total >= ENOUGH:
+            self._end_of_thousand()
+
+    def _end_of_thousand(self) -> None:
+        now = CLOCK.monotonic()
+        self.thousand.wall = now - self.since
+        _say(show_statistics(self.thousand))
+        self.missing += never_happened(self.thousand)
+        self.thousand, self.since = Statistics(), now
 
 
 def _search(options: argparse.Namespace) -> int:
     kind = None if options.store == "both" else options.store
-    cases: Iterator[Case] = (
+    cases = [
         Case(seed, kind, planted=options.planted, commits=options.commits)
         for seed in options.seeds
-    )
+    ]
+    teller = _Teller(len(cases))
     statistics = search(
         cases,
         jobs=options.jobs,
         stop_after=None if options.all else 1,
-        told=_tell_failed,
+        told=teller,
+        book=None if options.resume is None else Logbook(options.resume),
     )
+    _say("\nall of them:")
     _say(show_statistics(statistics))
     for small in smallest(statistics):
         _say(small)
     if options.planted is not None:
         return 0 if statistics.failed else 1
-    return 1 if statistics.failed or never_happened(statistics) else 0
+    return 1 if statistics.failed or teller.missing else 0
 
 
 if __name__ == "__main__":

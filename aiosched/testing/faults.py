@@ -351,12 +351,16 @@ class FaultySession(Session):
         )
 
     async def agenda(
-        self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
+        self,
+        heads: Sequence[tuple[int, str]],
+        *,
+        limit: int = MAX_BATCH,
+        partial: bool = False,
     ) -> Sequence[Head]:
         """As the inner session, or a fault; ``match`` sees heads and limit."""
         return await self._store.carry_out(
             "agenda",
-            lambda: self.inner.agenda(heads, limit=limit),
+            lambda: self.inner.agenda(heads, limit=limit, partial=partial),
             {"heads": heads, "limit": limit},
         )
 

@@ -177,9 +177,10 @@ def read_exclusions(what: object) -> tuple[tuple[str, ...], list[Trigger]]:
     days = _Reading()
     triggers: list[Trigger] = []
     open_: list[Iterator[object]] = [iter((what,))]
-    number = 0
+    number = -1  # the list itself is none of them
     while open_:
-        number += 1
+        one = next(open_[-1], _END)
+        number += one is not _END
         if number > MOST_DAYS:
             raise TriggerError(
                 _FIELD,
@@ -187,7 +188,6 @@ def read_exclusions(what: object) -> tuple[tuple[str, ...], list[Trigger]]:
                 f"is more than {MOST_DAYS:,} exclusions",
                 "give ranges, weekdays or a trigger instead of single days",
             )
-        one = next(open_[-1], _END)
         if one is _END:
             open_.pop()
         elif isinstance(one, Trigger):

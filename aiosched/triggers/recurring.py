@@ -23,6 +23,9 @@ from aiosched.triggers.walltime import Fold, Gap, WallSchedule
 
 __all__ = ["RRuleTrigger"]
 
+_LONGEST = 4_000
+"""Characters of a rule; one that names all its numbers has fewer."""
+
 
 class RRuleTrigger(Trigger, frozen=True):
     """Fires at the occurrences of a recurrence rule, as calendars exchange them.
@@ -92,6 +95,14 @@ class RRuleTrigger(Trigger, frozen=True):
                 "is not text",
                 'write it like "FREQ=MONTHLY;BYDAY=-1FR"',
             )
+        if len(expression) > _LONGEST:
+            problem = f"is longer than {_LONGEST} characters"
+            raise TriggerError("expression", expression, problem, "write it shorter")
+        bare = expression.strip().upper().removeprefix("RRULE:").strip()
+        if bare.startswith("RRULE:"):
+            raise TriggerError(
+                "expression", expression, "says RRULE twice", "write one rule alone"
+            )
         name = zone_name(tz)
         first = read_wall(start, name, "start")
         if first.microsecond:
@@ -101,7 +112,7 @@ class RRuleTrigger(Trigger, frozen=True):
         final = None if end is None else _read_last(end, name)
         check_order(first, final)
         super().__init__(
-            expression=expression.strip().upper().removeprefix("RRULE:"),
+            expression=bare,
             start=first,
             tz=name,
             end=final,

@@ -82,7 +82,7 @@ async def test_masters_that_die(
 ) -> None:
     chance = random.Random(seed)
     deaths = 8 if long_run else 1
-    slots = int(deaths * 12 / EVERY)
+    slots = int((deaths * 12 if long_run else 8) / EVERY)
     killed: list[float] = []
     with Fleet(cluster.url, tmp_path) as fleet:
         for _ in range(3):
@@ -137,7 +137,7 @@ async def test_slots_that_move(
         await fleet.up()
         keys = Keys(fleet.namespace, 64)
         ours = [slot_of(name) for name in (*keys.tags, keys.meta)]
-        slots = int((rounds * 6 + 6) / EVERY)
+        slots = int((rounds * 6 + 2) / EVERY)
         async with fleet.client() as client:
             await client.schedule_many(jobs(slots))
             await spread(cluster, fleet)
@@ -162,7 +162,7 @@ async def test_connections_that_drop(
     cluster: Cluster, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
     chance = random.Random(seed)
-    drops = 200 if long_run else 16
+    drops = 200 if long_run else 8
     slots = int((drops * 0.25 + 4) / EVERY)
     with Fleet(cluster.url, tmp_path) as fleet:
         for _ in range(3):

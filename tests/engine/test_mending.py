@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from aiosched import Event, IntervalTrigger, Job, MemoryJobStore
+from aiosched._engine import mending
+from aiosched.abc import Mended
 from aiosched.clock import seeded_ids
 from aiosched.stores.space import Space
 from aiosched.testing import Fault, FaultyStore
@@ -148,3 +150,39 @@ async def test_an_outage_in_the_middle_of_mending_is_waited_out() -> None:
         await asyncio.sleep(60)
         assert peer.health().ok
         assert not space_mended_again(space_of(world), 0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "cost", "seconds", "rate"),
+    [
+        (1, 7, 20, 1.0),  # 1,000 jobs
+        (5, 7, 55, 1.0),  # 10,000
+        (50, 20, 60, 30.0),  # 100,000
+        (500, 20, 300, 40.0),  # 1,000,000
+    ],
+)
+def test_no_pass_takes_long_or_costs_much(
+    steps: int, cost: int, seconds: float, rate: float
+) -> None:
+    """The first hurries; then as slowly as fits into a minute, with a most."""
+    pace = mending.Pace()
+    for turn in range(3):
+        told = [Mended(cost=cost, complete=n == steps) for n in range(1, steps + 1)]
+        waits = [pace.after(one) for one in told]
+        assert sum(waits) <= seconds
+        assert mending.TURN <= waits[-1] <= mending.LONGEST
+        if turn:
+            spent = cost * steps / sum(waits)
+            assert spent <= rate
+        for one, wait in zip(told, waits, strict=True):
+            assert one.cost / wait <= mending.MOST
+
+
+async def test_what_one_peer_does_needs_nobody_who_serves_the_default_queue() -> None:
+    store = FaultyStore(MemoryJobStore())
+    async with World(store) as world:
+        for name in ("p0", "p1"):
+            await world.peer(name, queues=["other"])
+        await asyncio.sleep(3_700)
+        assert store.calls["sweep"] == 1
+        assert store.calls["mend"] > 100

@@ -221,6 +221,51 @@ async def test_a_run_that_nobody_took_over_goes_on_after_a_stall() -> None:
         assert len(world.runs) == 1
 
 
+def stop_before_it_enters(peer: Any) -> None:
+    """Stop a peer when its next run has a task, which has not made its first step."""
+    attender = peer._engine.attender
+    starts = attender._start
+
+    def stopped(*args: Any) -> None:
+        starts(*args)
+        attender._start = starts
+        loop().stall(peer.name, 3 * LEASE)
+
+    attender._start = stopped
+
+
+async def test_what_was_claimed_just_before_a_stop_is_not_entered_after_it() -> None:
+    async with World() as world:
+        await three(world)
+        for peer in world.peers.values():
+            stop_before_it_enters(peer)
+        await world.start(world.build("p3"))
+        await asyncio.sleep(10)
+        await world.peers["p3"].schedule(
+            Job("work", id="a", kwargs={"seconds": 5, "value": 1})
+        )
+        run = await world.peers["p3"].wait("a", timeout=300)
+        await asyncio.sleep(4 * LEASE)
+        assert run.outcome is Outcome.SUCCEEDED
+        assert run.attempt > 1, "the first to claim it was stopped"
+        assert [ran.attempt for ran in world.of("a")] == [run.attempt]
+        assert all(peer.health().ok for peer in world.peers.values())
+
+
+async def test_what_nobody_took_meanwhile_is_entered_after_the_beat() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0")
+        beats: list[float] = []
+        p0.on("lapsed", lambda _: beats.append(now()))
+        await asyncio.sleep(6)
+        stop_before_it_enters(p0)
+        await p0.schedule(Job("work", id="a", kwargs={"seconds": 5, "value": 1}))
+        run = await p0.wait("a", timeout=300)
+        assert (run.outcome, run.attempt) == (Outcome.SUCCEEDED, 1)
+        (ran,) = world.of("a")
+        assert ran.at >= beats[0] >= 6 + 3 * LEASE
+
+
 @pytest.mark.parametrize("after", [0.0, 5.0])
 async def test_a_job_that_blocks_the_whole_loop_runs_once(after: float) -> None:
     async with World() as world:

@@ -39,8 +39,14 @@ from tests.waiting import wait_until
 PEERS = 4
 LEASE = 2.0
 BEAT = 0.7
+EXCHANGE = 5.0
+"""Seconds after which a peer gives an exchange up, by default."""
 RECOVERY = 20.0
 """Seconds within which a peer has to work again when a fault is over."""
+FAR = 0.02
+"""Seconds of a slow link, each way: as between the shores of an ocean's ends."""
+DYING = 10.0
+"""Seconds that a peer may take until it has a run to hand back."""
 SLACK = 1.0
 """Seconds beyond a beat for an alarm: an exchange, and this machine's load."""
 
@@ -85,13 +91,15 @@ class Chaos:
 
     async def hand(self) -> None:
         """Cause one fault after the other."""
-        while monotonic() < self.until:
+        while self.left > 0:
             kind = self.draw()
             async with self._turn:
                 if kind in OF_SERVER:
                     # The other hand ends what it is at, and waits.
                     await self._turn.wait_for(lambda: not self._hands)
-                    await self._cause(kind)
+                    # Nor did time stand still: nothing begins when it is over.
+                    if self.left > 0:
+                        await self._cause(kind)
                     continue
                 self._hands += 1
             try:
@@ -136,13 +144,27 @@ class Chaos:
         await wait_until(again, f"work after {fault.kind}", timeout=RECOVERY, poll=0.05)
         fault.recovered = round(monotonic() - over, 3)
 
+    @property
+    def left(self) -> float:
+        """Return how many seconds are left in which a fault may begin."""
+        return self.until - monotonic()
+
     def pause(self, least: float, most: float) -> Awaitable[None]:
         """Sleep for a while."""
         return asyncio.sleep(self.chance.uniform(least, most))
 
-    def note(self, kind: str, link: Link | None, begin: float) -> None:
-        """Tell the judge of a fault that did not end anybody."""
-        self.made.note(kind, link, begin)
+    def note(
+        self, kind: str, link: Link | None, begin: float, lasts: float = 0.0
+    ) -> None:
+        """Tell the judge of a fault that did not end anybody.
+
+        Args:
+            kind: What it was.
+            link: Whose it was; None: everybody's.
+            begin: When it began.
+            lasts: For how long from now it works on.
+        """
+        self.made.note(kind, link, begin, lasts=lasts)
 
 
 # --- the kinds: processes -------------------------------------------------------------
@@ -154,7 +176,8 @@ async def _killed(chaos: Chaos, link: Link) -> None:
 
 async def _killed_within(chaos: Chaos, link: Link) -> None:
     """A fresh peer kills itself at a point that no signal can hit."""
-    point = chaos.chance.choice(POINTS)
+    points = [x for x in POINTS if x != "handing back" or chaos.left > DYING]
+    point = chaos.chance.choice(points)
     doomed = await chaos.made.doom(point, 1, chaos.load)
     await chaos.made.died(doomed)
 
@@ -175,8 +198,8 @@ async def _frozen(chaos: Chaos, link: Link) -> None:
 
 
 async def _stuttering(chaos: Chaos, link: Link) -> None:
-    """Stopped for less than a lease: nothing may be taken from it."""
-    await chaos.made.freeze(link, chaos.chance.uniform(0.2, 0.6))
+    """Stopped for less than what is left of a lease: it loses nothing."""
+    await chaos.made.freeze(link, chaos.chance.uniform(0.2, 0.5))
 
 
 async def _blocked(chaos: Chaos, link: Link) -> None:
@@ -211,7 +234,8 @@ async def _half_open(chaos: Chaos, link: Link) -> None:
         timeout=RECOVERY,
         poll=0.05,
     )
-    chaos.note("half-open", link, begin)
+    # One lane was idle then: whoever takes the other waits in vain for so long.
+    chaos.note("half-open", link, begin, lasts=EXCHANGE)
 
 
 async def _refused(chaos: Chaos, link: Link) -> None:
@@ -225,7 +249,7 @@ async def _refused(chaos: Chaos, link: Link) -> None:
 
 async def _slow(chaos: Chaos, link: Link) -> None:
     begin = time.time()
-    link.wire.delay = 0.1
+    link.wire.delay = FAR
     await chaos.pause(2.0, 4.0)
     link.wire.delay = 0.0
     chaos.note("slow link", link, begin)
@@ -383,7 +407,7 @@ async def keeping(
     binary: servers.Binary, folder: Path, seed: int, seconds: float
 ) -> dict[str, Any]:
     """Cause faults that keep acknowledged writes, and judge."""
-    load = Load(seconds + 3.0, random.Random(seed), rate=4.0)
+    load = Load(seconds + 8.0, random.Random(seed), rate=4.0)
     with Server(binary, aof=True, fsync="always") as server:
         async with cluster(
             server, folder, seed, peers=PEERS, lease=LEASE, beat=BEAT

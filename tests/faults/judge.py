@@ -23,6 +23,8 @@ from tests.crash.kit import Fleet, Line, every_job
 __all__ = [
     "AWAY",
     "EVERYBODY",
+    "HARMLESS",
+    "LEFT",
     "Evidence",
     "Incident",
     "Losses",
@@ -34,6 +36,34 @@ __all__ = [
 EVERYBODY = "*"
 AWAY = "away"
 """The kind of an incident that nobody caused: a busy machine let a peer wait."""
+HARMLESS = frozenset(
+    (
+        "pub/sub killed",
+        "messages dropped",
+        "slow link",
+        "connections cut",
+        "clients killed",
+        "EXEC lost",
+        "EXEC torn",
+        "EXEC late",
+        "reply of EXEC lost",
+        # Whoever is told to end hands its runs back.
+        "terminated",
+    )
+)
+"""What may make things late, and must never cost a claim."""
+STANDSTILL = frozenset(("frozen", AWAY))
+"""Whoever comes back from these has lost nothing but the time."""
+BACK_OFF = 0.4
+"""Of a lease: an outage of so long may let a peer rest until the lease is over."""
+LEFT = 2 / 3
+"""Of a lease: what is left of it at the least when its extension is due."""
+IDLE = 20.0
+"""Seconds for which a job that is behind may stand still, whatever is done to it."""
+LEAST_GRACE = 60.0
+"""Seconds for which a slot is valid at the least, by default."""
+_TICK = 0.1
+"""Seconds by which instants of different processes may seem out of order."""
 _SLOTS = ("skipped", "missed", "excluded", "paused")
 _TRIED_AGAIN = {RowKind.FAILED, RowKind.TIMED_OUT}
 
@@ -50,18 +80,43 @@ class Incident:
     fatal: bool = False
     """Whether the peer is no more from ``end`` on."""
 
-    def excuses(self, peer: str, since: float, at: float, grace: float) -> bool:
+    def costs(self, lease: float) -> bool:
+        """Return whether it is of a kind and a length that can cost a claim."""
+        if self.kind in HARMLESS:
+            return False
+        if self.fatal:
+            return True
+        least = LEFT if self.kind in STANDSTILL else BACK_OFF
+        return self.end - self.begin >= least * lease
+
+    def shares(self, other: Incident) -> float:
+        """Return for how many seconds both went on."""
+        return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
+
+    def excuses(
+        self, peer: str, since: float, at: float, lease: float, grace: float
+    ) -> bool:
         """Return whether it may have cost a peer a claim of then.
 
         Args:
             peer: Whose claim it was.
             since: When it was made.
             at: When it was found to be lost.
-            grace: Seconds for which an incident works on.
+            lease: For how long a claim holds without being extended.
+            grace: Seconds after its end within which somebody looks.
         """
-        if self.peer not in (peer, EVERYBODY) or at < self.begin:
+        if self.peer not in (peer, EVERYBODY) or not self.costs(lease):
             return False
-        return self.fatal or since <= self.end + grace
+        if at < self.begin - _TICK:
+            return False
+        if self.fatal:
+            return since <= self.end + _TICK
+        # An extension after it would have kept the claim for another lease.
+        return since <= self.end + _TICK and at <= self.end + lease + grace
+
+    def told_to_end(self, peer: str, at: float) -> bool:
+        """Return whether it is what lets a peer hand its runs back."""
+        return self.kind == "terminated" and self.peer == peer and at >= self.begin
 
 
 @dataclass
@@ -79,7 +134,9 @@ class Evidence:
     once: Sequence[str] = ()
     """One-time jobs of which the creation was acknowledged."""
     incidents: Sequence[Incident] = ()
-    grace: float = 2.0
+    lease: float = 2.0
+    grace: float = 3.0
+    """Seconds after the end of a lease within which somebody looks."""
 
     @cached_property
     def starts(self) -> dict[tuple[str, str], list[tuple[str, Line]]]:
@@ -126,7 +183,7 @@ class Verdict:
 def judged(evidence: Evidence) -> Verdict:
     """Judge faults that keep every acknowledged write."""
     verdict = Verdict(runs=sum(map(len, evidence.starts.values())))
-    for rule in (_slots, _outcomes, _counters, _fences, _seen, _promised):
+    for rule in (_slots, _missed, _outcomes, _counters, _fences, _seen, _promised):
         verdict.wrong += rule(evidence)
     for firing, lines in evidence.starts.items():
         for (peer, line), _ in pairwise(lines):
@@ -154,7 +211,9 @@ def explanation(evidence: Evidence, peer: str, line: Line) -> str:
     """Name why an attempt was not the last, or return nothing."""
     for row in evidence.by_fence.get((line.firing[0], line.fence), ()):
         if row.kind is RowKind.HANDED_BACK:
-            return "handed back"
+            at = row.at.timestamp() + _TICK
+            told = any(one.told_to_end(peer, at) for one in evidence.of(peer))
+            return "handed back" if told else ""
         if row.kind is RowKind.LOST:
             return culprit(evidence, row)
         if row.kind in _TRIED_AGAIN and row.run is not None and not row.run.final:
@@ -170,13 +229,21 @@ def culprit(evidence: Evidence, row: LedgerEntry) -> str:
     found = [
         one
         for one in evidence.incidents
-        if one.excuses(row.run.peer, since, at, evidence.grace)
+        if one.excuses(row.run.peer, since, at, evidence.lease, evidence.grace)
     ]
-    if any(one.fatal for one in found):
-        return "dead"
-    # What was done to it says more than what it felt.
-    found.sort(key=lambda one: one.kind == AWAY)
-    return f"fenced: {found[0].kind}" if found else ""
+    if not found:
+        return ""
+    best = min(found, key=lambda one: _far(one, at))
+    return "dead" if best.fatal else f"fenced: {best.kind}"
+
+
+def _far(one: Incident, at: float) -> tuple[bool, bool, bool, float]:
+    """Return how little an incident says of a loss: the least explains it.
+
+    That it died says all.  What was done to it says more than what was done to
+    everybody, and that more than what it felt; then what is nearest.
+    """
+    return not one.fatal, one.kind == AWAY, one.peer == EVERYBODY, at - one.end
 
 
 # --- the rules ----------------------------------------------------------------------
@@ -226,6 +293,29 @@ def _slots(evidence: Evidence) -> Iterator[str]:
                 yield f"slot {word}: {job_id} at {slot}"
         for slot in said.keys() - set(expected):
             yield f"slot from nowhere: {job_id} at {slot}"
+
+
+def _missed(evidence: Evidence) -> Iterator[str]:
+    """A slot is missed only by a job that had more to do than time for it.
+
+    It is then as late as its grace, and the job was at work all the while.
+    """
+    work: dict[str, list[float]] = defaultdict(list)
+    for row in evidence.rows:
+        if row.run is not None and row.run.started_at is not None:
+            work[row.job_id].append(row.run.started_at.timestamp())
+    for row in evidence.rows:
+        if row.kind is not RowKind.MISSED or row.run is not None:
+            continue
+        assert row.first is not None
+        assert row.last is not None
+        at, due = row.at.timestamp(), row.last.timestamp()
+        if at - due < LEAST_GRACE:
+            yield f"missed too soon: {row.job_id} at {row.last}, {at - due:.1f} s late"
+        begun = [one for one in work[row.job_id] if due < one <= at]
+        still = max(b - a for a, b in pairwise(sorted((due, *begun, at))))
+        if still > IDLE:
+            yield f"missed at leisure: {row.job_id} stood still for {still:.1f} s"
 
 
 def _outcomes(evidence: Evidence) -> Iterator[str]:

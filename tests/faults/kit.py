@@ -23,7 +23,7 @@ from aiosched import CronTrigger, IntervalTrigger, Job, Retry, Scheduler
 from aiosched.errors import AioschedError
 from tests.crash.kit import Fleet, Line, Peer, told
 from tests.faults.judge import AWAY, EVERYBODY, Evidence, Incident, gathered, grid
-from tests.faults.peer import LOOK, Lag
+from tests.faults.peer import LOOK, STALL, Lag
 from tests.faults.proxies import Pipe, Wire
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -183,11 +183,17 @@ class Cluster:
         return [link for link in self.links if link.peer.alive]
 
     def note(
-        self, kind: str, link: Link | None, begin: float, *, fatal: bool = False
+        self,
+        kind: str,
+        link: Link | None,
+        begin: float,
+        *,
+        fatal: bool = False,
+        lasts: float = 0.0,
     ) -> Incident:
-        """Write a fault down that is over now."""
+        """Write a fault down that is over now, or in so many seconds."""
         peer = EVERYBODY if link is None else link.peer.id
-        one = Incident(kind, peer, begin, time.time(), fatal)
+        one = Incident(kind, peer, begin, time.time() + lasts, fatal)
         self.incidents.append(one)
         return one
 
@@ -313,7 +319,7 @@ class Cluster:
             asked=load.asked,
             once=load.once,
             incidents=[*self.incidents, *self._stood_still()],
-            grace=self.lease + 1.0,
+            lease=self.lease,
         )
         for number, link in enumerate(self.links):
             if not link.peer.alive:
@@ -324,24 +330,35 @@ class Cluster:
         return evidence
 
     def _stood_still(self) -> list[Incident]:
-        """Return when a busy machine kept a peer, or all wires, from running."""
+        """Return when a busy machine kept a peer, or all wires, from running.
+
+        A peer that we stopped was away, too: that is no excuse of its own.
+        """
         offset = time.time() - monotonic()
-        return [
-            Incident(
-                AWAY, link.peer.id, line.at - line.words[0] + offset, line.at + offset
-            )
-            for link in self.links
-            for line in link.peer.lines("stalled")
-        ] + self.stalls
+        found = list(self.stalls)
+        for link in self.links:
+            stops = [
+                one
+                for one in self.incidents
+                if one.kind == "frozen" and one.peer == link.peer.id
+            ]
+            for line in link.peer.lines("stalled"):
+                window, away = line.words
+                at = line.at + offset
+                one = Incident(AWAY, link.peer.id, at - window, at)
+                if away - sum(map(one.shares, stops)) >= STALL:
+                    found.append(one)
+        return found
 
     async def watch(self) -> None:
         """Write down when this process, with all wires in it, did not get to run."""
         lag = Lag()
         while True:
             await asyncio.sleep(LOOK)
-            if away := lag.look():
+            window, away = lag.look()
+            if away:
                 at = time.time()
-                self.stalls.append(Incident(AWAY, EVERYBODY, at - away, at))
+                self.stalls.append(Incident(AWAY, EVERYBODY, at - window, at))
 
 
 @asynccontextmanager

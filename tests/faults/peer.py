@@ -24,7 +24,7 @@ from aiosched.records import Change
 from tests.crash import peer as crash
 from tests.crash.peer import Witness, told_by
 
-__all__ = ["LOOK", "POINTS", "Lag", "build"]
+__all__ = ["LOOK", "POINTS", "STALL", "Lag", "build"]
 
 POINTS = (
     "boot",  # before its first beat
@@ -129,18 +129,24 @@ class Lag:
         self._before = time.monotonic()
         self._late: deque[tuple[float, float]] = deque()
 
-    def look(self) -> float:
-        """Say so each ``LOOK`` seconds; return for how long it was away, or 0."""
+    def look(self) -> tuple[float, float]:
+        """Say so each ``LOOK`` seconds.
+
+        Returns:
+            The length of the window in which it was away, and for how many
+            seconds of it; zeros while it is well.
+        """
         now = time.monotonic()
         self._late.append((now, max(0.0, now - self._before - LOOK)))
         begin = min(self._before, now - WINDOW)
         self._before = now
         while self._late[0][0] < now - WINDOW:
             self._late.popleft()
-        if sum(late for _, late in self._late) < STALL:
-            return 0.0
+        away = sum(late for _, late in self._late)
+        if away < STALL:
+            return 0.0, 0.0
         self._late.clear()
-        return now - begin
+        return now - begin, away
 
 
 def _watch(write: Witness) -> None:
@@ -151,8 +157,9 @@ def _watch(write: Witness) -> None:
     lag = Lag()
     while True:
         time.sleep(LOOK)
-        if away := lag.look():
-            write("stalled", away)
+        window, away = lag.look()
+        if away:
+            write("stalled", window, away)
 
 
 def build(config: dict[str, Any]) -> Scheduler:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,16 @@ from aiosched.enums import Cause, Outcome, Reason, RowKind
 from aiosched.instants import SECOND, moment
 from aiosched.records import Counts
 from tests.crash.kit import Line
-from tests.faults.judge import Evidence, Incident, Losses, judged
+from tests.faults.judge import (
+    AWAY,
+    EVERYBODY,
+    HARMLESS,
+    LEFT,
+    Evidence,
+    Incident,
+    Losses,
+    judged,
+)
 
 BEGIN = 1_800_000_000 * SECOND
 SLOTS = [BEGIN + n * SECOND for n in range(4)]
@@ -113,6 +123,36 @@ def counted(**counts: int) -> Callable[[Evidence], Evidence]:
     return doctored
 
 
+LEASE = 2.0
+LOST = "lost without cause"
+FOUND = SLOTS[1] / SECOND + 0.5
+"""When the second slot's first claim is found to be lost."""
+
+
+def around(
+    kind: str, seconds: float, ago: float = 0.1
+) -> Callable[[Evidence], Evidence]:
+    """Let something else than its death have befallen the peer, which ended then."""
+    end = FOUND - ago
+    return lambda e: replace(e, incidents=[Incident(kind, FIRST, end - seconds, end)])
+
+
+def missed(late: float, begun: Sequence[float]) -> Callable[[Evidence], Evidence]:
+    """Let the last two slots be missed so late, with runs begun meanwhile."""
+
+    def doctored(e: Evidence) -> Evidence:
+        last = e.rows[3].last
+        assert last is not None
+        row = replace(e.rows[3], kind=RowKind.MISSED, at=last + timedelta(seconds=late))
+        others = [run(SLOTS[3] + int(x * SECOND), 99, RowKind.LOST) for x in begun]
+        counts = Counts(fired=2, missed=2, succeeded=2)
+        job: Any = SimpleNamespace(counts=counts)
+        rows = [*e.rows[:3], row, *(x for x in others if x.run)]
+        return replace(e, jobs={"job": job}, rows=rows)
+
+    return doctored
+
+
 DOCTORED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
     "a slot without a row": (without(3), "slot lost"),
     "a slot with two rows": (twice(3), "slot doubled"),
@@ -141,6 +181,48 @@ DOCTORED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
             incidents=[Incident("frozen", FIRST, 0.0, BEGIN / SECOND - 60)],
         ),
         "lost without cause",
+    ),
+    **{
+        f"a loss around {kind!r}, which costs nothing": (around(kind, 5.0), LOST)
+        for kind in sorted(HARMLESS)
+    },
+    "a loss after a stop of less than what was left of the lease": (
+        around("frozen", LEFT * LEASE - 0.1),
+        LOST,
+    ),
+    "a loss after an outage of a moment": (around("server stopped", 0.5), LOST),
+    "a loss longer ago than a lease and a look after the fault": (
+        around("frozen", 6.0, ago=LEASE + 3.1),
+        LOST,
+    ),
+    "a claim that was made when the fault was over": (
+        around("server stopped", 6.0, ago=0.8),
+        LOST,
+    ),
+    "a claim that a dead peer made after its death": (
+        lambda e: replace(
+            e,
+            incidents=[
+                Incident("killed", FIRST, SLOTS[1] / SECOND - 9, 0.0, fatal=True)
+            ],
+        ),
+        LOST,
+    ),
+    "a run handed back by who was not told to end": (
+        lambda e: replace(
+            e,
+            rows=[e.rows[0], replace(e.rows[1], kind=RowKind.HANDED_BACK), *e.rows[2:]],
+            incidents=[*e.incidents, Incident("terminated", SECOND_PEER, 0.0, 3e9)],
+        ),
+        "unexplained",
+    ),
+    "a slot that is missed before its grace is over": (
+        missed(late=59.0, begun=[20.0, 40.0]),
+        "missed too soon",
+    ),
+    "a slot that is missed while its job stood still": (
+        missed(late=70.0, begun=[10.0, 20.0, 41.0, 60.0]),
+        "missed at leisure",
     ),
     "a fault that was another's": (
         lambda e: replace(e, incidents=[replace(e.incidents[0], peer=SECOND_PEER)]),
@@ -171,6 +253,60 @@ DOCTORED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         "promise broken",
     ),
 }
+
+
+EXCUSED: dict[str, tuple[list[Incident], str]] = {
+    "stopped for what was left of the lease": (
+        [Incident("frozen", FIRST, FOUND - LEFT * LEASE - 0.2, FOUND - 0.1)],
+        "fenced: frozen",
+    ),
+    "an outage, and a look a lease later": (
+        [Incident("server stopped", EVERYBODY, FOUND - 4, FOUND - 0.4)],
+        "fenced: server stopped",
+    ),
+    "what was done to it, though it felt it and all were away later": (
+        [
+            Incident(AWAY, FIRST, FOUND - 2, FOUND),
+            Incident("server stopped", EVERYBODY, FOUND - 2, FOUND),
+            Incident("link silent", FIRST, FOUND - 3, FOUND - 0.3),
+        ],
+        "fenced: link silent",
+    ),
+    "the nearest of two": (
+        [
+            Incident("link silent", FIRST, FOUND - 4, FOUND - 0.4),
+            Incident("frozen", FIRST, FOUND - 3, FOUND - 0.2),
+        ],
+        "fenced: frozen",
+    ),
+    "beside what costs nothing": (
+        [
+            Incident("pub/sub killed", EVERYBODY, FOUND - 0.2, FOUND - 0.1),
+            Incident("out of memory", EVERYBODY, FOUND - 3, FOUND - 0.3),
+        ],
+        "fenced: out of memory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXCUSED)
+def test_the_cause_that_says_most_is_named(name: str) -> None:
+    incidents, word = EXCUSED[name]
+    verdict = judged(replace(whole(), incidents=incidents))
+    assert (verdict.wrong, verdict.explained) == ([], {word: 1})
+
+
+def test_a_job_that_had_no_time_may_miss_slots() -> None:
+    verdict = judged(missed(70.0, [15.0, 30.0, 45.0, 55.0])(whole()))
+    assert [one for one in verdict.wrong if one.startswith("missed")] == []
+    assert verdict.slots["missed"] == 2
+
+
+def test_a_stop_of_ours_is_no_other_excuse() -> None:
+    stop = Incident("frozen", FIRST, 10.0, 10.8)
+    assert Incident(AWAY, FIRST, 9.0, 11.0).shares(stop) == pytest.approx(0.8)
+    assert Incident(AWAY, FIRST, 10.5, 12.5).shares(stop) == pytest.approx(0.3)
+    assert Incident(AWAY, FIRST, 11.0, 13.0).shares(stop) == 0.0
 
 
 @pytest.mark.parametrize("name", DOCTORED)

@@ -177,6 +177,8 @@ async def _victim(crew: Crew, client: Scheduler, fate: Fate) -> None:
         await wait_until(
             lambda: _ended(client, "failed"), "runs that fail", timeout=20, poll=0.1
         )
+        with pytest.raises(StoreDataError, match="arguments are missing"):
+            await client.get_job("victim")
     else:
         # Whoever has read the spec before goes on; one that comes cannot read it.
         await crew.until_ran("victim", times=3, since=since)

@@ -98,7 +98,9 @@ def _run(name: str, target: Target, seconds: int) -> bool:
     if done.returncode:
         print(done.stdout[-2_000:], done.stderr[-4_000:], sep="\n")
         print(f"{name}: failed: {replay} {folder / 'crash'}/…")
-    said = [line for line in done.stderr.splitlines() if "DONE" in line or "Done" in line]
+    said = [
+        line for line in done.stderr.splitlines() if "DONE" in line or "Done" in line
+    ]
     print(f"{name}:", *(line.strip() for line in said[-2:]), flush=True)
     return not done.returncode and not slow
 

@@ -15,9 +15,9 @@ from aiosched.testing.simulation.world import StoreKind
 
 FAILED = Path(__file__).with_name("failed_seeds.txt")
 
-MEMORY = 28
-REDIS = 7
-"""Seeds over each store; with 1,000 transactions each, about a minute in all."""
+MEMORY = 20
+REDIS = 5
+"""Seeds over each store; with 1,000 transactions each, about half a minute in all."""
 
 
 def told(report: CaseReport) -> str:

@@ -193,7 +193,9 @@ def test_an_emptied_store_is_told_of_and_filled_again(kind: StoreKind) -> None:
     assert loss.records == {}
     told = {node for at, node, event in small.told if event == "data_lost" and at < 30}
     assert told == {"p0", "p1", "p2"}
-    assert {run.job for run in small.between(26, 60)} == {f"job-{n}" for n in range(15)}
+    assert {run.job for run in small.between(26, 60)} == {
+        f"job-{n}" for n in range(small.jobs)
+    }
 
 
 @both

@@ -42,6 +42,8 @@ class Cluster(Topology):
 
     Attributes:
         sharded: Whether the nodes know sharded channels (Redis 7).
+        away: Nodes that cannot be reached or do not answer: the monotonic second
+            until which nobody else is to try, and what is said of it.
     """
 
     clustered: ClassVar[bool] = True
@@ -53,12 +55,14 @@ class Cluster(Topology):
             seeds: Nodes that may be asked for the others.
         """
         self.sharded = False
+        self.away: dict[Node, tuple[float, str]] = {}
         self._seeds = tuple(seeds)
         self._nodes: list[Node | None] = [None] * SLOTS
         self._masters: tuple[Node, ...] = ()
         self._stale = True
         self._suspects: dict[Node, None] = {}
         self._knowing: Node | None = None
+        self._learnt: dict[int, Node] = {}
         self._asking = asyncio.Lock()
         self._news = 0
 
@@ -103,7 +107,7 @@ class Cluster(Topology):
         self._news += 1
         if type(error) is MovedError:
             target = target_of(error, node)
-            self._nodes[error.slot_id] = target
+            self._nodes[error.slot_id] = self._learnt[error.slot_id] = target
             self._knowing = target
         if not isinstance(error, AskError) or isinstance(error, MovedError):
             self._stale = True
@@ -135,16 +139,25 @@ class Cluster(Topology):
                     self._suspects[node] = None
                     continue
                 self._take(ranges, node)
-                # What was learnt since it was asked may not be in the answer.
+                # What was learnt since it was asked may not be in the answer,
+                # and what another node knows may not have reached this one.
                 self._stale = self._news != before
+                if self._stale or node != self._knowing:
+                    self._overlay()
                 if not self._stale:
                     self._knowing = None
+                    self._learnt = {}
                 return
             if cause is None:
                 raise LostError(f"{wiring.place} names no node")
             why = cause if isinstance(cause, LostError) else None
             text = str(why or translated(cause, wiring.place))
             raise LostError(text) from cause
+
+    def _overlay(self) -> None:
+        """Let what nodes said of their own slots stand against an older map."""
+        for slot, node in self._learnt.items():
+            self._nodes[slot] = node
 
     def _candidates(self) -> list[Node]:
         """Return whom to ask: who knows best, the masters, the seeds; suspects last."""
@@ -184,7 +197,11 @@ class Cluster(Topology):
         self._nodes = nodes
         self._masters = tuple(sorted(masters))
         self.sharded = sharded
-        self._suspects = {}
+        # The others are asked last until they have answered: a master that
+        # hangs must not hold up each new map.
+        self._suspects.pop(asked, None)
+        known = masters.union(self._seeds)
+        self._suspects = dict.fromkeys(one for one in self._suspects if one in known)
 
 
 def knows_shards(node: Sequence[Any]) -> bool:

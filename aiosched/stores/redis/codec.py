@@ -245,7 +245,7 @@ def decode(parts: Parts, job_id: str, spec: Spec) -> Record:
     """
     try:
         return _decode(parts, job_id, spec)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise UnreadableError(f"no record: {error!r}") from None
 
 
@@ -293,7 +293,10 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         recent,
     )
     own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created
-    _check(created, next_, own, state.since, state.latest, state.pause_until)
+    _check(
+        *(created, seq, next_, own, state.since, state.latest, state.ends),
+        state.pause_until,
+    )
     arguments = source.blob(where) if where else source.rest()
     return Record(Definition(job_id, spec, own, arguments), state)
 
@@ -338,11 +341,12 @@ class _Tail:
 def _read_run(text: str, seq: int, created: int, source: _Tail) -> LiveRun:
     behind, owner, lease, begun, cancel, *firing = text.split(",")
     started = int(begun) + created
-    _check(started)
+    until = started + int(lease)
+    _check(started, until)
     return LiveRun(
         seq - int(behind),
         _unquote(owner),
-        started + int(lease),
+        until,
         started,
         _read_firing(firing, created, source),
         _REASONS[cancel],
@@ -354,16 +358,18 @@ def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:
         texts.extend([""] * (_FIRING_FIELDS - len(texts)))
     past, key, cause, later, attempt, lost, missed, expires, where, opened = texts
     slot = int(past) + created
-    _check(slot)
+    at = slot + int(later) if later else slot
+    until = slot + int(expires) if expires else None
+    _check(slot, at, until)
     return Pending(
         str(slot) if not key else "" if key == _EMPTY else _unquote(key),
         _CAUSES[cause] if cause else _SLOT,
         slot,
-        slot + int(later) if later else slot,
+        at,
         int(attempt) if attempt else 0,
         int(lost) if lost else 0,
         int(missed) if missed else 0,
-        slot + int(expires) if expires else None,
+        until,
         source.blob(where) if where else b"",
         bool(opened),
     )
@@ -371,6 +377,8 @@ def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:
 
 def _read_counts(text: str) -> Counts:
     numbers = [int(one) if one else 0 for one in text.split(",")]
+    if max(numbers) > _LATEST:
+        raise ValueError("a count that cannot be")
     numbers.extend([0] * (12 - len(numbers)))
     (fired, succeeded, asked, skipped, missed, failed) = numbers[:6]
     (timed_out, cancelled, lost, expired, excluded, paused) = numbers[6:]

@@ -39,6 +39,7 @@ from aiosched.stores.redis.failures import (
     read_only,
     translated,
 )
+from aiosched.stores.redis.tls import hung_up
 from aiosched.stores.redis.topology import Node, Topology
 from aiosched.stores.redis.urls import Address
 
@@ -111,6 +112,7 @@ class Wiring:
     Attributes:
         place: The URL as it may be shown.
         exchange_timeout: Seconds for one packet and all its replies.
+        database: The number of the server's database.
         topology: Who is in charge of what.
     """
 
@@ -126,6 +128,7 @@ class Wiring:
         """Note all that, and connect to nothing yet."""
         self.place: str = address.shown
         self.exchange_timeout = exchange_timeout
+        self.database: int = address.options.get("db", 0)
         self.counters = counters
         self.topology: Topology = Topology() if topology is None else topology
         self._factory = address.kind if factory is None else factory
@@ -143,9 +146,7 @@ class Wiring:
             LostError: Nobody knows which server is in charge.
         """
         place = await self.topology.where(self, node)
-        connection = await self.dial(
-            {**self._options, **place}, self.topology.approve
-        )
+        connection = await self.dial({**self._options, **place}, self.topology.approve)
         self.counters.extra["connects"] = self.counters.extra.get("connects", 0) + 1
         return connection
 
@@ -243,7 +244,8 @@ class Lane:
                 wiring.topology.failed(node)
                 ours = translated(error, self._wiring.place)
                 if type(ours) is StoreUnavailableError:
-                    raise LostError(str(ours)) from error
+                    hint = hung_up(error, wiring.place)
+                    raise LostError(f"{ours}{hint}") from error
                 raise ours from error
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
@@ -354,17 +356,22 @@ class Lanes:
         self._lanes = [Lane(wiring, node, strict=strict) for _ in range(number)]
         self._free = list(self._lanes)
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._patient: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Lane]:
+    async def take(self, *, last: bool = False) -> AsyncIterator[Lane]:
         """Lend a connected lane for the length of a block.
+
+        Args:
+            last: Let everybody go first who is not last, too: over a slow link
+                new work must not keep the leases of old work from being extended.
 
         Raises:
             LostError: The server cannot be reached.
             StoreError: The session is closed.
         """
-        lane = await self._acquire()
+        lane = await self._acquire(self._patient if last else self._waiting)
         try:
             await lane.ready()
             yield lane
@@ -374,11 +381,11 @@ class Lanes:
             else:
                 lane.at_work.add_done_callback(lambda task: self._freed(lane, task))
 
-    async def _acquire(self) -> Lane:
+    async def _acquire(self, queue: deque[asyncio.Future[None]]) -> Lane:
         while not self._free:
             self._refuse_closed()
             turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
+            queue.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
@@ -387,7 +394,7 @@ class Lanes:
                 raise
             finally:
                 with suppress(ValueError):
-                    self._waiting.remove(turn)
+                    queue.remove(turn)
         self._refuse_closed()
         return self._free.pop()
 
@@ -410,7 +417,7 @@ class Lanes:
         self._release(lane)
 
     def _wake(self) -> None:
-        for turn in self._waiting:
+        for turn in (*self._waiting, *self._patient):
             if not turn.done():
                 turn.set_result(None)
                 break
@@ -418,7 +425,7 @@ class Lanes:
     async def close(self) -> None:
         """Close all connections, after exchanges that nobody may cut short."""
         self._closed = True
-        for turn in self._waiting:
+        for turn in (*self._waiting, *self._patient):
             if not turn.done():
                 turn.set_result(None)
         works = [lane.at_work for lane in self._lanes if lane.at_work is not None]

@@ -14,6 +14,7 @@ from aiosched.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from aiosched.stores.redis.tls import tls_refused
 
 __all__ = [
     "FAILURES",
@@ -126,7 +127,8 @@ def refusal(error: Exception, place: str, key: str = "") -> StoreError:
     if word in _TRANSIENT or name in _TRANSIENT_CLASSES:
         return StoreUnavailableError(f"{place} refuses for now: {error}")
     if isinstance(error, _DENIALS) or word in {"NOAUTH", "NOPERM", "WRONGPASS"}:
-        return StoreUnavailableError(f"{place} denies access: {error}")
+        what = f" to {key}" if key else ""
+        return StoreUnavailableError(f"{place} denies access{what}: {error}")
     return StoreError(f"{place} refused a command: {error}")
 
 
@@ -145,11 +147,18 @@ def wrong_type(error: object) -> bool:
     )
 
 
-def denied(error: BaseException, place: str) -> ConfigurationError | None:
+def denied(
+    error: BaseException, place: str, said: str = ""
+) -> ConfigurationError | None:
     """Return an error if waiting cannot help: wrong password, wrong server.
 
     Asked when a session is opened; later the same answers count as transient,
     because passwords and topologies are changed while peers run.
+
+    Args:
+        error: What the driver raised.
+        place: The store's URL without its password.
+        said: What we have made of it, which may know more.
     """
     if isinstance(error, SentinelError):
         if not error.remedy:
@@ -160,8 +169,21 @@ def denied(error: BaseException, place: str) -> ConfigurationError | None:
         return ConfigurationError(
             "store",
             place,
-            f"the server denies access ({error})",
-            "correct user name and password, or its access list",
+            f"the server {said.removeprefix(place).strip()}"
+            if "denies access" in said
+            else f"the server denies access ({error})",
+            "correct user name and password, or give the user this right",
+        )
+    refused = tls_refused(error, place)
+    if refused is not None:
+        return refused
+    if "unknown command" in str(error).lower() and "sentinel" not in place:
+        return ConfigurationError(
+            "store",
+            place,
+            f"the server does not know a command ({error})",
+            "use Redis 6.2 or Valkey 7.2, or later; if this is the port of a sentinel, "
+            "write redis+sentinel://host,host/name",
         )
     if type(error).__name__ in _CLUSTER and "+cluster:" not in place:
         return ConfigurationError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiosched.instants import SECOND
 from aiosched.records import Change
 from aiosched.stores.redis.connection import Command
+from aiosched.stores.redis.routing import AWAY
 
 if TYPE_CHECKING:
     from aiosched.stores.redis.link import Link
@@ -164,7 +165,7 @@ class History:
                     missing.add(shard)
                     self._revs.pop(shard, None)
                 continue
-            if not value.isdigit():
+            if not value.isdigit() or len(value) > 20:
                 continue
             if int(value) < known:
                 lower.add(shard)
@@ -195,7 +196,7 @@ class History:
         ]
         if not commands:
             return set()
-        replies = await link.try_typed(commands)
+        replies = await link.try_typed(commands, spare=range(len(commands)))
         oldest = now - link.terms.ledger_age + _SLACK
         lost = {
             shard
@@ -208,7 +209,11 @@ class History:
             found = _seq(reply)
             if found is not None and found < seq:
                 lost.add(shard)
+        places = zip((*entries, *records), replies, strict=True)
+        away = {shard for shard, reply in places if reply in (AWAY, [AWAY])}
         for shard in shards:
+            if shard in away:
+                continue  # looked at when it is back
             # What was committed meanwhile is looked at next time.
             same = self._entries.get(shard) == entries.get(shard)
             if same and self._records.get(shard) == records.get(shard):

@@ -20,8 +20,14 @@ class Keys:
         jobs: Prefix of each shard's records.
     """
 
-    def __init__(self, namespace: str, shards: int = 0) -> None:
+    def __init__(self, namespace: str, shards: int = 0, *, database: int = 0) -> None:
         """Precompute the prefixes.
+
+        Args:
+            namespace: Whose.
+            shards: How many it has; none before that is known.
+            database: On the server; a channel belongs to all of its databases,
+                so that those of another one than 0 carry its number.
 
         Raises:
             ConfigurationError: The namespace cannot be part of a key.
@@ -35,8 +41,14 @@ class Keys:
         self.members: str = f"{common}:members"
         self.queues: str = f"{common}:queues"
         self.executors: str = f"{common}:executors"
-        self.canary: str = f"{common}:canary"
+        self._database = database
+        self._of_database = f"@{database}" if database else ""
+        self.canary: str = f"{common}:canary{self._of_database}"
         self._keyword_shards = f"{common}:kw:"
+
+    def of(self, shards: int) -> Keys:
+        """Return the names of the same namespace, with so many shards."""
+        return Keys(self.namespace, shards, database=self._database)
 
     def job(self, shard: int, job_id: str) -> str:
         """Return the key of a record, the one that is watched."""
@@ -76,11 +88,11 @@ class Keys:
 
     def changed(self, shard: int) -> str:
         """Return the channel of signals."""
-        return f"{self.tags[shard]}:s"
+        return f"{self.tags[shard]}:s{self._of_database}"
 
     def done(self, shard: int) -> str:
         """Return the channel of completions."""
-        return f"{self.tags[shard]}:d"
+        return f"{self.tags[shard]}:d{self._of_database}"
 
     def keyword_shards(self, keyword: str) -> str:
         """Return the key of the set of shards with subscribers of a keyword."""

@@ -100,7 +100,12 @@ def classified(keys: Keys, raw: bytes) -> Place | None:
 
 
 def _ours(keys: Keys, number: bytes) -> bool:
-    return str(int(number)).encode() == number and int(number) < len(keys.tags)
+    # Python refuses to read a number of thousands of digits, such as a key may hold.
+    return (
+        len(number) < 10
+        and str(int(number)).encode() == number
+        and int(number) < len(keys.tags)
+    )
 
 
 def _judged(word: str, shard: int, name: bytes | None, rooms: set[str]) -> Place:

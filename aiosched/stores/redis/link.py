@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -21,7 +21,7 @@ from aiosched.stores.redis.connection import (
 from aiosched.stores.redis.failures import refusal, wrong_type
 from aiosched.stores.redis.history import History
 from aiosched.stores.redis.keys import Keys
-from aiosched.stores.redis.pools import Pools
+from aiosched.stores.redis.pools import QUICK, Pools
 from aiosched.stores.redis.routing import ask_cluster, ask_everywhere
 from aiosched.stores.redis.specs import SpecCache
 from aiosched.stores.redis.timing import Timekeeper, instant_of
@@ -32,7 +32,6 @@ __all__ = ["Link", "Memo"]
 _REMEMBERED = 4_096
 _LONGEST = 4_096
 _READ_LANES = 2
-_QUICK = 1.0
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.1
 
@@ -95,12 +94,12 @@ class Link:
         self.wiring = wiring
         self.place: str = wiring.place
         self.counters: Counters = wiring.counters
-        self.keys: Keys = Keys(namespace)
+        self.keys: Keys = Keys(namespace, database=wiring.database)
         self.terms: Terms = Terms()
         home = self.keys.meta
         self.home: int = slot_of(home)
-        self.transactions: Pools = Pools(wiring, lanes, home, strict=True)
-        self.reads: Pools = Pools(wiring, _READ_LANES, home)
+        self.transactions: Pools = Pools(wiring, lanes, home, clock, strict=True)
+        self.reads: Pools = Pools(wiring, _READ_LANES, home, clock)
         self.clock = clock
         self.ids = ids
         self.time: Timekeeper = Timekeeper()
@@ -123,7 +122,7 @@ class Link:
     def agree(self, terms: Terms) -> None:
         """Take over the namespace's terms."""
         self.terms = terms
-        self.keys = Keys(self.keys.namespace, terms.shards)
+        self.keys = self.keys.of(terms.shards)
 
     def new_data(self, epoch: str) -> None:
         """Note the identity of the data set; another one knows nothing of ours."""
@@ -155,7 +154,11 @@ class Link:
         await self.clock.sleep(limit * (0.5 + chance / 2))
 
     async def ask(
-        self, commands: Sequence[Command], *, lenient: bool = False
+        self,
+        commands: Sequence[Command],
+        *,
+        lenient: bool = False,
+        spare: Collection[int] = (),
     ) -> list[Any]:
         """Send reading commands and return their replies.
 
@@ -167,18 +170,22 @@ class Link:
             lenient: Return errors about what stands in the store among the
                 replies; that it does not serve for now is raised all the same,
                 for it says nothing of what stands there.
+            spare: Places of commands that on a cluster may go without an
+                answer: what a master has that cannot be reached is ``AWAY``.
 
         Raises:
             StoreError: The store cannot be reached, or refuses.
         """
         if self.wiring.topology.clustered:
-            replies = await ask_cluster(self, commands)
+            replies = await ask_cluster(self, commands, spare)
         else:
             replies = await self._ask_twice(commands)
         self.refuse(commands, replies, lenient=lenient)
         return replies
 
-    async def try_typed(self, commands: Sequence[Command]) -> list[Any]:
+    async def try_typed(
+        self, commands: Sequence[Command], *, spare: Collection[int] = ()
+    ) -> list[Any]:
         """Do the same; where a key is of a wrong type the reply is None.
 
         Each such key is reported, once.
@@ -186,7 +193,7 @@ class Link:
         Raises:
             StoreError: The store cannot be reached, or refuses.
         """
-        replies = await self.ask(commands, lenient=True)
+        replies = await self.ask(commands, lenient=True, spare=spare)
         wrong: dict[str, str] = {}
         for place, (command, reply) in enumerate(zip(commands, replies, strict=True)):
             if wrong_type(reply):
@@ -243,7 +250,7 @@ class Link:
         try:
             return await self._ask(commands)
         except LostError:
-            if self.clock.monotonic() - begun > _QUICK:
+            if self.clock.monotonic() - begun > QUICK:
                 raise  # it hangs rather than being closed
             return await self._ask(commands)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import _ParameterKind as Kind
 from typing import Any
 
 from aiosched.abc import Beat, ExecutorInfo, Member, Pulse
 from aiosched.instants import DAY, SECOND
+from aiosched.jobs.plain import load_json
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.history import Said, checked
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.meta import followed
 from aiosched.stores.redis.reading import numbers
+from aiosched.stores.redis.routing import AWAY
 from aiosched.stores.redis.timing import instant_of
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 ADVERTISED = 7 * DAY
+_KINDS = {kind.name.lower() for kind in Kind}
 _WRONG = SECOND
 """Error of the estimate above which a beat is given again."""
 _LONG_GONE = 20
@@ -67,15 +71,18 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     if beat.member is not None:
         said = link.history.beating(_pack(beat.member, guess).encode())
     before = link.history.counters()
-    replies = await link.try_typed(_packet(link, beat, said))
+    packet = _packet(link, beat, said)
+    # A master that is away keeps nobody from beating; it has some counters only.
+    spare = [len(packet) - 1] if beat.shards else []
+    replies = await link.try_typed(packet, spare=spare)
     former = None if beat.member is None else replies.pop(1)
     time, _, fields, queues, _, epoch, *revs = replies
     now = instant_of(time)
-    values = [value for reply in revs for value in reply]
+    shards, values = _reached(beat.shards, revs)
     same = link.epoch
     await followed(link, epoch)
     if said is not None and link.epoch == same:
-        await checked(link, now, said, former, beat.shards, values, before)
+        await checked(link, now, said, former, shards, values, before)
     # Garbage tells nothing: what this session knows still holds.
     known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
@@ -100,10 +107,22 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     return Pulse(
         now,
         members,
-        dict(zip(beat.shards, numbers(link, beat.shards, values), strict=True)),
+        dict(zip(shards, numbers(link, shards, values), strict=True)),
         link.epoch,
         tuple(sorted(known)),
     )
+
+
+def _reached(
+    shards: Sequence[int], replies: Sequence[Any]
+) -> tuple[list[int], list[Any]]:
+    """Return the shards whose counters were told, and the counters."""
+    values = replies[0] if replies else []
+    if not isinstance(values, list):
+        return [], []
+    told = zip(shards, values, strict=True)
+    pairs = [(shard, value) for shard, value in told if value is not AWAY]
+    return [shard for shard, _ in pairs], [value for _, value in pairs]
 
 
 async def _entered_again(link: Link) -> None:
@@ -156,9 +175,10 @@ def _unpack(member_id: str, data: Any) -> Member:
 
     Raises:
         ValueError: It is something else.
-        TypeError: It is something else.
     """
     # A later version may say more of itself, and an earlier one says less.
+    if not isinstance(data, list) or len(data) < 8:
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
     seen, name, queues, executors, claims, running, started, host = data[:8]
     schema, triggers = data[8:10] if len(data) >= 10 else (1, None)
     instants = all(
@@ -201,8 +221,8 @@ def _members(
     for raw, value in zip(fields[::2], fields[1::2], strict=True):
         member_id = raw.decode(errors="replace")
         try:
-            member = _unpack(raw.decode(), json.loads(value))
-        except (ValueError, TypeError, RecursionError) as error:
+            member = _unpack(raw.decode(), load_json(value))
+        except ValueError as error:
             link.unreadable(f"{link.keys.members} {member_id}", f"no peer: {error}")
             continue
         age = now - member.beat
@@ -256,7 +276,7 @@ def _executors(link: Link, fields: list[bytes]) -> Mapping[str, ExecutorInfo]:
         name = raw.decode(errors="replace")
         try:
             known[name] = _executor(name, value)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except ValueError as error:
             key = f"{link.keys.executors} {name}"
             link.unreadable(key, f"no executor: {error}")
     return known
@@ -267,13 +287,26 @@ def _executor(name: str, value: bytes) -> ExecutorInfo:
 
     Raises:
         ValueError: It is something else.
-        TypeError: It is something else.
-        OverflowError: It is something else.
-        RecursionError: It is something else.
     """
-    seen, parameters, queue = json.loads(value)[:3]
-    listed = tuple([(str(n), str(k), bool(r)) for n, k, r in parameters])
-    return ExecutorInfo(name, listed, str(queue), int(seen))
+    data = load_json(value)
+    if not isinstance(data, list) or len(data) < 3:
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
+    seen, parameters, queue = data[:3]
+    if type(seen) is not int or not FIRST_INSTANT <= seen <= LAST_INSTANT:
+        raise ValueError(f"{str(data)[:80]} has no instant")
+    if not (isinstance(parameters, list) and all(map(_parameter, parameters))):
+        raise ValueError(f"{str(data)[:80]} has wrong parts")
+    listed = tuple([(n, k, r) for n, k, r in parameters])
+    return ExecutorInfo(name, listed, str(queue), seen)
+
+
+def _parameter(data: object) -> bool:
+    """Tell whether it is name, kind and necessity of a parameter."""
+    if not isinstance(data, list) or len(data) != 3:
+        return False
+    name, kind, required = data
+    known = isinstance(name, str) and isinstance(kind, str) and kind in _KINDS
+    return known and type(required) is bool
 
 
 # --- for those who examine ---------------------------------------------------------
@@ -284,10 +317,8 @@ def readable_member(raw: bytes, value: bytes) -> Member:
 
     Raises:
         ValueError: It is none.
-        TypeError: It is none.
-        RecursionError: It is none.
     """
-    return _unpack(raw.decode(), json.loads(value))
+    return _unpack(raw.decode(), load_json(value))
 
 
 def readable_executor(raw: bytes, value: bytes) -> ExecutorInfo:
@@ -295,8 +326,5 @@ def readable_executor(raw: bytes, value: bytes) -> ExecutorInfo:
 
     Raises:
         ValueError: It is none.
-        TypeError: It is none.
-        OverflowError: It is none.
-        RecursionError: It is none.
     """
     return _executor(raw.decode(), value)

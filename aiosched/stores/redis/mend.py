@@ -166,6 +166,7 @@ class IndexWalk:
             await self._by_union(suspects, queues | set(stored or ()))
         else:
             await self._by_score(suspects)
+        await self._clear(queues | set(stored or ()))
         put: set[str] = set()
         unexplained: set[str] = set()
         for shard, ids in suspects.items():
@@ -175,7 +176,6 @@ class IndexWalk:
         # What looks wrong from afar and right from near, again and again, stands
         # in the agenda of another shard, too.
         self._unexplained = unexplained
-        await self._clear(queues | set(stored or ()))
         return put
 
     async def _clear(self, queues: set[str]) -> None:
@@ -258,15 +258,17 @@ class IndexWalk:
             scores = (await in_index(link, shard, [queue], ids)).get(queue)
             if scores is None:
                 self._odd.add(link.keys.agenda(shard, queue))
-                continue
             for job_id in ids:
-                if scores.get(job_id) != self._wanted[job_id].score:
+                if (scores or {}).get(job_id) != self._wanted[job_id].score:
                     self._suspect(suspects, job_id)
 
     async def _again(
         self, shard: int, suspects: dict[str, Expected | None], missing: set[str]
     ) -> set[str]:
-        """Look once more at suspects, closely; put right what is still wrong."""
+        """Look once more at suspects, closely; put right what is still wrong.
+
+        Nothing can be entered where something else stands, so that goes first.
+        """
         link = self._link
         put: set[str] = set()
         ids = sorted(suspects)
@@ -278,6 +280,14 @@ class IndexWalk:
                 one = wanted.get(job_id)
                 if one is not None and one.queue in missing:
                     wrong[job_id] = None
+            bare = {
+                one.queue
+                for lacking in found
+                if lacking.kind == "record-without-entry"
+                and (one := wanted.get(lacking.job_id or "")) is not None
+            }
+            for queue in sorted(bare):
+                await foreign(link, shard, queue)
             if wrong:
                 anew = {job_id: wanted.get(job_id) for job_id in wrong}
                 put |= await put_right(link, shard, anew)
@@ -314,6 +324,10 @@ async def looked(
     queues = link.queues | link.looked
     (values,) = await link.ask([("MGET", *keys)])
     scores = await in_index(link, shard, queues, ids)
+    # Record and entry are written by one transaction: of a job whose record was
+    # the same before and after, the entry was of that record.
+    (after,) = await link.ask([("MGET", *keys)])
+    moved = {x for x, a, b in zip(ids, values, after, strict=True) if a != b}
     raw = {one: data for one, data in zip(ids, values, strict=True) if data is not None}
     wanted: dict[str, Expected | None] = dict.fromkeys(
         [job_id for job_id in ids if job_id not in raw]
@@ -325,6 +339,7 @@ async def looked(
     wrong = [
         damage
         for job_id, one in wanted.items()
+        if job_id not in moved
         for damage in compare(link, shard, job_id, one, scores)
     ]
     return wanted, wrong

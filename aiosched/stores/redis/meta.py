@@ -20,6 +20,9 @@ __all__ = ["agree", "followed"]
 _SCHEMA = 1
 _TRIES = 16
 _QUICK = 1.0
+_MOST_SHARDS = 16_384
+_LONGEST = 10**18
+"""Of a duration, and of a number of rows: what a script can count with."""
 _NAMES = [field.name for field in fields(Terms)]
 
 
@@ -79,22 +82,31 @@ async def _try(link: Link, lane: Lane, wanted: Mapping[str, Any]) -> Terms | Non
 def _refuse(link: Link, replies: list[Any]) -> None:
     for reply in replies:
         if isinstance(reply, ResponseError):
-            raise refusal(reply, link.place) from reply
+            raise refusal(reply, link.place, link.keys.meta) from reply
 
 
 def _terms(key: str, stored: Mapping[str, str]) -> Terms:
     schema = stored.get("schema", "")
-    if schema.isdecimal() and int(schema) > _SCHEMA:
+    # Python refuses to read thousands of digits.
+    if schema.isdecimal() and int(schema[:20]) > _SCHEMA:
         raise ConfigurationError(
             "namespace",
             key,
-            f"was written by a later version of aiosched (schema {schema})",
+            f"was written by a later version of aiosched (schema {schema[:20]})",
             "update this peer, or use another namespace",
         )
     try:
-        return Terms(**{name: int(stored[name]) for name in _NAMES if name in stored})
+        read = {name: int(stored[name]) for name in _NAMES if name in stored}
     except ValueError as error:
-        raise StoreDataError(key, str(error)) from None
+        raise StoreDataError(key, str(error)[:200]) from None
+    for name, value in read.items():
+        least = 0 if name == "steal_delay" else 1
+        most = _MOST_SHARDS if name == "shards" else _LONGEST
+        if not least <= value <= most:
+            raise StoreDataError(
+                key, f"{name} is {str(value)[:20]}, which cannot be right"
+            )
+    return Terms(**read)
 
 
 async def followed(link: Link, epoch: bytes | None) -> None:

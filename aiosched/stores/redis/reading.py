@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from aiosched.abc import Head, Page, shard_of
@@ -12,6 +12,7 @@ from aiosched.records import Apart, Record
 from aiosched.stores.redis.codec import Parts, decode, split
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.routing import AWAY
 from aiosched.stores.redis.specs import UnreadableError
 
 __all__ = [
@@ -313,7 +314,7 @@ async def scan_shard(
 
 
 async def agenda(
-    link: Link, heads: Sequence[tuple[int, str]], limit: int
+    link: Link, heads: Sequence[tuple[int, str]], limit: int, *, partial: bool = False
 ) -> list[Head]:
     """Do what :meth:`aiosched.abc.Session.agenda` promises, in one packet."""
     if not heads:
@@ -328,10 +329,17 @@ async def agenda(
         commands.append(
             ("ZRANGEBYSCORE", key, "-inf", "(+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
         )
-    revs, *replies = await link.ask(commands, lenient=True)
+    spare = range(len(commands)) if partial else ()
+    revs, *replies = await link.ask(commands, lenient=True, spare=spare)
+    heads, replies = _reached(heads, replies)
+    if AWAY in revs:
+        here = [n for n, value in enumerate(revs) if value is not AWAY]
+        shards, revs = [shards[n] for n in here], [revs[n] for n in here]
     counted = dict(zip(shards, numbers(link, shards, revs), strict=True))
     found: list[Head] = []
     for (shard, queue), reply in zip(heads, replies, strict=True):
+        if shard not in counted:
+            continue  # its server went away, or came back, between the two
         if isinstance(reply, Exception):
             link.unreadable(keys.agenda(shard, queue), f"is no agenda: {reply}")
             reply = []
@@ -341,6 +349,16 @@ async def agenda(
             entries, complete = await _behind(link, shard, queue, limit)
         found.append(Head(shard, queue, entries, complete, counted[shard]))
     return found
+
+
+def _reached(
+    heads: Sequence[tuple[int, str]], replies: list[Any]
+) -> tuple[Sequence[tuple[int, str]], list[Any]]:
+    """Leave out what cannot be reached."""
+    if AWAY not in replies:
+        return heads, replies
+    here = [n for n, reply in enumerate(replies) if reply is not AWAY]
+    return [heads[n] for n in here], [replies[n] for n in here]
 
 
 async def _behind(
@@ -410,7 +428,7 @@ async def by_keyword(link: Link, keyword: str) -> list[str]:
     names = [
         keys.subscribers(int(shard), keyword)
         for shard in shards
-        if shard.isdigit() and int(shard) < link.terms.shards
+        if shard.isdigit() and len(shard) < 10 and int(shard) < link.terms.shards
     ]
     if not names:
         return []

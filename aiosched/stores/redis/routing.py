@@ -8,12 +8,13 @@ its keys are found on both sides: reading goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import AskError, MovedError, TryAgainError
 
+from aiosched.errors import StoreUnavailableError
 from aiosched.stores.redis.cluster import REDIRECTS, Cluster, slot_of, target_of
 from aiosched.stores.redis.connection import Command, LostError
 from aiosched.stores.redis.topology import Node
@@ -21,11 +22,21 @@ from aiosched.stores.redis.topology import Node
 if TYPE_CHECKING:
     from aiosched.stores.redis.link import Link
 
-__all__ = ["ask_cluster", "ask_everywhere"]
+__all__ = ["AWAY", "ask_cluster", "ask_everywhere"]
 
+
+class _Away:
+    def __repr__(self) -> str:
+        return "AWAY"
+
+
+AWAY: Final = _Away()
+"""Stands for an answer whose server cannot be reached."""
 _QUICK = 1.0
 _PATIENCE = 2.0
 """Seconds for which redirections are followed."""
+_BRIEF = 0.25
+"""The same, where an answer may be missing."""
 _KEYLESS = {"COMMAND", "CONFIG", "INFO", "PING", "PUBLISH", "TIME"}
 _SECOND = {"MEMORY", "OBJECT", "ZDIFF", "ZINTER", "ZUNION"}
 """Commands with a word before the first key."""
@@ -44,6 +55,7 @@ class _Part:
         positions: Of its keys among those of the command, if it is cut up.
         node: Who is to be asked, if that is not who has the slot.
         asking: The slot is on its way to that node.
+        spare: It may go without an answer.
     """
 
     place: int
@@ -52,6 +64,7 @@ class _Part:
     positions: list[int] | None = None
     node: Node | None = None
     asking: bool = False
+    spare: bool = False
 
 
 def _cut(place: int, command: Command, home: int) -> list[_Part]:
@@ -102,6 +115,13 @@ class _Asked:
         else:
             self.replies[part.place] = before + reply
 
+    def leave_out(self, part: _Part) -> None:
+        """Note that a part of a packet goes without an answer."""
+        several = part.positions is not None and isinstance(
+            self.replies[part.place], list
+        )
+        self.take(part, [AWAY] * len(part.positions or ()) if several else AWAY)
+
     def elsewhere(self, part: _Part, error: Exception, node: Node) -> list[_Part]:
         """Return what is to be asked instead of a part that was sent elsewhere."""
         topology = _topology(self._link)
@@ -113,7 +133,10 @@ class _Asked:
         several = part.positions or ()
         if isinstance(error, TryAgainError) and len(several) > 1:
             command, slot = self._commands[part.place], part.slot
-            return [_some(part.place, command, slot, [one]) for one in several]
+            each = [_some(part.place, command, slot, [one]) for one in several]
+            for one in each:
+                one.spare = part.spare
+            return each
         part.node, part.asking = None, False
         return [part]
 
@@ -122,11 +145,19 @@ def _topology(link: Link) -> Cluster:
     return cast("Cluster", link.wiring.topology)
 
 
-async def ask_cluster(link: Link, commands: Sequence[Command]) -> list[Any]:
+async def ask_cluster(
+    link: Link, commands: Sequence[Command], spare: Collection[int] = ()
+) -> list[Any]:
     """Return the replies to reading commands, errors among them.
 
+    Args:
+        link: The session's.
+        commands: One packet.
+        spare: Places of commands that may go without an answer where a node
+            cannot be reached: those of one key, and MGET.
+
     Raises:
-        LostError: A node that has some of the keys cannot be reached.
+        LostError: A node that has some of the other keys cannot be reached.
     """
     asked = _Asked(link, commands)
     scans: dict[int, tuple[int, int]] = {}
@@ -136,6 +167,8 @@ async def ask_cluster(link: Link, commands: Sequence[Command]) -> list[Any]:
             pending.append(await _scan(link, place, command, scans))
         else:
             pending += _cut(place, command, link.home)
+    for part in pending:
+        part.spare = part.place in spare
     await _ask_all(link, asked, pending)
     for place, (number, count) in scans.items():
         asked.replies[place] = _scanned(asked.replies[place], number, count)
@@ -146,53 +179,91 @@ async def _ask_all(link: Link, asked: _Asked, pending: list[_Part]) -> None:
     begun = link.clock.monotonic()
     losses = tries = 0
     while pending:
-        pending, lost = await _round(link, asked, pending)
+        round_ = _Round(link, asked)
+        await round_.ask(pending)
+        pending, lost = round_.left, round_.lost
         spent = link.clock.monotonic() - begun
-        if lost is not None:
-            losses += 1
-            # Once more, as idle connections end; not where it hangs.
-            if losses > 1 or spent > _QUICK:
-                raise lost
-        elif pending and spent > _PATIENCE:
-            raise LostError(f"{link.place}: slots keep moving")
+        # Once more, as idle connections end; not where it hangs.
+        losses += bool(lost)
+        given_up = lost if losses > 1 or spent > _QUICK else {}
+        for part in pending:
+            if id(part) not in lost and spent > (_BRIEF if part.spare else _PATIENCE):
+                text = f"{link.place}: slots keep moving"
+                given_up = {**given_up, id(part): LostError(text)}
+        pending = _given_up(asked, pending, given_up)
         if pending and tries > 1:
             await link.pause(tries)
         tries += 1
 
 
-async def _round(
-    link: Link, asked: _Asked, parts: Sequence[_Part]
-) -> tuple[list[_Part], LostError | None]:
-    """Ask each node once, all at a time; return what is left to be asked."""
-    topology = _topology(link)
-    groups: dict[Node, list[_Part]] = {}
-    try:
-        for part in parts:
-            node = part.node or await topology.node(link.wiring, part.slot)
-            groups.setdefault(node, []).append(part)
-    except LostError as error:
-        return list(parts), error
-    answers = await asyncio.gather(
-        *[_ask_node(link, node, group) for node, group in groups.items()],
-        return_exceptions=True,
-    )
+def _given_up(
+    asked: _Asked, pending: list[_Part], lost: Mapping[int, StoreUnavailableError]
+) -> list[_Part]:
+    """Go on without what was lost and may be missing; return what is left.
+
+    Raises:
+        StoreUnavailableError: It may not be missing.
+    """
     left: list[_Part] = []
-    lost: LostError | None = None
-    for (node, group), answer in zip(groups.items(), answers, strict=True):
-        if isinstance(answer, LostError):
-            lost = answer
-            for part in group:
-                part.node, part.asking = None, False
-            left += group
-        elif isinstance(answer, BaseException):
-            raise answer
+    for part in pending:
+        if id(part) not in lost:
+            left.append(part)
+        elif part.spare:
+            asked.leave_out(part)
         else:
-            for part, reply in zip(group, answer, strict=True):
-                if isinstance(reply, REDIRECTS):
-                    left += asked.elsewhere(part, reply, node)
-                else:
-                    asked.take(part, reply)
-    return left, lost
+            raise lost[id(part)]
+    return left
+
+
+class _Round:
+    """Each node is asked once, all at a time.
+
+    Attributes:
+        left: What is to be asked again.
+        lost: Of these, by identity, what was lost with a connection.
+    """
+
+    def __init__(self, link: Link, asked: _Asked) -> None:
+        self._link = link
+        self._asked = asked
+        self.left: list[_Part] = []
+        self.lost: dict[int, StoreUnavailableError] = {}
+
+    async def ask(self, parts: Sequence[_Part]) -> None:
+        """Ask the nodes of some parts."""
+        link, topology = self._link, _topology(self._link)
+        groups: dict[Node, list[_Part]] = {}
+        for part in parts:
+            try:
+                node = part.node or await topology.node(link.wiring, part.slot)
+            except LostError as error:
+                self._lose(part, error)
+            else:
+                groups.setdefault(node, []).append(part)
+        answers = await asyncio.gather(
+            *[_ask_node(link, node, group) for node, group in groups.items()],
+            return_exceptions=True,
+        )
+        for (node, group), answer in zip(groups.items(), answers, strict=True):
+            if isinstance(answer, StoreUnavailableError):
+                for part in group:
+                    self._lose(part, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                self._take(node, group, answer)
+
+    def _lose(self, part: _Part, error: StoreUnavailableError) -> None:
+        part.node, part.asking = None, False
+        self.left.append(part)
+        self.lost[id(part)] = error
+
+    def _take(self, node: Node, group: list[_Part], answer: Sequence[Any]) -> None:
+        for part, reply in zip(group, answer, strict=True):
+            if isinstance(reply, REDIRECTS):
+                self.left += self._asked.elsewhere(part, reply, node)
+            else:
+                self._asked.take(part, reply)
 
 
 async def _ask_node(link: Link, node: Node, parts: Sequence[_Part]) -> list[Any]:
@@ -201,7 +272,10 @@ async def _ask_node(link: Link, node: Node, parts: Sequence[_Part]) -> list[Any]
         if part.asking:
             commands.append(("ASKING",))
         commands.append(part.words)
-    async with link.reads.to(node) as lane:
+    # Whoever can do without an answer does not wait for it as long.
+    brief = all(part.spare for part in parts)
+    limit = link.wiring.exchange_timeout / 2 if brief else None
+    async with link.reads.to(node, limit=limit) as lane:
         replies = await link.timed(lane, commands)
     return [
         reply

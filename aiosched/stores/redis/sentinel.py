@@ -57,7 +57,7 @@ class Sentinels(Topology):
         self._asking = address.asking
         self._lock = asyncio.Lock()
         self._rounds = 0
-        self._last: Node | SentinelError | None = None
+        self._last: Node | SentinelError = SentinelError("no sentinel was asked yet")
         self._refused: Node | None = None
         self._losses = 0
 
@@ -81,8 +81,7 @@ class Sentinels(Topology):
                     self._last = error
                 self._rounds += 1
             answer = self._last
-        if not isinstance(answer, Node):
-            assert answer is not None
+        if isinstance(answer, SentinelError):
             raise answer
         return {"host": answer.host, "port": answer.port}
 
@@ -108,6 +107,7 @@ class Sentinels(Topology):
 
     def failed(self, node: Node | None) -> None:
         """Make every connection anew: another server may be in charge by now."""
+        del node
         self.turn += 1
         self._losses += 1
 
@@ -226,7 +226,7 @@ def _epoch(facts: object) -> int:
     """Read the number of the failover; some users have no right to ask for it."""
     if isinstance(facts, list):
         for name, value in zip(facts[::2], facts[1::2], strict=False):
-            if name == b"config-epoch" and value.isdigit():
+            if name == b"config-epoch" and value.isdigit() and len(value) < 20:
                 return int(value)
     return 0
 

@@ -19,6 +19,8 @@ from aiosched.stores.redis.topology import Node
 __all__ = ["RedisSignalStream", "parse_changed", "parse_done"]
 
 _MAX_SIGNALS = 1_000
+_MOST = 2**63
+"""More than any instant, and still a float."""
 _RESYNC = Signal("resync")
 _CHANGED, _DONE, _CANARY = "changed", "done", "canary"
 
@@ -32,8 +34,10 @@ def parse_changed(shard: int, data: bytes) -> Signal:
     entries = []
     for line in data.decode().split("\n"):
         job_id, queue, at, seq = line.split("|")
-        when = int(at) if at else None
-        entries.append((unescape(job_id), unescape(queue), when, int(seq)))
+        when, number = int(at) if at else None, int(seq)
+        if max(abs(when or 0), abs(number)) > _MOST:
+            raise ValueError("no instant")
+        entries.append((unescape(job_id), unescape(queue), when, number))
     return Signal(_CHANGED, shard, tuple(entries))
 
 
@@ -74,6 +78,10 @@ class RedisSignalStream(SignalStream):
     async def watch(self, changed: frozenset[int], done: frozenset[int]) -> None:
         """Listen to exactly these shards; returns once that is confirmed.
 
+        Of a cluster the node that has what belongs to no shard must confirm.
+        Another one that is away is not waited for: once it has confirmed,
+        ``resync`` is heard.
+
         Raises:
             StoreUnavailableError: Not confirmed in time; the shards are
                 remembered, and calling again is safe.
@@ -98,9 +106,14 @@ class RedisSignalStream(SignalStream):
         except LostError as error:
             raise StoreUnavailableError(str(error)) from error.__cause__
         except TimeoutError:
-            self.reset()
-            place = self._link.place
-            raise StoreUnavailableError(f"{place} did not confirm in time") from None
+            for one in self._subscribers.values():
+                if not one.settled():
+                    one.missed()
+                    one.reset()
+            if not self._all_settled():
+                place = self._link.place
+                text = f"{place} did not confirm in time"
+                raise StoreUnavailableError(text) from None
 
     def _least(self) -> dict[bytes, tuple[str, int]]:
         """Return the channel that is always listened to."""
@@ -134,7 +147,7 @@ class RedisSignalStream(SignalStream):
             return
         self._closed = True
         self._heard.set()
-        self.failed(StoreError("this subscription was closed"))
+        self._fail(StoreError("this subscription was closed"))
         self._on_closed(self)
         tasks = []
         for one in self._subscribers.values():
@@ -232,7 +245,11 @@ class RedisSignalStream(SignalStream):
         self._heard.set()
 
     def _all_settled(self) -> bool:
-        return all(one.settled() for one in self._subscribers.values())
+        home = self._link.keys.canary.encode()
+        return all(
+            one.settled() or (one.away and home not in one.channels)
+            for one in self._subscribers.values()
+        )
 
     def settled(self) -> None:
         """Note that a server has confirmed all that it was asked for."""
@@ -249,8 +266,15 @@ class RedisSignalStream(SignalStream):
         finally:
             self._waiting.remove(waiter)
 
-    def failed(self, error: StoreError) -> None:
+    def failed(self, subscriber: Subscriber, error: StoreError) -> None:
         """Note that a connection broke; a new one is on its way."""
+        if self._link.keys.canary.encode() in subscriber.channels:
+            self._fail(error)
+        else:
+            subscriber.missed()
+            self.settled()
+
+    def _fail(self, error: StoreError) -> None:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(error)

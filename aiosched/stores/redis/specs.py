@@ -14,9 +14,10 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from aiosched.enums import Coalesce, OnLost, Overlap
-from aiosched.errors import AioschedError
+from aiosched.errors import AioschedError, shown
+from aiosched.jobs.plain import load_json
 from aiosched.records import RetryRule, Spec
-from aiosched.triggers.base import trigger_from_data
+from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT, trigger_from_data
 
 __all__ = ["SpecCache", "UnreadableError", "decode_spec", "encode_spec", "spec_name"]
 
@@ -57,6 +58,18 @@ _SHORT = {
     "keep_results": "f",
 }
 _LONG = {short: name for name, short in _SHORT.items()}
+_MOST = LAST_INSTANT - FIRST_INSTANT
+_TEXTS = {"executor", "keyword", "queue", "note"}
+_FROM_ONE = {"max_runs", "max_running"}
+_NUMBERS = _FROM_ONE | {
+    *("misfire_grace", "jitter", "timeout", "max_lost", "keep", "keep_last"),
+    *("declared", "delay", "coalesce_limit", "keep_results"),
+}
+# AioschedError: a trigger whose kind this process does not know.
+_NO_SPEC = (
+    *(ValueError, TypeError, KeyError, AttributeError, AioschedError),
+    *(OverflowError, RecursionError),
+)
 _DEFAULTS = {
     field.name: field.default for field in fields(Spec) if field.default is not MISSING
 }
@@ -81,6 +94,13 @@ _PACK: dict[str, Callable[[Any], Any]] = {
 
 def _retry(data: list[Any]) -> RetryRule:
     attempts, delay, factor, cap, jitter, errors, timeouts = data
+    whole = all(_number(one) for one in (attempts, delay, cap))
+    real = all(type(one) in (int, float) for one in (factor, jitter))
+    names = isinstance(errors, list) and all(isinstance(one, str) for one in errors)
+    if not (whole and real and names and type(timeouts) is bool):
+        raise ValueError("its retry has wrong parts")
+    if not (0 <= factor <= _MOST and 0 <= jitter <= 1):
+        raise ValueError("its retry has numbers that cannot be right")
     return RetryRule(attempts, delay, factor, cap, jitter, tuple(errors), timeouts)
 
 
@@ -126,10 +146,31 @@ def decode_spec(body: bytes) -> Spec:
             values[name] = _UNPACK[name](value) if name in _UNPACK else value
         if not isinstance(values.get("executor"), str):
             raise UnreadableError("the spec names no executor")
+        for name, value in values.items():
+            if not _fits(name, value):
+                raise UnreadableError(f"no spec: its {name} is {shown(value)}")
         return Spec(**values)
-    except (ValueError, TypeError, KeyError, AttributeError, AioschedError) as error:
-        # AioschedError: a trigger whose kind this process does not know.
+    except _NO_SPEC as error:
         raise UnreadableError(f"no spec: {error}") from None
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Tell whether a field holds what planning and viewers can work with."""
+    if value is None:
+        return name in _DEFAULTS and _DEFAULTS[name] is None
+    if name in _NUMBERS:
+        return _number(value) and value >= (name in _FROM_ONE)
+    if name in _TEXTS:
+        return isinstance(value, str)
+    if name == "tags":
+        return all(isinstance(one, str) for one in value)
+    if name == "meta":
+        return isinstance(value, str) and isinstance(load_json(value.encode()), dict)
+    return True
+
+
+def _number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
 
 
 def spec_name(body: bytes) -> str:

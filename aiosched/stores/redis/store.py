@@ -34,8 +34,8 @@ from aiosched.stores.redis.sentinel import Sentinels
 from aiosched.stores.redis.signals import RedisSignalStream
 from aiosched.stores.redis.sweep import sweep
 from aiosched.stores.redis.timing import instant_of
-from aiosched.stores.redis.transact import transact
 from aiosched.stores.redis.topology import Topology
+from aiosched.stores.redis.transact import transact
 from aiosched.stores.redis.urls import Address, parse_url
 
 __all__ = ["RedisJobStore", "RedisSession"]
@@ -136,7 +136,7 @@ class RedisJobStore(JobStore):
         except StoreError as error:
             await link.close()
             cause = error.__cause__ or error
-            never = denied(cause, link.place)
+            never = denied(cause, link.place, str(error))
             if never is not None:
                 raise never from error
             raise
@@ -239,10 +239,14 @@ class RedisSession(Session):
 
     @plainly
     async def agenda(
-        self, heads: Sequence[tuple[int, str]], *, limit: int = MAX_BATCH
+        self,
+        heads: Sequence[tuple[int, str]],
+        *,
+        limit: int = MAX_BATCH,
+        partial: bool = False,
     ) -> Sequence[Head]:
         """Return the first entries of agendas; see the port."""
-        return await reading.agenda(self._link, heads, limit)
+        return await reading.agenda(self._link, heads, limit, partial=partial)
 
     @plainly
     async def by_keyword(self, keyword: str) -> Sequence[str]:

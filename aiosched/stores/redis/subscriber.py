@@ -35,8 +35,8 @@ class Listener(Protocol):
     def settled(self) -> None:
         """Note that a server has confirmed all that it was asked for."""
 
-    def failed(self, error: StoreError) -> None:
-        """Note that the connection broke; a new one is on its way."""
+    def failed(self, subscriber: Subscriber, error: StoreError) -> None:
+        """Note that a connection broke; a new one is on its way."""
 
     def ended(self) -> None:
         """Note that a task has come to its end."""
@@ -52,6 +52,8 @@ class Subscriber:
     Attributes:
         channels: What is wanted of this server.
         owes_resync: Messages may have been lost since all was confirmed.
+        away: The server was not reached, or broke the connection, and has
+            confirmed nothing since.
         task: Reads, and connects again; None before :meth:`start`.
     """
 
@@ -65,6 +67,7 @@ class Subscriber:
         """
         self.channels: Channels = {}
         self.owes_resync: bool = False
+        self.away: bool = False
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._listener = listener
@@ -126,10 +129,10 @@ class Subscriber:
                 await self.adjust()
                 await self._listen(self._connection)
             except LostError as error:
-                self._listener.failed(StoreUnavailableError(str(error)))
+                self._listener.failed(self, StoreUnavailableError(str(error)))
             except FAILURES as error:
                 ours = translated(error, self._link.place)
-                self._listener.failed(StoreUnavailableError(str(ours)))
+                self._listener.failed(self, StoreUnavailableError(str(ours)))
             except asyncio.CancelledError:
                 if self._closed or not self._resetting or self.task is None:
                     raise
@@ -142,6 +145,10 @@ class Subscriber:
             if not await self._listener.moved(self):
                 return
             await self._link.pause(attempt + 3, _LONGEST_PAUSE)
+
+    def missed(self) -> None:
+        """Note that nobody waits for this server, so that it owes a resync."""
+        self.away = self.owes_resync = True
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -195,6 +202,7 @@ class Subscriber:
         self._unconfirmed -= 1
         if not self.settled():
             return
+        self.away = False
         if self.owes_resync:
             self.owes_resync = False
             self._listener.resync()

@@ -68,7 +68,7 @@ async def transact(
     place = link.keys.tags[shard]
     while True:
         try:
-            async with link.transactions.take(place) as lane:
+            async with link.transactions.take(place, last=claim) as lane:
                 return await attempt.once(lane)
         except _OvertakenError:
             overtaken += 1
@@ -330,8 +330,10 @@ class _Attempt:
         if isinstance(results, ResponseError):
             # Refused before anything was done; the first error says why.
             await lane.drop()
-            reasons = [one for one in replies if isinstance(one, ResponseError)]
-            raise refusal(reasons[0], link.place) from reasons[0]
+            for command, reply in zip(commands, replies, strict=True):
+                if isinstance(reply, ResponseError):
+                    key = str(command[1]) if len(command) > 1 else ""
+                    raise refusal(reply, link.place, key) from reply
         link.counters.transactions += 1
         link.history.committed(self._shard, batch.commands, results, changes)
         asked = self._signal and not self._claim and _asked(read.records, changes)

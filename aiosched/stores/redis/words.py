@@ -139,7 +139,8 @@ class KeywordWalk:
         )
         if not isinstance(members, list):
             return []
-        shards = [int(m) for m in members if m.isdigit() and int(m) < link.terms.shards]
+        good = [m for m in members if m.isdigit() and len(m) < 10]
+        shards = [int(m) for m in good if int(m) < link.terms.shards]
         if not shards:
             return []
         keys = [link.keys.subscribers(shard, word) for shard in shards]

@@ -213,10 +213,11 @@ class Composer:
         if self._signal:
             commands.append(("INCR", f"{tag}:rev"))
             if self._entries:
-                commands.append((publish, f"{tag}:s", "\n".join(self._entries)))
+                channel = self._link.keys.changed(self._shard)
+                commands.append((publish, channel, "\n".join(self._entries)))
         if self._final:
             text = "\n".join([escape(job_id) for job_id in self._final])
-            commands.append((publish, f"{tag}:d", text))
+            commands.append((publish, self._link.keys.done(self._shard), text))
         return Batch(self._prelude(), commands, self._written, list(self._blobs), entry)
 
     def _add_records(self, commands: list[Command]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiosched.testing.redis_model.database import Database
 from aiosched.testing.redis_model.keyspace import cursor_of, page, scan_options
 from aiosched.testing.redis_model.resp import Pairs, RefusedError, Reply, number
-from aiosched.testing.redis_model.values import Sorted
+from aiosched.testing.redis_model.values import Members, Sorted
 from aiosched.testing.redis_model.words import (
     SYNTAX,
     Command,
@@ -265,7 +266,73 @@ def _zscan(db: Database, words: Words) -> Reply:
     return [b"%d" % after, flat]
 
 
+# --- unions ------------------------------------------------------------------------
+
+
+def _zunion(db: Database, words: Words) -> Reply:
+    count = integer(words[1])
+    if count < 1:
+        raise RefusedError("ERR at least 1 input key is needed for 'zunion' command")
+    if count > len(words) - 2:
+        raise RefusedError(SYNTAX)
+    sources = [_scores(db, key) for key in words[2 : 2 + count]]
+    weights, merge, scores = _union_options(words[2 + count :], count)
+    total: dict[bytes, float] = {}
+    order = sorted(range(count), key=lambda place: len(sources[place]))
+    for place in order:
+        for member, score in sources[place].items():
+            value = _number(score * weights[place])
+            old = total.get(member)
+            total[member] = value if old is None else merge(old, value)
+    found = Sorted(total).ordered()
+    if scores:
+        return Pairs([(member, score) for score, member in found])
+    return [member for _, member in found]
+
+
+def _scores(db: Database, key: bytes) -> dict[bytes, float]:
+    """Return the members of a sorted set, or of a set, where each has 1."""
+    if isinstance(db.find(key), Members):
+        return dict.fromkeys(db.typed(key, Members) or (), 1.0)
+    there = db.typed(key, Sorted)
+    return {} if there is None else there.scores
+
+
+def _union_options(
+    words: Words, count: int
+) -> tuple[list[float], Callable[[float, float], float], bool]:
+    weights, merge, scores, place = [1.0] * count, _MERGES[b"sum"], False, 0
+    while place < len(words):
+        word, left = words[place].lower(), len(words) - place - 1
+        if word == b"weights" and left >= count:
+            given = words[place + 1 : place + 1 + count]
+            weights = [
+                floating(one, "ERR weight value is not a float") for one in given
+            ]
+            place += count
+        elif word == b"aggregate" and left and words[place + 1].lower() in _MERGES:
+            merge = _MERGES[words[place + 1].lower()]
+            place += 1
+        elif word == b"withscores":
+            scores = True
+        else:
+            raise RefusedError(SYNTAX)
+        place += 1
+    return weights, merge, scores
+
+
+def _number(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
+_MERGES: dict[bytes, Callable[[float, float], float]] = {
+    b"sum": lambda one, other: _number(one + other),
+    b"min": min,
+    b"max": max,
+}
+
 COMMANDS: dict[str, Command] = {
+    "zunion": Command(_zunion, -3),
     "zadd": Command(_zadd, -4, write=True, grows=True),
     "zincrby": Command(_zincrby, 4, write=True, grows=True),
     "zrem": Command(_zrem, -3, write=True),

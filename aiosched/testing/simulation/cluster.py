@@ -30,6 +30,8 @@ from aiosched.scheduler import Scheduler
 from aiosched.testing.simulation.chance import CLOCK
 from aiosched.testing.simulation.commits import Loss
 from aiosched.testing.simulation.incidents import (
+    CLUSTER,
+    STORE,
     Incident,
     parse_incidents,
     show_incidents,
@@ -48,6 +50,8 @@ TERMS: Mapping[str, Any] = {
     "member_timeout": 180,
 }
 """Calmer than those of production, which would fill a day with heartbeats."""
+_BEATS = 365
+_SLOWEST = 86_400.0
 
 
 class BrokenRuleError(AssertionError):
@@ -135,7 +139,9 @@ class Cluster:
         self.recovery: int = (
             agreed.lease + agreed.member_timeout + 2 * agreed.beat + 2 * SECOND
         )
+        self.deafness: int = agreed.beat + 2 * SECOND
         world.commits.append(self.judge.committed)
+        world.told.append(self.judge.told)
         world.crashes.append(self.judge.crashed)
         world.lost.append(self._lost)
         world.befell.append(self._befell)
@@ -145,9 +151,14 @@ class Cluster:
 
     def _befell(self, one: Incident, seconds: float) -> None:
         begin = self.world.now()
-        if one.kind not in {"skew", "drift"}:
-            end = begin + round(seconds * SECOND) + self.recovery
-            self.judge.trouble(begin, end)
+        if one.kind in {"skew", "drift"}:
+            return
+        end = begin + round(seconds * SECOND)
+        node = "" if one.target in {STORE, CLUSTER} else one.target
+        self.judge.away(node, begin, end)
+        # What was not heard is read at the next beat, whoever is up.
+        deaf = one.kind in {"lose", "delay", "double"}
+        self.judge.trouble(begin, end + (self.deafness if deaf else self.recovery))
 
     def _lost(self, loss: Loss) -> None:
         self.losses.append(loss)
@@ -301,6 +312,15 @@ _COUNTED = (
 )
 
 
+def _calm(span: timedelta | float) -> dict[str, float]:
+    """Return terms with which so long a time has few hundreds of beats."""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
+    beat = min(seconds / _BEATS, _SLOWEST)
+    if beat <= TERMS["beat"]:
+        return {}
+    return {"beat": beat, "lease": 3 * beat, "member_timeout": 3 * beat}
+
+
 @asynccontextmanager
 async def simulate(
     *,
@@ -311,6 +331,7 @@ async def simulate(
     store: StoreKind = "memory",
     incidents: Iterable[Incident] | str = (),
     terms: Mapping[str, Any] | None = None,
+    span: timedelta | float = 0,
     latency: float = 0.005,
     **options: Any,
 ) -> AsyncIterator[Cluster]:
@@ -331,8 +352,11 @@ async def simulate(
             server that is simulated with it.
         incidents: What befalls the cluster, or their text.
         terms: Of the namespace, as for ``Scheduler``.  The defaults are calm (a
-            beat of 60 s, leases of 180 s); with longer ones a year passes
-            sooner, and a dead peer's runs are taken over later.
+            beat of 60 s, leases of 180 s).
+        span: About how long the run is to be; seconds, or a ``timedelta``.  A
+            beat is then by default a 365th of it, a minute to a day, and leases
+            three of them: a year passes sooner, and a dead peer's runs are taken
+            over later.
         latency: Longest way of one message, in seconds.
         options: Further options of each ``Scheduler``.
 
@@ -351,7 +375,8 @@ async def simulate(
             prepare(peer, scheduler, revision)
 
     world = World(seed, kind=store, latency=latency)
-    cluster = Cluster(world, {**TERMS, **(terms or {})}, incidents=planned)
+    agreed = {**TERMS, **_calm(span), **(terms or {})}
+    cluster = Cluster(world, agreed, incidents=planned)
     with ids_from(world.ids("caller")):
         try:
             for number in range(peers):

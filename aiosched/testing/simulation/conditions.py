@@ -116,13 +116,18 @@ class Conditions:
         """Return until when nothing passes between the node and the store."""
         return max(self._silent, self._cut_off.get(node, 0.0))
 
-    def fate(self, node: str) -> tuple[int, float]:
-        """Draw how often a signal for a node arrives, and how many seconds late."""
-        spells = self._signals.get(node)
+    def _spells(self, target: str) -> list[_Spell]:
+        """Return what befalls the signals for a target just now."""
+        spells = self._signals.get(target)
         if not spells:
-            return 1, 0.0
+            return []
         now = self._loop.time()
         spells[:] = [spell for spell in spells if now < spell.until]
+        return spells
+
+    def fate(self, node: str) -> tuple[int, float]:
+        """Draw how often a signal for a node arrives, and how many seconds late."""
+        spells = self._spells(node) + self._spells(STORE)
         copies, late = 1, 0.0
         for spell in spells:
             one = spell.incident

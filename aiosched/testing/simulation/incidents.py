@@ -8,6 +8,7 @@ and run again.  The text form is one word an incident, joined by ``;``::
     crash:p1:after_claim#3          at its third claim, once it is committed; for good
     stall:p2:20:45                  the whole process, as by SIGSTOP, for 45 s
     lose:p0:10:30:0.5               half of its signals, for 30 s
+    lose:store:10:30:1              all signals of everybody, for 30 s
     cut:p1:after_settle#2           the settle is applied, the reply is lost
     rollback:store:40:2:5           down for 2 s, then as it was 5 s before
 
@@ -263,7 +264,7 @@ class Incident:
     def lose(
         cls, node: str, at: float, *, seconds: float, share: float = 1
     ) -> Incident:
-        """Lose a share of the signals for a node."""
+        """Lose a share of the signals for a node; for ``"store"``, of everybody's."""
         return cls("lose", node, at, seconds=seconds, amount=share)
 
     @classmethod
@@ -338,7 +339,9 @@ def _check(one: Incident) -> None:
     if not one.target or set(one.target) & set(":;#"):
         _refuse(one, "target", "is no name", (rule.target,))
     known = one.target if one.target in {STORE, CLUSTER} else "node"
-    if known != rule.target:
+    # What the store's host loses, it loses for everybody.
+    everybody = known == STORE and rule.amount == "share" and one.point is None
+    if known != rule.target and not everybody:
         _refuse(one, "target", f"cannot be that of {one.kind}", (rule.target,))
     for field in ("at", "seconds", "amount"):
         value = getattr(one, field)

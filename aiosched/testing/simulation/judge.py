@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiosched.abc import Terms
+from aiosched.abc import Signal, Terms
 from aiosched.enums import JobState, OnLost, RowKind
 from aiosched.instants import SECOND
 from aiosched.planning import attend, instant
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.hearing import misheard
+from aiosched.testing.simulation.losses import Forgotten, NamedSlot, named_slots
 from aiosched.testing.simulation.rules import (
     RULES,
     WRITES,
@@ -33,6 +35,9 @@ __all__ = ["Execution", "Judge", "Violation"]
 
 _MOST = 50
 """Violations that are kept; what follows from the first few helps nobody."""
+_HEARING = 3 * SECOND
+"""How long a peer may take beside its beat: to find that a connection is gone, and
+to open another."""
 
 
 def _told(name: str, text: str) -> str:
@@ -40,6 +45,11 @@ def _told(name: str, text: str) -> str:
     return name
 
 
+SIGNALS = _told(
+    "signals",
+    "What others have to hear of is published in the transaction that writes it, "
+    "and nothing else is.",
+)
 ENTERED = _told(
     "entered",
     "An executor is entered once for a claim, by the peer that has it, while its "
@@ -124,6 +134,19 @@ class Execution:
     by: str = ""
 
 
+def _outside(spells: Iterable[tuple[int, int]], begin: int, end: int) -> int:
+    """Return how much of a time lies in none of some spells."""
+    outside, at = 0, begin
+    for start, stop in sorted(spells):
+        if stop <= at:
+            continue
+        if start >= end:
+            break
+        outside += max(0, start - at)
+        at = max(at, stop)
+    return outside + max(0, end - at)
+
+
 class _Entry(NamedTuple):
     """An entry of an agenda, and since when it has been there."""
 
@@ -146,6 +169,7 @@ class Judge:
         executions: Every entry into an executor, by (job id, fence).
         rows: The ledger as it ought to be.
         losses: When the store lost data.
+        forgotten: What it forgot each time.
     """
 
     def __init__(
@@ -163,6 +187,8 @@ class Judge:
         self.executions: dict[tuple[str, int], Execution] = {}
         self.rows: list[Row] = []
         self.losses: list[int] = []
+        self.forgotten: list[Forgotten] = []
+        self._written = 0
         self._epochs: list[tuple[int, list[Row]]] = [(0, self.rows)]
         self.counts: Counter[str] = Counter()
         self.owners: dict[str, str] = {}
@@ -172,6 +198,7 @@ class Judge:
         self._second = second
         self._entries: dict[str, _Entry] = {}
         self._trouble: list[tuple[int, int]] = []
+        self._away: list[tuple[str, int, int]] = []
         self._entered: dict[Firing, int] = {}
         self._going: dict[str, set[tuple[str, int]]] = {}
         self._asked: set[tuple[str, str]] = set()
@@ -195,6 +222,41 @@ class Judge:
         """Learn of a time, in microseconds, in which promptness is not asked for."""
         self._trouble.append((begin, end))
 
+    def away(self, node: str, begin: int, end: int) -> None:
+        """Learn of a time in which a node, or everybody, could hear of nothing.
+
+        Args:
+            node: Its name; empty for everybody.
+            begin: In microseconds.
+            end: Likewise.
+        """
+        self._away.append((node, begin, end))
+
+    def silent(self, node: str, loss: Loss, told: int | None) -> str | None:
+        """Say what is wrong about when a node told of a loss; None: nothing.
+
+        It is asked to within a beat of being able to: what goes on when it has
+        lost the store itself is given a beat more once that is over.
+
+        Args:
+            node: A peer that was up when the store lost data.
+            loss: Of which it had to tell.
+            told: The instant at which it did; None: it never has.
+        """
+        beat = self.terms.beat
+        spells = [
+            (begin, end + beat)
+            for name, begin, end in self._away
+            if name in ("", node) and end > loss.at
+        ]
+        end = self._now() if told is None else told
+        late = _outside(spells, loss.at, end)
+        if late <= beat + _HEARING:
+            return None
+        if told is None:
+            return f"{node} says nothing of the loss"
+        return f"{node} tells of the loss {late / SECOND:.3f} s after it could have"
+
     def committed(self, commits: Sequence[Commit]) -> None:
         """Judge what one transaction committed."""
         for commit in commits:
@@ -211,6 +273,29 @@ class Judge:
             self._entries[commit.job_id] = _Entry(commit.due, commit.at)
             if commit.after is None:
                 del self._entries[commit.job_id]
+
+    def told(
+        self,
+        commits: Sequence[Commit],
+        signals: Sequence[Signal],
+        announced: bool,  # noqa: FBT001
+    ) -> None:
+        """Judge what was published with what one transaction committed.
+
+        Args:
+            commits: What it committed.
+            signals: What was published by it, and not before or afterwards.
+            announced: Whether peers compare what they have read with it.
+        """
+        for job_id, text in misheard(
+            commits, signals, self._stands, announced=announced
+        ):
+            self.violate(SIGNALS, job_id, text)
+
+    def _stands(self, job_id: str) -> tuple[Record | None, int | None]:
+        entry = self._entries.get(job_id)
+        due = None if entry is None else entry.due
+        return self.past.records.get(job_id), due
 
     def _note_verbs(self, commit: Commit) -> None:
         for row in commit.rows:
@@ -263,7 +348,7 @@ class Judge:
         return f"nothing was written; it was {status} and is {now}"
 
     def _count(self, step: Step) -> None:
-        self.counts["commits"] += 1
+        self.counts["writes"] += 1
         self.counts["claims"] += len(step.begun)
         for row in step.commit.rows:
             if row.final:
@@ -294,15 +379,7 @@ class Judge:
 
     def calm(self, begin: int, end: int) -> int:
         """Return how much of a time, in microseconds, nothing was wrong."""
-        calm, at = 0, begin
-        for start, stop in sorted(self._trouble):
-            if stop <= at:
-                continue
-            if start >= end:
-                break
-            calm += max(0, start - at)
-            at = max(at, stop)
-        return calm + max(0, end - at)
+        return _outside(self._trouble, begin, end)
 
     def lost(self, loss: Loss) -> None:
         """Learn that the store has lost data, and what it has now.
@@ -312,11 +389,18 @@ class Judge:
         """
         since = loss.since
         kept = loss.records
+        records, rows = dict(self.past.records), self.rows
         self.losses.append(loss.at)
         past = self.past
         past.records = dict(kept)
         self.rows = [] if since is None else self._rows_at(since)
         self._epochs.append((loss.at, self.rows))
+        if self.forgotten and self._written == self.counts["writes"]:
+            # Nobody has written since the one before: they are one loss.
+            earlier = self.forgotten.pop()
+            records, rows = dict(earlier.records), list(earlier.rows)
+        self._written = self.counts["writes"]
+        self.forgotten.append(Forgotten(loss, records, tuple(rows), tuple(self.rows)))
         past.finals = {
             firing: at
             for firing, at in past.finals.items()
@@ -340,6 +424,14 @@ class Judge:
             for job_id, record in kept.items()
         }
 
+    def named(self) -> tuple[tuple[Loss, tuple[NamedSlot, ...]], ...]:
+        """Name each slot as accounted for before or after each loss."""
+        ends = [*(one.rows for one in self.forgotten[1:]), tuple(self.rows)]
+        return tuple(
+            (one.loss, named_slots(one, rows))
+            for one, rows in zip(self.forgotten, ends, strict=True)
+        )
+
     def _rows_at(self, since: int) -> list[Row]:
         """Return the ledger of an instant, which may lie before an earlier loss."""
         there = [rows for begun, rows in self._epochs if begun <= since]
@@ -351,6 +443,7 @@ class Judge:
         self, node: str, job_id: str, key: str, attempt: int, fence: int
     ) -> None:
         """Note that an executor was entered."""
+        self.counts["executions"] += 1
         now = self._now()
         found = Execution(node, job_id, key, attempt, fence, now)
         claim = self.past.claims.get((job_id, fence))

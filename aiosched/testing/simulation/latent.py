@@ -129,6 +129,7 @@ class _WatchedSpace(Space):
     def __init__(self, terms: Terms, epoch: str, world: World) -> None:
         super().__init__(terms, epoch)
         self._world = world
+        self._told: list[Signal] = []
 
     def commit(
         self,
@@ -139,24 +140,29 @@ class _WatchedSpace(Space):
         *,
         signal: bool,
     ) -> None:
+        self._told = []
         super().commit(number, found, changes, now, signal=signal)
         shard = self.shards[number]
         node = NODE.get()
         who = None if node is None else process_of(node)
-        self._world.committed(
-            [
-                Commit(
-                    now,
-                    who,
-                    job_id,
-                    found[job_id],
-                    shard.records.get(job_id),
-                    change.rows,
-                    shard.at.get(job_id),
-                )
-                for job_id, change in changes.items()
-            ]
-        )
+        commits = [
+            Commit(
+                now,
+                who,
+                job_id,
+                found[job_id],
+                shard.records.get(job_id),
+                change.rows,
+                shard.at.get(job_id),
+            )
+            for job_id, change in changes.items()
+        ]
+        self._world.committed(commits)
+        self._world.published(commits, self._told, announced=signal)
+
+    def tell(self, number: int, signal: Signal) -> None:
+        self._told.append(signal)
+        super().tell(number, signal)
 
     def kept(self) -> _Kept:
         """Copy what is there; records never change, so they are shared."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
@@ -47,6 +48,7 @@ class Network(Protocol):
 
     loop: VirtualLoop
     conditions: Conditions
+    counts: Counter[str]
 
     def passes(self, node: str, point: Point) -> bool:
         """Count that a node comes by a point; return whether to cut it off there."""
@@ -117,6 +119,7 @@ class Line:
                 return
             if any(cut):
                 self.network.trace("cut before", self.node)
+                self.network.counts["cut before"] += 1
                 self.cut()
                 return
         self._up(self._arrive, data, after)
@@ -240,12 +243,28 @@ class _Transport(asyncio.Transport):
         return 0
 
 
+def _driver() -> dict[str, Any]:
+    """Return what the driver says of itself, found out once.
+
+    By itself it looks its version up on the disk for each connection, which
+    takes more time than all that is done on most connections of a simulation.
+    """
+    try:
+        from redis.driver_info import DriverInfo
+    except ImportError:
+        return {}  # earlier ones look it up once
+    return {"driver_info": DriverInfo()}
+
+
+_DRIVER = _driver()
+
+
 class SimulatedConnection(Connection):
     """A connection of redis-py whose socket is a line of the simulation."""
 
     def __init__(self, *, dial: Callable[[], Any], **options: Any) -> None:
         """Take the driver's options, and what opens a line."""
-        super().__init__(**options)
+        super().__init__(**_DRIVER, **options)
         self._dial = dial
 
     def __del__(self, *_: Any) -> None:

@@ -22,7 +22,10 @@ Prepare = Callable[["Peer", Scheduler, int], None]
 """Readies a scheduler before it starts, as the program of its node does; given
 the peer, the scheduler, and the revision of the code."""
 
-TOLD = ("data_lost", "service_failed", "callback_failed", "unreadable", "lapsed")
+TOLD = (
+    *("data_lost", "service_failed", "callback_failed", "unreadable"),
+    *("lapsed", "fenced"),
+)
 
 
 class PeerDownError(AioschedError):
@@ -149,6 +152,8 @@ class Peer:
 
     def _told(self, incarnation: int, event: Any) -> None:
         self.events.append((event.name, self.world.now(), incarnation))
+        if event.name == "fenced":
+            self.world.counts["fenced settles"] += 1
 
     async def _halt(self) -> None:
         scheduler, self.since = self._scheduler, None

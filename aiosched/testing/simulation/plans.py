@@ -64,6 +64,8 @@ _FOR_GOOD = 0.15
 _AT_POINT = 0.6
 _HOURS = 7200.0
 _RATE = 0.002
+_DEAF = 0.3
+"""How likely it is that for a while all signals for everybody are lost."""
 
 
 def plan(
@@ -92,7 +94,16 @@ def plan(
         found += [
             _MAKERS[kind](_Draw(draw, kind, nodes, until, lease)) for _ in range(count)
         ]
+    found += _deaf(_Draw(stream_of(seed, "plan/deaf"), "lose", nodes, until, lease))
     return tuple(sorted(found, key=lambda one: (one.at, str(one))))
+
+
+def _deaf(draw: _Draw) -> list[Incident]:
+    """Draw a time in which no signal reaches anybody."""
+    if draw.chance.random() >= _DEAF:
+        return []
+    seconds = round(draw.chance.uniform(1.0, 2.0 * draw.lease), 3)
+    return [Incident("lose", STORE, draw.second(), seconds=seconds, amount=1.0)]
 
 
 @dataclass(frozen=True, slots=True)

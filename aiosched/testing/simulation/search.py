@@ -5,17 +5,29 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from aiosched.testing.simulation.cases import Case, CaseReport, run_case
 from aiosched.testing.simulation.chance import CLOCK
 from aiosched.testing.simulation.incidents import KINDS
+from aiosched.testing.simulation.logbook import Logbook
 from aiosched.testing.simulation.shrink import Shrunk, shrink
 
-__all__ = ["EFFECTS", "Statistics", "never_happened", "search", "show_statistics"]
+__all__ = [
+    "EFFECTS",
+    "ENOUGH",
+    "Statistics",
+    "never_happened",
+    "search",
+    "show_statistics",
+    "smallest",
+]
 
 EFFECTS: Final = (
+    "executions",
     "claims",
     "settles",
     "takeovers",
@@ -32,7 +44,11 @@ ENOUGH: Final = 1_000
 """Seeds after which everything that can happen has to have happened."""
 
 _OF_REDIS: Final = ("aborts", "unknown EXECs")
-_CHUNK = 4
+_AHEAD = 3
+"""Cases a process that are handed over before the first has ended."""
+
+_PER_PROCESS = 200
+"""Cases after which a process makes room for a fresh one."""
 
 
 @dataclass(slots=True)
@@ -46,6 +62,8 @@ class Statistics:
         virtual: Virtual seconds in all.
         seconds: Real seconds, of all processes together.
         wall: Real seconds from beginning to end.
+        commits: Transactions, by kind of store.
+        spent: Real seconds, by kind of store.
     """
 
     seeds: Counter[str] = field(default_factory=Counter)
@@ -55,7 +73,7 @@ class Statistics:
     seconds: float = 0.0
     wall: float = 0.0
     commits: Counter[str] = field(default_factory=Counter)
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, float] = field(default_factory=dict)
 
     def add(self, report: CaseReport) -> None:
         """Take a report into account."""
@@ -65,7 +83,7 @@ class Statistics:
         self.commits[store] += report.counts["commits"]
         self.virtual += report.virtual
         self.seconds += report.seconds
-        self.spent[store] += report.seconds  # type: ignore[assignment]
+        self.spent[store] = self.spent.get(store, 0.0) + report.seconds
         if report.findings:
             self.failed.append(report)
 
@@ -82,6 +100,7 @@ def search(
     stop_after: int | None = 1,
     told: Callable[[CaseReport], None] | None = None,
     run: Callable[[Case], CaseReport] = run_case,
+    book: Logbook | None = None,
 ) -> Statistics:
     """Run cases, each in one of so many processes.
 
@@ -89,12 +108,18 @@ def search(
         cases: What to run, in that order.
         jobs: Processes; 1: in this one.
         stop_after: Failing cases after which no more are begun; None: all run.
-        told: Called with each report, in the order of their ends.
+        told: Called with each report, in the order of their ends; first with
+            those that the book has.
         run: Runs a case; for several processes a function that can be pickled.
+        book: Has what was run before, which is not run again, and is given
+            what is run now; None: nothing is kept.
+
+    Raises:
+        BrokenProcessPool: A process has died; what was run is in the book.
     """
     statistics = Statistics()
     begun = CLOCK.monotonic()
-    for report in _reports(cases, jobs, run):
+    for report in _all_reports(cases, jobs, run, book):
         statistics.add(report)
         if told is not None:
             told(report)
@@ -104,6 +129,33 @@ def search(
     return statistics
 
 
+def _all_reports(
+    cases: Iterable[Case],
+    jobs: int,
+    run: Callable[[Case], CaseReport],
+    book: Logbook | None,
+) -> Iterator[CaseReport]:
+    """Yield what is in the book, then what is run, which is entered there."""
+    if book is None:
+        yield from _reports(cases, jobs, run)
+        return
+    known = {_name(report.case): report for report in book.reports()}
+    wanted = list(cases)
+    yield from [known[_name(one)] for one in wanted if _name(one) in known]
+    rest = [one for one in wanted if _name(one) not in known]
+    try:
+        for report in _reports(rest, jobs, run):
+            book.write(report)
+            yield report
+    finally:
+        book.close()
+
+
+def _name(case: Case) -> tuple[object, ...]:
+    """Return what tells one case of a search from the others."""
+    return case.seed, case.store, case.planted, case.commits
+
+
 def _reports(
     cases: Iterable[Case], jobs: int, run: Callable[[Case], CaseReport]
 ) -> Iterator[CaseReport]:
@@ -111,9 +163,18 @@ def _reports(
         yield from map(run, cases)
         return
     # A fresh interpreter each: what is forked shares the parent's threads' locks.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, maxtasksperchild=200) as pool:
-        yield from pool.imap_unordered(run, cases, chunksize=_CHUNK)
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=_PER_PROCESS
+    )
+    left = iter(cases)
+    try:
+        running = {pool.submit(run, one) for one in islice(left, jobs * _AHEAD)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(run, one) for one in islice(left, len(done))}
+            yield from [one.result() for one in done]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def smallest(statistics: Statistics, most: int = 3) -> Iterator[Shrunk]:
@@ -142,17 +203,20 @@ def show_statistics(statistics: Statistics) -> str:
     stores = ", ".join(
         f"{n} over {kind}" for kind, n in sorted(statistics.seeds.items())
     )
+    commits = statistics.counts["commits"]
     lines = [
         f"{statistics.total} seeds ({stores}), {statistics.wall:.1f} s, "
         f"{statistics.virtual / 3600:.1f} virtual hours, "
-        f"{len(statistics.failed)} with a rule broken"
+        f"{len(statistics.failed)} with a rule broken",
+        f"{commits} transactions, {commits / total:.0f} a seed, in "
+        f"{statistics.seconds:.0f} s of processors",
     ]
     for store, number in sorted(statistics.seeds.items()):
         spent = max(statistics.spent[store], 1e-9)
-        commits = statistics.commits[store]
+        made = statistics.commits[store]
         lines.append(
-            f"{store}: {commits / number:.0f} transactions and "
-            f"{spent / number:.3f} s a seed, {commits / spent:.0f} transactions/s"
+            f"{store}: {made / number:.0f} transactions and "
+            f"{spent / number:.3f} s a seed, {made / spent:.0f} transactions/s"
         )
     lines.append(f"{'':32}{'in all':>12}{'per 1,000 seeds':>18}")
     for name in _ordered(statistics.counts):

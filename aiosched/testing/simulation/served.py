@@ -6,11 +6,12 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiosched.abc import Decide, JobStore, Report, Session
+from aiosched.abc import Decide, JobStore, Report, Session, Signal
 from aiosched.errors import StoreUnavailableError
 from aiosched.records import Change, Record, Row
 from aiosched.rows import unpack_row
 from aiosched.stores.redis.codec import decode, split
+from aiosched.stores.redis.signals import parse_changed, parse_done
 from aiosched.stores.redis.specs import SpecCache
 from aiosched.stores.redis.store import RedisJobStore
 from aiosched.testing.faults import FaultySession, FaultyStore
@@ -132,8 +133,18 @@ class RedisPremises:
         self,
         connection: Any,
         changed: Changed,
-        published: Sequence[tuple[bytes, bytes]],  # noqa: ARG002
+        published: Sequence[tuple[bytes, bytes]],
     ) -> None:
+        commits = self._changes(connection, changed)
+        if commits:
+            self.world.committed(commits)
+        signals = signals_of(published)
+        if commits or signals:
+            announced = any(parts_of(key)[1] == "rev" for key in changed)
+            self.world.published(commits, signals, announced=announced)
+
+    def _changes(self, connection: Any, changed: Changed) -> list[Commit]:
+        """Read what was written to which records."""
         reader = self._reader
         for key, (_, new) in changed.items():
             reader.note(key, new)
@@ -157,7 +168,7 @@ class RedisPremises:
         tags = {parts_of(key)[0] for key in changed}
         ids = dict.fromkeys([*after, *due, *rows])
         if not ids:
-            return
+            return []
         served = self._served.get(connection.id)
         node = None if served is None else process_of(served.node)
         at = self.world.now() if served is None else served.asked or self.world.now()
@@ -178,7 +189,7 @@ class RedisPremises:
                     where,
                 )
             )
-        self.world.committed(commits)
+        return commits
 
     def _held(self, tags: set[str], job_id: str) -> Record | None:
         keys = (f"{tag}:j:{job_id}".encode() for tag in tags)
@@ -202,6 +213,18 @@ def parts_of(key: bytes) -> tuple[str, str, str]:
     tag, brace, rest = key.decode().partition("}:")
     kind, _, name = rest.partition(":")
     return tag + brace[:1], kind, name
+
+
+def signals_of(published: Sequence[tuple[bytes, bytes]]) -> list[Signal]:
+    """Read what was published of jobs; the shard is not told."""
+    found: list[Signal] = []
+    for channel, data in published:
+        kind = parts_of(channel)[1]
+        if kind == "s":
+            found.append(parse_changed(0, data))
+        elif kind == "d":
+            found.append(parse_done(0, data))
+    return found
 
 
 class RecordReader:

@@ -183,12 +183,13 @@ class _Run:
             tuple(world.lines or ()),
         )
 
-    def blocks(self, seconds: float) -> None:
-        """Note that user code holds a loop for so long."""
+    def blocks(self, node: str, seconds: float) -> None:
+        """Note that user code holds a node's loop for so long."""
         cluster: Cluster = self.cluster
         now = cluster.world.now()
-        end = now + round(seconds * SECOND) + cluster.recovery
-        cluster.judge.trouble(now, end)
+        end = now + round(seconds * SECOND)
+        cluster.judge.trouble(now, end + cluster.recovery)
+        cluster.judge.away(node, now, end)
 
     # -- beginning ----------------------------------------------------------------
 
@@ -209,7 +210,7 @@ class _Run:
     # -- people -------------------------------------------------------------------
 
     async def _act(self, cluster: Cluster) -> None:
-        loop, counts = cluster.world.loop, cluster.judge.counts
+        loop, counts = cluster.world.loop, cluster.world.counts
         for act in self.work.acts:
             await CLOCK.sleep(max(0.0, act.at - loop.time()))
             if counts["commits"] >= self.work.commits:
@@ -247,11 +248,7 @@ class _Run:
         world = cluster.world
         world.calm()
         self.healing = True
-        for _ in range(100):
-            left = world.calm_at - world.loop.time()
-            if left <= 0:
-                break
-            await CLOCK.sleep(left + 0.001)
+        await world.calmed()
         down = [n for n in sorted(world.nodes) if world.nodes[n].gone]
         up = [p for p in self.work.peers if p.name not in down]
         back = down if len(up) < 2 else [n for n in down if n == "client"]
@@ -283,19 +280,19 @@ class _Run:
     def _losses(self, cluster: Cluster) -> None:
         """Judge whether peers have told of losses, and put back what is declared."""
         judge = cluster.judge
-        beat = judge.terms.beat
-        for loss in cluster.losses:
+        for one in judge.forgotten:
+            loss = one.loss
             for peer in cluster.peers.values():
-                if peer.since is None or peer.since >= loss.at:
+                if peer.since is None or peer.since >= loss.at or not one.real:
                     continue  # it came up afterwards, and knows nothing else
                 told = [
-                    at - loss.at
+                    at
                     for name, at, _ in peer.events
                     if name == "data_lost" and at >= loss.at
                 ]
-                late = judge.calm(loss.at, loss.at + min(told, default=10**15))
-                if not told or late > 2 * beat:
-                    judge.violate(LOSS, "", f"{peer.name} says nothing of the loss")
+                text = judge.silent(peer.name, loss, min(told, default=None))
+                if text is not None:
+                    judge.violate(LOSS, "", text)
         if not cluster.losses:
             return
         newest = max(node.revision for node in cluster.world.nodes.values())
@@ -363,7 +360,11 @@ class _Worker:
         if not self.names:
             return
         declared = self.run.work.declared
-        chosen = declared[min(revision, len(declared) - 1)]
+        chosen = [
+            job
+            for job in declared[min(revision, len(declared) - 1)]
+            if job.executor in self.names  # a start refuses what nobody has yet
+        ]
         for job in chosen:
             scheduler.declare(job)
         peer.declared = tuple(job.id for job in chosen)
@@ -445,7 +446,7 @@ async def _do(
             return "stubborn"
     elif mood == "blocking" and lot < 0.2:
         held = lease * chance.uniform(0.1, 2.5)
-        run.blocks(held)
+        run.blocks(peer.name, held)
         peer.world.loop.stall(peer.name, held, threads=False)
         await CLOCK.sleep(0)
     elif mood == "last" and lot < 0.1:

@@ -17,7 +17,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from aiosched.abc import JobStore
+from aiosched.abc import JobStore, Signal
 from aiosched.clock import IdSource
 from aiosched.enums import RowKind
 from aiosched.errors import StoreError
@@ -94,6 +94,8 @@ class World:
     Attributes:
         commits: Called with each committed transaction, inside the store's
             turn: they must not raise and must not wait.
+        told: Called with what one transaction committed, the signals that were
+            sent with it, and whether all its changes are told to peers.
         lost: Called when the store has lost data.
         befell: Called with each incident that happens, and how many seconds it
             lasts.
@@ -133,6 +135,7 @@ class World:
         self.loop = running
         self.nodes: dict[str, Node] = {}
         self.commits: list[Callable[[Sequence[Commit]], None]] = []
+        self.told: list[Callable[[Sequence[Commit], Sequence[Signal], bool], None]] = []
         self.lost: list[Callable[[Loss], None]] = []
         self.befell: list[Callable[[Incident, float], None]] = []
         self.crashes: list[Callable[[str], None]] = []
@@ -294,6 +297,16 @@ class World:
         """Let nothing more happen: incidents that are still to come are dropped."""
         self._awaited.clear()
         self._calmed = True
+
+    async def calmed(self) -> None:
+        """Wait until all that happens has ended, deploys included."""
+        while True:
+            if self._hands:
+                await asyncio.wait(self._hands)
+            left = self.calm_at - self.loop.time()
+            if left <= 0 and not self._hands:
+                return
+            await CLOCK.sleep(max(left, 0.0) + 0.001)
 
     async def reach(self, point: Point) -> None:
         """Say that the running node's code has come by a point.
@@ -493,6 +506,13 @@ class World:
             )
         for told in self.commits:
             told(changes)
+
+    def published(
+        self, changes: Sequence[Commit], signals: Sequence[Signal], *, announced: bool
+    ) -> None:
+        """Take note of the signals of one transaction, which may be none."""
+        for told in self.told:
+            told(changes, signals, announced)
 
     def _count(self, one: Commit) -> None:
         counts = self.counts

@@ -41,15 +41,18 @@ async def load(url: str, namespace: str, jobs: list[Job]) -> None:
             await client.schedule_many(jobs[first : first + 5_000], allow_unknown=True)
 
 
-async def one_pass(session: Session) -> tuple[list[str], int, float]:
+async def one_pass(
+    session: Session, pace: mending.Pace | None = None
+) -> tuple[list[str], int, float]:
     """Return what a pass mends, its commands, and how long a peer takes over it."""
+    pace = pace or mending.Pace()
     put: list[str] = []
     commands, seconds = 0, 0.0
     while True:
         told = await session.mend()
         put += told.ids
         commands += told.cost
-        seconds += mending.paced(told)
+        seconds += pace.after(told)
         if told.complete:
             return put, commands, seconds
 
@@ -63,11 +66,13 @@ async def test_looking_costs_a_command_a_second_at_most(
     await load(redis_url, "cost", far_jobs(number))
     session = await RedisJobStore(redis_url).open("cost", {})
     try:
-        for _ in range(2):
-            put, commands, seconds = await one_pass(session)
+        pace = mending.Pace()
+        for turn in range(3):
+            put, commands, seconds = await one_pass(session, pace)
             assert put == []
-            assert commands <= seconds, f"{commands} commands in {seconds} s"
             assert seconds <= 60
+            if turn:  # the first pass hurries
+                assert commands <= seconds, f"{commands} commands in {seconds} s"
             if number <= 1_000:
                 assert commands <= 8
     finally:
@@ -200,7 +205,8 @@ async def test_peers_mend_what_was_deleted_under_them(
 ) -> None:
     """Every agenda is deleted under peers that work; each job runs on."""
     monkeypatch.setattr(mending, "TURN", 0.3)
-    monkeypatch.setattr(mending, "A_COMMAND", 0.0)
+    monkeypatch.setattr(mending, "COMMANDS", 1e6)
+    monkeypatch.setattr(mending, "MOST", 1e6)
     ran: dict[str, int] = {}
     told: list[object] = []
 

@@ -13,7 +13,6 @@ from redis.asyncio.connection import Connection
 from aiosched.abc import Beat, Counters, Member, Signal
 from aiosched.errors import ConfigurationError, StoreUnavailableError
 from aiosched.stores.redis.connection import Wiring
-from aiosched.stores.redis.failures import SentinelError
 from aiosched.stores.redis.sentinel import Sentinels
 from aiosched.stores.redis.urls import parse_url
 from aiosched.testing.contract_decisions import claim, create, ids_in, settle
@@ -213,7 +212,7 @@ async def test_what_passes_is_told_as_such() -> None:
             assert one in said, said
 
 
-# --- servers that change their roles ---------------------------------------------------
+# --- servers that change their roles -------------------------------------------------
 
 
 class Pair:
@@ -297,7 +296,7 @@ async def test_a_master_that_becomes_a_replica(pair: Pair) -> None:
 
 async def _hear(stream: Any, heard: list[Signal]) -> None:
     async for signal in stream:
-        heard.append(signal)
+        heard.append(signal)  # noqa: PERF401
 
 
 async def test_a_beat_finds_it_out(pair: Pair) -> None:
@@ -356,5 +355,3 @@ async def test_a_server_that_stays_a_replica(pair: Pair) -> None:
         rows = await session.ledger(limit=100)
         assert set(await session.read(IDS)) == set(IDS[:2])
         assert len(rows.rows if hasattr(rows, "rows") else list(rows)) <= 2
-
-

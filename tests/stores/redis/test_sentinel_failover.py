@@ -136,7 +136,8 @@ async def test_peers_whose_master_is_replaced(watch: Watch) -> None:
             counts = job.counts
             assert counts.slots == counts.fired + counts.skipped + counts.missed
             assert counts.fired + counts.asked == counts.outcomes
-            ends = [x.run.key for x in rows if x.job_id == name and x.run is not None]
+            runs = [x.run for x in rows if x.job_id == name and x.run is not None]
+            ends = [run.key for run in runs if run.final]
             assert len(ends) == len(set(ends)) == counts.outcomes, "two outcomes"
             fences = [ran.fence for ran in crew.ran(name)]
             assert fences == sorted(fences), "a fence of after is below one of before"
@@ -145,7 +146,8 @@ async def test_peers_whose_master_is_replaced(watch: Watch) -> None:
             first: dict[str, float] = {}
             for key, at in keys:
                 before = first.setdefault(key, at)
-                lost = began < before < over or since < before < back
+                # Replication lags a little also before the servers are hurt.
+                lost = began - BEAT < before < over or since - BEAT < before < back
                 assert at == before or lost, (name, key)
         assert not crew.events("service_failed", "unreadable")
 
