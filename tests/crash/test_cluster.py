@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
 JOBS = 30
 EVERY = 0.5
-AHEAD = 4.0
+AHEAD = 3.0
 """Seconds in which all jobs are scheduled; a slot before that is none of theirs."""
 BEFORE = 3.0
 """Seconds before a master's death whose claims its replica may not have got."""
@@ -162,8 +162,8 @@ async def test_connections_that_drop(
     cluster: Cluster, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
     chance = random.Random(seed)
-    drops = 200 if long_run else 8
-    slots = int((drops * 0.25 + 4) / EVERY)
+    drops = 200 if long_run else 4
+    slots = int((drops * 0.25 + 3) / EVERY)
     with Fleet(cluster.url, tmp_path) as fleet:
         for _ in range(3):
             fleet.spawn()

@@ -81,14 +81,19 @@ async def test_a_death_at_each_point(
 ) -> None:
     load = Load(45.0 if long_run else 15.0, random.Random(seed))
     times = 3 if long_run else 1
+    at_work = [point for point in POINTS if point != "handing back"]
     async with cluster(launch(), tmp_path, seed, peers=1) as made:
+        # However slowly they come up: what they die of begins when they are there.
+        fresh = [made.doom(point, 1, load) for point in at_work]
+        doomed = await asyncio.gather(*fresh)
         await load.schedule(made.client)
         client = asyncio.create_task(
             load.go_on(made.client, monotonic() + load.seconds)
         )
         try:
-            doomed = []
-            for nth in range(1, times + 1):
+            doomed.append(await made.doom("handing back", 1, load))
+            await made.died(*doomed)
+            for nth in range(2, times + 1):
                 fresh = [made.doom(point, nth, load) for point in POINTS]
                 doomed += await asyncio.gather(*fresh)
                 await made.died(*doomed[-len(POINTS) :])

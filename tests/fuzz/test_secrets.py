@@ -159,7 +159,6 @@ async def _until_it_fails(scheduler: Scheduler) -> None:
     async with asyncio.timeout(30):
         while True:
             await scheduler.get_jobs()
-            await asyncio.sleep(0.05)
 
 
 async def _rows(scheduler: Scheduler) -> Any:

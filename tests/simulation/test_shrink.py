@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiosched.testing.simulation.cases import Case, CaseReport, Finding
+from aiosched.testing.simulation.cases import Case, CaseReport, Finding, run_case
 from aiosched.testing.simulation.incidents import Incident, parse_incidents
 from aiosched.testing.simulation.shrink import difference, fewest, rounder, shrink
 
@@ -93,3 +95,23 @@ def test_the_first_difference_of_two_traces_is_shown() -> None:
     assert difference(["a", "b"], ["a", "c"]) == "line 2:\n- b\n+ c"
     assert difference(["a"], ["a", "c"]) == "line 2:\n- (the end)\n+ c"
     assert difference(["a", "b"], ["a"]) == "line 2:\n- b\n+ (the end)"
+
+
+@pytest.mark.parametrize(("name", "first"), [("no-fence", 4), ("local-lease", 6)])
+def test_a_seed_that_finds_a_planted_bug_shrinks_to_three_incidents_or_fewer(
+    name: str, first: int
+) -> None:
+    for seed in range(first, first + 30):
+        found = run_case(Case(seed, "memory", planted=name, commits=150))
+        if found.findings and len(found.case.incidents or ()) > 5:
+            break
+    else:
+        pytest.fail(f"{name} was not found among many incidents")
+    small = shrink(found)
+    assert small.before > 5
+    assert len(small.report.case.incidents or ()) <= 3
+    again = run_case(small.report.case)
+    assert again == small.report
+    assert again.rules & found.rules
+    # Without the bug nothing is wrong with it.
+    assert not run_case(replace(small.report.case, planted=None)).findings

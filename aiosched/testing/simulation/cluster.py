@@ -38,7 +38,7 @@ from aiosched.testing.simulation.incidents import (
 )
 from aiosched.testing.simulation.judge import Judge, Violation
 from aiosched.testing.simulation.peers import Peer, Prepare, register_all
-from aiosched.testing.simulation.rules import of_run
+from aiosched.testing.simulation.steps import of_run
 from aiosched.testing.simulation.world import StoreKind, World
 
 __all__ = ["BrokenRuleError", "Cluster", "JobLedger", "simulate"]
@@ -155,7 +155,7 @@ class Cluster:
             return
         end = begin + round(seconds * SECOND)
         node = "" if one.target in {STORE, CLUSTER} else one.target
-        self.judge.away(node, begin, end)
+        self.judge.absences.away(node, begin, end)
         # What was not heard is read at the next beat, whoever is up.
         deaf = one.kind in {"lose", "delay", "double"}
         self.judge.trouble(begin, end + (self.deafness if deaf else self.recovery))

@@ -10,34 +10,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiosched.abc import Signal, Terms
-from aiosched.enums import JobState, OnLost, RowKind
+from aiosched.enums import OnLost, RowKind
 from aiosched.instants import SECOND
 from aiosched.planning import attend, instant
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.commits import Commit, Loss
 from aiosched.testing.simulation.hearing import misheard
-from aiosched.testing.simulation.losses import Forgotten, NamedSlot, named_slots
-from aiosched.testing.simulation.rules import (
-    RULES,
-    WRITES,
-    Claim,
-    Firing,
-    Past,
-    Rule,
-    Step,
-    of_run,
+from aiosched.testing.simulation.losses import (
+    Absences,
+    Forgotten,
+    NamedSlot,
+    named_slots,
+    outside,
 )
+from aiosched.testing.simulation.rules import RULES, WRITES, Rule
+from aiosched.testing.simulation.steps import Claim, Firing, Past, Step, of_run
+from aiosched.testing.simulation.verbs import Verbs
 
 __all__ = ["Execution", "Judge", "Violation"]
 
 _MOST = 50
 """Violations that are kept; what follows from the first few helps nobody."""
-_HEARING = 3 * SECOND
-"""How long a peer may take beside its beat: to find that a connection is gone, and
-to open another."""
 
 
 def _told(name: str, text: str) -> str:
@@ -82,16 +78,6 @@ HEALTH = _told(
 )
 
 
-_SAYS = {
-    "schedule": RowKind.CREATED,
-    "pause": RowKind.HELD,
-    "resume": RowKind.RESUMED,
-    "stop_job": RowKind.STOPPED,
-    "remove_job": RowKind.REMOVED,
-}
-_OF_VERBS = frozenset(_SAYS.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A rule that was broken.
@@ -134,19 +120,6 @@ class Execution:
     by: str = ""
 
 
-def _outside(spells: Iterable[tuple[int, int]], begin: int, end: int) -> int:
-    """Return how much of a time lies in none of some spells."""
-    outside, at = 0, begin
-    for start, stop in sorted(spells):
-        if stop <= at:
-            continue
-        if start >= end:
-            break
-        outside += max(0, start - at)
-        at = max(at, stop)
-    return outside + max(0, end - at)
-
-
 class _Entry(NamedTuple):
     """An entry of an agenda, and since when it has been there."""
 
@@ -170,6 +143,7 @@ class Judge:
         rows: The ledger as it ought to be.
         losses: When the store lost data.
         forgotten: What it forgot each time.
+        absences: Who could hear of nothing, and when.
     """
 
     def __init__(
@@ -188,6 +162,7 @@ class Judge:
         self.rows: list[Row] = []
         self.losses: list[int] = []
         self.forgotten: list[Forgotten] = []
+        self.absences: Absences = Absences(terms.beat)
         self._written = 0
         self._epochs: list[tuple[int, list[Row]]] = [(0, self.rows)]
         self.counts: Counter[str] = Counter()
@@ -198,11 +173,9 @@ class Judge:
         self._second = second
         self._entries: dict[str, _Entry] = {}
         self._trouble: list[tuple[int, int]] = []
-        self._away: list[tuple[str, int, int]] = []
         self._entered: dict[Firing, int] = {}
         self._going: dict[str, set[tuple[str, int]]] = {}
-        self._asked: set[tuple[str, str]] = set()
-        self._said: dict[tuple[str, RowKind], int] = {}
+        self._verbs = Verbs()
 
     def violate(self, rule: str, job_id: str, text: str, at: int | None = None) -> None:
         """Note that a rule was broken."""
@@ -222,41 +195,6 @@ class Judge:
         """Learn of a time, in microseconds, in which promptness is not asked for."""
         self._trouble.append((begin, end))
 
-    def away(self, node: str, begin: int, end: int) -> None:
-        """Learn of a time in which a node, or everybody, could hear of nothing.
-
-        Args:
-            node: Its name; empty for everybody.
-            begin: In microseconds.
-            end: Likewise.
-        """
-        self._away.append((node, begin, end))
-
-    def silent(self, node: str, loss: Loss, told: int | None) -> str | None:
-        """Say what is wrong about when a node told of a loss; None: nothing.
-
-        It is asked to within a beat of being able to: what goes on when it has
-        lost the store itself is given a beat more once that is over.
-
-        Args:
-            node: A peer that was up when the store lost data.
-            loss: Of which it had to tell.
-            told: The instant at which it did; None: it never has.
-        """
-        beat = self.terms.beat
-        spells = [
-            (begin, end + beat)
-            for name, begin, end in self._away
-            if name in ("", node) and end > loss.at
-        ]
-        end = self._now() if told is None else told
-        late = _outside(spells, loss.at, end)
-        if late <= beat + _HEARING:
-            return None
-        if told is None:
-            return f"{node} says nothing of the loss"
-        return f"{node} tells of the loss {late / SECOND:.3f} s after it could have"
-
     def committed(self, commits: Sequence[Commit]) -> None:
         """Judge what one transaction committed."""
         for commit in commits:
@@ -269,7 +207,7 @@ class Judge:
             self._count(step)
             self.past.take(step)
             self.rows.extend(commit.rows)
-            self._note_verbs(commit)
+            self._verbs.take(commit)
             self._entries[commit.job_id] = _Entry(commit.due, commit.at)
             if commit.after is None:
                 del self._entries[commit.job_id]
@@ -297,16 +235,6 @@ class Judge:
         due = None if entry is None else entry.due
         return self.past.records.get(job_id), due
 
-    def _note_verbs(self, commit: Commit) -> None:
-        for row in commit.rows:
-            if row.kind in _OF_VERBS:
-                self._said[commit.job_id, row.kind] = commit.at
-        before, after = commit.before, commit.after
-        if before is None or after is None:
-            return
-        if after.state.counts.asked > before.state.counts.asked:
-            self._asked |= {(commit.job_id, w.key) for w in after.state.waiting}
-
     def answers(
         self,
         verb: str,
@@ -315,37 +243,9 @@ class Judge:
         called: int,
         known: Record | None,
     ) -> str | None:
-        """Say what is wrong about the answer to a verb; None: nothing.
-
-        Args:
-            verb: Name of the method of a scheduler.
-            job_id: Of the job.
-            answer: What was returned.
-            called: The instant of the call.
-            known: The record at that instant.
-        """
-        if verb in ("fire_job", "start_job"):
-            firings: list[Any] = answer if isinstance(answer, list) else [answer]
-            for firing in firings:
-                if (firing.job_id, firing.key) not in self._asked:
-                    return f"the firing {firing.key} was never written"
-            return None
-        kind = _SAYS.get(verb)
-        if kind is None or self._said.get((job_id, kind), 0) >= called:
-            return None
-        # Another may have done the same before, in which case nothing is written.
-        status = None if known is None else known.state.status
+        """Say what is wrong about the answer to a verb; None: nothing."""
         record = self.past.records.get(job_id)
-        now = None if record is None else record.state.status
-        if verb in ("pause", "stop_job") and JobState.PAUSED in (status, now):
-            return None
-        if verb == "resume" and not (status is now is JobState.PAUSED):
-            return None
-        if verb == "remove_job" and now in (None, JobState.REMOVED):
-            return None
-        if verb == "schedule" and (status is not None or now is not None):
-            return None
-        return f"nothing was written; it was {status} and is {now}"
+        return self._verbs.answers(verb, job_id, answer, called, known, record)
 
     def _count(self, step: Step) -> None:
         self.counts["writes"] += 1
@@ -379,7 +279,7 @@ class Judge:
 
     def calm(self, begin: int, end: int) -> int:
         """Return how much of a time, in microseconds, nothing was wrong."""
-        return _outside(self._trouble, begin, end)
+        return outside(self._trouble, begin, end)
 
     def lost(self, loss: Loss) -> None:
         """Learn that the store has lost data, and what it has now.

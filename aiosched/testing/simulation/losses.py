@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aiosched.enums import Cause
+from aiosched.instants import SECOND
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.commits import Loss
 
-__all__ = ["Forgotten", "NamedSlot", "Side", "named_slots"]
+__all__ = ["Absences", "Forgotten", "NamedSlot", "Side", "named_slots", "outside"]
+
+_HEARING = 3 * SECOND
+"""How long a peer may take beside its beat: to find that a connection is gone, and
+to open another."""
 
 Side = Literal["before", "forgotten", "again", "after"]
 
@@ -88,3 +93,65 @@ def _overlapping(
         others = later if (job_id, begin, end) in gone else gone
         if any(j == job_id and b <= end and begin <= e for j, b, e in others):
             yield job_id, begin, end
+
+
+def outside(spells: Iterable[tuple[int, int]], begin: int, end: int) -> int:
+    """Return how much of a time lies in none of some spells."""
+    outside, at = 0, begin
+    for start, stop in sorted(spells):
+        if stop <= at:
+            continue
+        if start >= end:
+            break
+        outside += max(0, start - at)
+        at = max(at, stop)
+    return outside + max(0, end - at)
+
+
+class Absences:
+    """Who could hear of nothing, and when."""
+
+    def __init__(self, beat: int) -> None:
+        """Begin with everybody there.
+
+        Args:
+            beat: Of the namespace, in microseconds.
+        """
+        self._beat = beat
+        self._away: list[tuple[str, int, int]] = []
+
+    def away(self, node: str, begin: int, end: int) -> None:
+        """Learn of a time in which a node, or everybody, could hear of nothing.
+
+        Args:
+            node: Its name; empty for everybody.
+            begin: In microseconds.
+            end: Likewise.
+        """
+        self._away.append((node, begin, end))
+
+    def silent(self, node: str, loss: Loss, told: int | None, now: int) -> str | None:
+        """Say what is wrong about when a node told of a loss; None: nothing.
+
+        It is asked to within a beat of being able to: what goes on when it has
+        lost the store itself is given a beat more once that is over.
+
+        Args:
+            node: A peer that was up when the store lost data.
+            loss: Of which it had to tell.
+            told: The instant at which it did; None: it never has.
+            now: The present instant.
+        """
+        beat = self._beat
+        spells = [
+            (begin, end + beat)
+            for name, begin, end in self._away
+            if name in ("", node) and end > loss.at
+        ]
+        end = now if told is None else told
+        late = outside(spells, loss.at, end)
+        if late <= beat + _HEARING:
+            return None
+        if told is None:
+            return f"{node} says nothing of the loss"
+        return f"{node} tells of the loss {late / SECOND:.3f} s after it could have"

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiosched import ids
-from aiosched.context import Context
-from aiosched.errors import AioschedError, CancelJob
+from aiosched.errors import AioschedError
 from aiosched.instants import SECOND
-from aiosched.scheduler import Scheduler
 from aiosched.testing.loop import START, VirtualLoop
 from aiosched.testing.nodes import NODE
 from aiosched.testing.runner import run_virtual
@@ -28,6 +25,7 @@ from aiosched.testing.simulation.cluster import Cluster
 from aiosched.testing.simulation.incidents import Incident
 from aiosched.testing.simulation.judge import ANSWERED, HEALTH, LOSS, Violation
 from aiosched.testing.simulation.peers import Peer, PeerDownError
+from aiosched.testing.simulation.workers import Worker
 from aiosched.testing.simulation.workload import Act, Workload, draw_workload
 from aiosched.testing.simulation.world import StoreKind, World
 
@@ -189,7 +187,7 @@ class _Run:
         now = cluster.world.now()
         end = now + round(seconds * SECOND)
         cluster.judge.trouble(now, end + cluster.recovery)
-        cluster.judge.away(node, now, end)
+        cluster.judge.absences.away(node, now, end)
 
     # -- beginning ----------------------------------------------------------------
 
@@ -197,11 +195,11 @@ class _Run:
         for plan in self.work.peers:
             cluster.add(
                 plan.name,
-                _Worker(self, plan.executors).prepare,
+                Worker(self, plan.executors).prepare,
                 max_concurrency=plan.places,
                 queues=plan.queues,
             )
-        cluster.add("client", _Worker(self, ()).prepare, run_jobs=False)
+        cluster.add("client", Worker(self, ()).prepare, run_jobs=False)
         await cluster.up(*cluster.peers)
         await cluster.peer("client").scheduler.schedule_many(
             self.work.jobs, allow_unknown=True
@@ -290,7 +288,9 @@ class _Run:
                     for name, at, _ in peer.events
                     if name == "data_lost" and at >= loss.at
                 ]
-                text = judge.silent(peer.name, loss, min(told, default=None))
+                text = judge.absences.silent(
+                    peer.name, loss, min(told, default=None), cluster.world.now()
+                )
                 if text is not None:
                     judge.violate(LOSS, "", text)
         if not cluster.losses:
@@ -341,114 +341,3 @@ async def _use(peer: Peer, act: Act) -> Any:
         return await scheduler.schedule(act.job, allow_unknown=True, **act.options)  # type: ignore[arg-type]
     method: Callable[..., Coroutine[Any, Any, Any]] = getattr(scheduler, act.verb)
     return await method(act.job_id, **act.options)
-
-
-class _Worker:
-    """Registers the executors of a trial, and sees to what they do."""
-
-    def __init__(self, run: _Run, executors: Sequence[str]) -> None:
-        self.run = run
-        self.names = executors
-
-    def prepare(self, peer: Peer, scheduler: Scheduler, revision: int) -> None:
-        """Ready a scheduler as the code of that revision does."""
-        for name in self.names:
-            made = (
-                _threaded(self.run, peer) if name == "thread" else _work(self.run, peer)
-            )
-            scheduler.register(made, name=name)
-        if not self.names:
-            return
-        declared = self.run.work.declared
-        chosen = [
-            job
-            for job in declared[min(revision, len(declared) - 1)]
-            if job.executor in self.names  # a start refuses what nobody has yet
-        ]
-        for job in chosen:
-            scheduler.declare(job)
-        peer.declared = tuple(job.id for job in chosen)
-
-
-def _key(context: Context) -> str:
-    return context.run_id.rsplit("/", 2)[1]
-
-
-def _work(run: _Run, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]:
-    judge, world = peer.judge, peer.world
-
-    async def work(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
-        key = _key(context)
-        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
-        by = "cancelled"
-        try:
-            await world.reach("mid_run")
-            answer = await _do(run, peer, context, key, seconds, mood)
-            by = "returned"
-        except Exception:
-            by = "raised"
-            raise
-        else:
-            return answer
-        finally:
-            judge.ended(peer.name, context.job_id, context.fence, by)
-
-    return work
-
-
-def _threaded(run: _Run, peer: Peer) -> Callable[..., Any]:
-    judge, loop = peer.judge, peer.world.loop
-
-    def thread(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
-        key = _key(context)
-        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
-        try:
-            chance = _chance(run.seed, context, key)
-            loop.block(min(seconds, 3.0))
-            if mood == "moody" and chance.random() < 0.3:
-                raise ValueError("a bad mood")
-        finally:
-            judge.ended(peer.name, context.job_id, context.fence, "returned")
-
-    return thread
-
-
-def _chance(seed: int, context: Context, key: str) -> random.Random:
-    name = f"{seed}/{context.job_id}/{key}/{context.attempt}"
-    return random.Random(name)  # noqa: S311 - not for secrets
-
-
-async def _do(
-    run: _Run, peer: Peer, context: Context, key: str, seconds: float, mood: str
-) -> Any:
-    """Do what a run of that mood does."""
-    if mood == "well" or run.healing:
-        if seconds:
-            await CLOCK.sleep(seconds)
-        return None
-    chance = _chance(run.seed, context, key)
-    lot = chance.random()
-    await CLOCK.sleep(seconds * chance.uniform(0.5, 1.5))
-    lease = peer.judge.terms.lease / SECOND
-    if mood == "moody":
-        if lot < 0.3:
-            raise ValueError("a bad mood")
-        if lot < 0.35:
-            raise asyncio.CancelledError
-        if lot < 0.45:
-            await CLOCK.sleep(lease * 2.5)
-    elif mood == "stubborn":
-        try:
-            await CLOCK.sleep(lease)
-        except asyncio.CancelledError:
-            with suppress(asyncio.CancelledError):
-                await CLOCK.sleep(lease)
-            return "stubborn"
-    elif mood == "blocking" and lot < 0.2:
-        held = lease * chance.uniform(0.1, 2.5)
-        run.blocks(peer.name, held)
-        peer.world.loop.stall(peer.name, held, threads=False)
-        await CLOCK.sleep(0)
-    elif mood == "last" and lot < 0.1:
-        raise CancelJob("enough")
-    return None

@@ -15,12 +15,12 @@ from aiosched.stores.redis.keys import Keys
 from aiosched.stores.redis.store import RedisSession
 from aiosched.testing.contract_decisions import claim, create, ids_in, settle
 from tests.clusters import Cluster
-from tests.crash.conftest import pytest_generate_tests
+from tests.crash.conftest import binary, pytest_generate_tests
 from tests.servers import Binary, Server
 from tests.stores.redis.wire import Cut, opened
 from tests.waiting import wait_until
 
-__all__ = ["pytest_generate_tests"]  # one server each, by turns; --long: all
+__all__ = ["binary", "pytest_generate_tests"]  # a server by turns; --long: all
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -299,6 +300,28 @@ async def test_a_failing_decision_leaves_the_connection_usable(redis_url: str) -
             assert len(await one.transact(IDS[1:], touch(6))) == 3
         assert one.counters.aborts == 0
         assert one.counters.extra["connects"] <= 2
+
+
+async def test_new_work_waits_for_what_is_held_already(redis_url: str) -> None:
+    """Over a slow link, claims must not keep leases from being extended."""
+    order: list[str] = []
+
+    def noted(name: str) -> Callable[[Records, int], Mapping[str, Change]]:
+        def decide(records: Records, now: int) -> Mapping[str, Change]:
+            order.append(name)
+            return {}
+
+        return decide
+
+    async with opened(redis_url, lanes=1) as one:
+        await one.transact(IDS, create(5))
+        async with asyncio.TaskGroup() as group:
+            for name in ("claim 1", "claim 2", "claim 3"):
+                group.create_task(one.transact(IDS, noted(name), claim=True))
+            for name in ("extension 1", "extension 2"):
+                group.create_task(one.transact(IDS, noted(name)))
+    # The first had the lane before the others came.
+    assert order == ["claim 1", "extension 1", "extension 2", "claim 2", "claim 3"]
 
 
 async def test_an_answer_for_somebody_else_is_refused(redis_url: str) -> None:
