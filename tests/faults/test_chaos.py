@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 async def test_faults_of_every_kind(
     binary: servers.Binary, tmp_path: Path, seed: int, *, long_run: bool
 ) -> None:
-    seconds = 120.0 if long_run else 12.0
+    seconds = 120.0 if long_run else 10.0
     found = await chaos.keeping(binary, tmp_path, seed, seconds)
     assert (found["wrong"], found["trouble"]) == ([], [])
     assert len(found["faults"]) >= seconds / 4

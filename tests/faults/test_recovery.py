@@ -49,7 +49,7 @@ async def test_what_a_killed_peer_ran_goes_on_within_a_lease_and_a_second(
         fleet.spawn()
         await fleet.up()
         async with fleet.client() as client:
-            for number in range(50 if long_run else 4):
+            for number in range(50 if long_run else 3):
                 jobs = [
                     Job(
                         "tick",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from aiosched import planning
-from aiosched.abc import Terms
+from aiosched.abc import Signal, Terms
 from aiosched.enums import Outcome, RowKind
 from aiosched.instants import SECOND
 from aiosched.jobs import Job
@@ -15,6 +15,7 @@ from aiosched.jobs.conversions import anchor_of, to_spec
 from aiosched.records import Change, Definition, Ended, Record
 from aiosched.testing.simulation.commits import Commit, Loss
 from aiosched.testing.simulation.judge import Judge
+from aiosched.testing.simulation.losses import Absences
 from aiosched.testing.simulation.rules import RULES
 from aiosched.triggers import IntervalTrigger
 
@@ -61,6 +62,7 @@ class Desk:
         )
         self.judge.committed([commit])
         self.record = after  # type: ignore[assignment]
+        self.commit = commit
 
     def attend(self, owner: str, capacity: int = 1) -> Change:
         assert self.record is not None
@@ -238,6 +240,119 @@ def test_a_row_that_is_missing_and_one_too_many() -> None:
     desk.at += 1
     desk.judge.finish({"job": desk.record}, [replace(row, key="x")], 0, desk.at)
     assert [one.rule for one in desk.judge.violations] == ["books", "books"]
+
+
+def test_what_is_told_is_what_was_written_with_it() -> None:
+    desk = Desk()
+    commit, record = desk.commit, desk.record
+    assert record is not None
+    seq, due = record.state.seq, commit.due
+    right = Signal("changed", 0, (("job", "default", due, seq),))
+    desk.judge.told([commit], [right], True)
+    desk.judge.told([], [right], True)  # put right once more: it stands there
+    desk.judge.told([commit], [], False)
+    assert not desk.rules
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "moved", "later", "announced"),
+    [
+        ("before its transaction", False, 0, 0, False),
+        ("of another instant", True, 1, 0, True),
+        ("of a number to come", True, 0, 1, True),
+        ("of a job that there is not", False, 0, 1, True),
+    ],
+)
+def test_what_is_told_wrongly(
+    name: str, *, written: bool, moved: int, later: int, announced: bool
+) -> None:
+    desk = Desk()
+    record, due = desk.record, desk.commit.due
+    assert record is not None
+    assert due is not None
+    entry = ("job", "default", due + moved, record.state.seq + later)
+    commits = [desk.commit] if written else []
+    desk.judge.told(commits, [Signal("changed", 0, (entry,))], announced)
+    assert desk.rules == {"signals"}, name
+
+
+def test_what_is_not_told() -> None:
+    desk = Desk()
+    desk.judge.told([desk.commit], [], True)
+    assert [one.text for one in desk.judge.violations] == [
+        "it has changed, and nobody is told"
+    ]
+    desk.write(desk.attend(A), "p0")
+    desk.write(desk.settle(A, desk.fence), "p0")
+    desk.judge.told([desk.commit], [], False)
+    desk.judge.told([], [Signal("done", 0, ids=("job",))], False)
+    assert [one.text for one in desk.judge.violations[1:]] == [
+        "a firing has ended, and nobody is told",
+        "the end of a firing is told, and none was written",
+    ]
+
+
+def test_each_slot_is_named_as_before_or_after_a_loss() -> None:
+    desk = Desk()
+    first = desk.at
+    desk.write(desk.attend(A), "p0")
+    desk.write(desk.settle(A, desk.fence), "p0")
+    kept, since = desk.record, desk.at
+    assert kept is not None
+    desk.at += 10 * SECOND
+    desk.write(desk.attend(A), "p0")
+    desk.write(desk.settle(A, desk.fence), "p0")
+    loss = Loss(desk.at + 1, since, {"job": kept})
+    desk.judge.lost(loss)
+    desk.record = kept
+    desk.at += SECOND
+    assert [one.side for one in desk.judge.named()[0][1]] == ["before", "forgotten"]
+    for _ in range(2):
+        desk.write(desk.attend(A), "p0")
+        desk.write(desk.settle(A, desk.fence), "p0")
+        desk.at += 9 * SECOND
+    ((told, slots),) = desk.judge.named()
+    assert told is loss
+    assert [((one.slot - first) // SECOND, one.side) for one in slots] == [
+        (0, "before"),
+        (10, "again"),
+        (20, "after"),
+    ]
+    assert desk.judge.forgotten[0].real
+    assert not desk.rules
+
+
+def test_a_loss_that_nobody_could_see_is_none() -> None:
+    desk = Desk()
+    there = desk.record
+    assert there is not None
+    desk.judge.lost(Loss(desk.at, None, {}))
+    assert desk.judge.forgotten[0].real
+    desk.judge.lost(Loss(desk.at + SECOND, desk.at, {"job": there}))
+    (one,) = desk.judge.forgotten
+    assert one.loss.records == {"job": there}
+    assert [row.kind for row in one.rows] == [RowKind.CREATED]
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        (5, None),
+        (13, "tells of the loss"),
+        (None, "says nothing"),
+    ],
+)
+def test_a_loss_is_told_within_a_beat(told: int | None, problem: str | None) -> None:
+    loss = Loss(NOW, None, {})
+    absences = Absences(5 * SECOND)
+    at = None if told is None else NOW + told * SECOND
+    text = absences.silent("p0", loss, at, NOW + 60 * SECOND)
+    assert (text is None) if problem is None else (problem in (text or ""))
+    absences.away("p1", NOW, NOW + 60 * SECOND)
+    assert absences.silent("p0", loss, at, NOW + 60 * SECOND) == text
+    absences.away("", NOW + SECOND, NOW + 3 * SECOND)
+    late = absences.silent("p0", loss, at, NOW + 60 * SECOND)
+    assert (late is None) is (told is not None)
 
 
 def test_every_rule_says_what_it_asks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -139,7 +140,10 @@ def test_a_failing_seed_is_made_small() -> None:
     assert 'seeds=[3], incidents="crash:p2:30:1"' in str(failed)
 
 
-def test_the_mark_tells_how_to_make_it_fail_again(pytester: pytest.Pytester) -> None:
+def test_the_mark_tells_how_to_make_it_fail_again(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makeconftest('pytest_plugins = ["aiosched.testing.plugin"]')
     pytester.makepyfile(
         """
@@ -159,6 +163,39 @@ def test_the_mark_tells_how_to_make_it_fail_again(pytester: pytest.Pytester) -> 
     result = pytester.runpytest_subprocess("-q", "-p", "no:valkey")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*seeds=[[]0], incidents=*crash:p1:5:1*"])
+
+
+def test_a_year_over_both_changes_of_the_clock_and_two_kills() -> None:
+    year = timedelta(days=365)
+
+    async def whole() -> Cluster:
+        kills = "crash:p1:7000000:3600;crash:p2:20000000:7200"
+        async with simulate(
+            executors=["report"], incidents=kills, span=year, latency=0
+        ) as cluster:
+            job = Job("report", trigger=NIGHTLY, id="nightly")
+            await cluster.peer("p0").scheduler.schedule(job)
+            await cluster.run(days=365)
+        return cluster
+
+    cluster = run_virtual(whole, start=datetime(2027, 1, 1, tzinfo=UTC))
+    starts = [f"{at:%m-%d %H:%M}" for at in cluster.ledger("nightly").starts]
+    assert len(starts) == 365
+    # The gap of March, and of the two half past twos of October the first.
+    assert {"03-27 01:30", "03-28 01:00", "03-29 00:30"} < set(starts)
+    assert {"10-30 00:30", "10-31 00:30", "11-01 01:30"} < set(starts)
+    # Beats are a day apart: what wakes up is counted, not the time that it takes.
+    assert cluster.judge.terms.beat == 86_400_000_000
+
+
+def test_terms_are_as_calm_as_the_span_is_long() -> None:
+    async def beat(span: timedelta | float) -> int:
+        async with simulate(peers=1, span=span) as cluster:
+            return cluster.judge.terms.beat // 1_000_000
+
+    assert run_virtual(lambda: beat(0)) == 60
+    assert run_virtual(lambda: beat(timedelta(days=2))) == 473
+    assert run_virtual(lambda: beat(timedelta(days=3_650))) == 86_400
 
 
 def test_time_to_live_of_the_cluster_is_virtual() -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from aiosched import planning
+from aiosched import IntervalTrigger, Job, planning
 from aiosched._engine import attender, settler
+from aiosched.testing import BrokenRuleError, run_virtual, simulate
 from aiosched.testing.simulation.cases import Case, run_case
 from aiosched.testing.simulation.planted import PLANTED, plant
 
 RULES_BROKEN = {
-    "blind-reap": {"holder", "lease", "decided"},
-    "counted": {"room", "decided"},
-    "local-lease": {"due", "decided", "lease", "order"},
-    "no-fence": {"holder", "lease", "settled"},
-    "no-watch": {"decided", "fence", "lease", "once"},
+    "blind-reap": {"holder", "lease", "index"},
+    "counted": {"room"},
+    "early-publish": {"signals"},
+    "local-lease": {"due", "lease", "order"},
+    "no-fence": {"holder", "lease"},
+    "no-watch": {"chain", "decided", "fence", "once"},
     "plain-sequence": {"fence", "order"},
+    "rerun-all": {"lost", "twice"},
+    "resend": {"order", "settled", "once", "fence", "holder", "decided"},
 }
 """By which rules those are found that show within a few seeds."""
 
@@ -36,6 +40,31 @@ def test_a_planted_bug_is_found(name: str) -> None:
             assert found.rules & RULES_BROKEN[name], found.findings
             return
     pytest.fail(f"{name} was not found in {SEEDS} seeds")
+
+
+async def a_client_that_nobody_hears() -> None:
+    terms = {"beat": 5, "lease": 15, "member_timeout": 15}
+    deaf = "lose:store:20:6:1"
+    async with simulate(executors=["work"], incidents=deaf, terms=terms) as cluster:
+        cluster.add("client", lambda *_: None, run_jobs=False)
+        await cluster.up("client")
+        await cluster.run(seconds=22)
+        job = Job("work", trigger=IntervalTrigger(seconds=30), id="job")
+        await cluster.peer("client").scheduler.schedule(job, allow_unknown=True)
+        await cluster.run(seconds=120)
+
+
+def test_trust_in_signals_is_found_when_all_are_lost() -> None:
+    run_virtual(a_client_that_nobody_hears)
+    with (
+        plant("trust-signals"),
+        pytest.raises(BrokenRuleError, match="prompt: job: .* nobody has looked"),
+    ):
+        run_virtual(a_client_that_nobody_hears)
+
+
+def test_each_bug_is_searched_for() -> None:
+    assert RULES_BROKEN.keys() | {"trust-signals"} == PLANTED.keys()
 
 
 @pytest.mark.parametrize("name", sorted(PLANTED))

@@ -330,10 +330,11 @@ class _Attempt:
         if isinstance(results, ResponseError):
             # Refused before anything was done; the first error says why.
             await lane.drop()
-            for command, reply in zip(commands, replies, strict=True):
-                if isinstance(reply, ResponseError):
-                    key = str(command[1]) if len(command) > 1 else ""
-                    raise refusal(reply, link.place, key) from reply
+            answers = zip(commands, replies, strict=True)
+            refused = (one for one in answers if isinstance(one[1], ResponseError))
+            command, reply = next(refused)
+            key = str(command[1]) if len(command) > 1 else ""
+            raise refusal(reply, link.place, key) from reply
         link.counters.transactions += 1
         link.history.committed(self._shard, batch.commands, results, changes)
         asked = self._signal and not self._claim and _asked(read.records, changes)

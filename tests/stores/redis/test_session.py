@@ -289,8 +289,11 @@ async def test_the_sweep_deletes_what_nobody_uses(redis_url: str) -> None:
         assert {r.definition.spec.note for r in stored.values()} == {LONG + "2"}
 
 
-async def test_the_sweep_loses_against_a_creation(redis_url: str) -> None:
-    """A job that takes up a spec between the scan and the deletion."""
+@pytest.mark.parametrize(("look", "aborts"), [(2, 0), (3, 1)])
+async def test_the_sweep_loses_against_a_creation(
+    redis_url: str, look: int, aborts: int
+) -> None:
+    """A job that takes up a spec after a look under WATCH, the last or another."""
     spy = Spy()
     async with (
         opened(redis_url, connection_factory=spy) as one,
@@ -298,22 +301,23 @@ async def test_the_sweep_loses_against_a_creation(redis_url: str) -> None:
     ):
         await two.transact(IDS, create(5, note=LONG))
         await two.transact(IDS, noted(LONG + "2"))
-        scanned = 0
+        looks = 0
         real = one._link.ask
 
         async def ask(commands: Any, **options: Any) -> list[Any]:
-            nonlocal scanned
+            nonlocal looks
             replies = await real(commands, **options)
             if commands[0][0] == "MGET":
-                scanned += 1
-                if scanned == 2:  # the scan under WATCH has passed
+                looks += 1
+                # The first is without WATCH; then the agendas, then all records.
+                if looks == look:
                     await two.transact(IDS, noted(LONG))
             return replies
 
         one._link.ask = ask  # type: ignore[method-assign]
         assert await one.sweep() == 0
-        assert scanned >= 2
-        assert one.counters.aborts == 1
+        assert looks == 3
+        assert one.counters.aborts == aborts
     async with opened(redis_url) as fresh:
         assert len(await fresh.read(IDS)) == 3
 
