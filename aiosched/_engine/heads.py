@@ -286,6 +286,15 @@ class Heads:
         delay = self._delay(head, due.job_id)
         return not delay or head.read_at >= due.at + delay
 
+    def overdue(self, since: int) -> list[Due]:
+        """Return the entries that are due since an instant and may be acted on."""
+        return [
+            Due(key, job_id, at)
+            for key, head in self._heads.items()
+            for job_id, at in head.entries.items()
+            if at <= since and job_id not in head.passed
+        ]
+
     def next_instant(self) -> int | None:
         """Return when the earliest entry is to be acted on."""
         while self._heap:

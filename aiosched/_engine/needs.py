@@ -10,7 +10,7 @@ from aiosched.messages import Member
 from aiosched.records import Record, schema_of
 from aiosched.triggers.kinds import trigger_kinds
 
-__all__ = ["Gap", "Need", "Unable", "gap", "need_of"]
+__all__ = ["Gap", "Need", "Unable", "gap", "need_of", "need_of_reader"]
 
 Unable = Literal["unresolvable", "unserved", "unreadable", "unclaimed"]
 """Why no live peer can run a job: no peer has its executor; of those that have,
@@ -25,7 +25,8 @@ class Need:
 
     Attributes:
         queue: Which it must serve.
-        executor: Which must be registered there.
+        executor: Which must be registered there; empty: nobody here can read
+            the record, so that it is not known.
         schema: Of the record, which it must read.
         triggers: Kinds of triggers that it must know.
     """
@@ -41,6 +42,10 @@ class Need:
 
     def read_by(self, member: Member) -> bool:
         """Return whether a peer can read the record."""
+        if not self.executor:
+            return member.schema >= self.schema or member.triggers is None or bool(
+                set(member.triggers) - self.triggers
+            )
         if member.schema < self.schema:
             return False
         return member.triggers is None or self.triggers <= set(member.triggers)
@@ -73,6 +78,14 @@ def need_of(record: Record) -> Need:
     return Need(spec.queue, spec.executor, schema_of(record), kinds)
 
 
+def need_of_reader(queue: str, schema: int) -> Need:
+    """Return what a record needs that this peer, of a schema, cannot read.
+
+    Whoever reads a later schema, or knows other triggers, may be able to.
+    """
+    return Need(queue, "", schema + 1, frozenset(trigger_kinds()))
+
+
 def _kinds(data: Any) -> Iterator[str]:
     if isinstance(data, dict):
         kind = data.get("kind")
@@ -87,6 +100,8 @@ def _kinds(data: Any) -> Iterator[str]:
 
 def gap(need: Need, members: Iterable[Member]) -> Gap | None:
     """Say why no peer can run what has this need; None: one can."""
+    if not need.executor:
+        return _unread(need, members)
     able = [m for m in members if need.executor in m.executors]
     if not able:
         return Gap("unresolvable", f"no live peer has the executor {need.executor}")
@@ -101,6 +116,21 @@ def gap(need: Need, members: Iterable[Member]) -> Gap | None:
         return Gap("unreadable", f"{why} its trigger: {_names(serving)}")
     if not any(m.claims for m in reading):
         why = f"the peers that could run it claim nothing: {_names(reading)}"
+        return Gap("unclaimed", f"{why} (held, ending, or clients)")
+    return None
+
+
+def _unread(need: Need, members: Iterable[Member]) -> Gap | None:
+    """Say why no peer can run what nobody here can read."""
+    reading = [m for m in members if need.read_by(m)]
+    serving = [m for m in reading if need.served_by(m)]
+    if not reading:
+        return Gap("unreadable", "no live peer can read its record")
+    if not serving:
+        why = f"of the peers that may read its record ({_names(reading)}) none serves"
+        return Gap("unserved", f"{why} its queue, {need.queue}")
+    if not any(m.claims for m in serving):
+        why = f"the peers that may read its record claim nothing: {_names(serving)}"
         return Gap("unclaimed", f"{why} (held, ending, or clients)")
     return None
 

@@ -12,6 +12,7 @@ from aiosched.planning.attend import attend
 from aiosched.planning.compare import differing
 from aiosched.planning.conservation import conserved
 from aiosched.planning.moments import attempt_due, due_at, instant, later
+from aiosched.planning.owed import Owed, owed
 from aiosched.planning.settle import extend, settle, settle_all
 from aiosched.planning.verbs import (
     fire,
@@ -28,6 +29,7 @@ from aiosched.planning.verbs import (
 )
 
 __all__ = [
+    "Owed",
     "attempt_due",
     "attend",
     "conserved",
@@ -40,6 +42,7 @@ __all__ = [
     "later",
     "living",
     "modify",
+    "owed",
     "pause",
     "pin",
     "remove",

@@ -49,8 +49,10 @@ async def a_client_that_nobody_hears() -> None:
         cluster.add("client", lambda *_: None, run_jobs=False)
         await cluster.up("client")
         await cluster.run(seconds=22)
-        job = Job("work", trigger=IntervalTrigger(seconds=30), id="job")
-        await cluster.peer("client").scheduler.schedule(job, allow_unknown=True)
+        # Each in a shard of its own: who looks at one job reads what lies beside it.
+        for name in "xyz":
+            job = Job("work", trigger=IntervalTrigger(seconds=30), id=name)
+            await cluster.peer("client").scheduler.schedule(job, allow_unknown=True)
         await cluster.run(seconds=120)
 
 
@@ -58,7 +60,7 @@ def test_trust_in_signals_is_found_when_all_are_lost() -> None:
     run_virtual(a_client_that_nobody_hears)
     with (
         plant("trust-signals"),
-        pytest.raises(BrokenRuleError, match="prompt: job: .* nobody has looked"),
+        pytest.raises(BrokenRuleError, match=r"prompt: x: .* nobody has looked"),
     ):
         run_virtual(a_client_that_nobody_hears)
 
