@@ -266,7 +266,11 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             started=session.estimate(),
         )
         outside = Outside(
-            self._resolve, self._executors, self._restore, self._connect(session)
+            self._resolve,
+            self._executors,
+            self._restore,
+            self._connect(session),
+            self._report,
         )
         self._engine = Engine(
             session,

@@ -40,7 +40,8 @@ class Health:
         store: Whether the last beat reached the store.
         lapsed: Whether it has missed its own deadline and claims nothing.
         services: Service name -> ``ok``, ``down`` or ``stalled``.
-        overdue: Seconds by which the oldest due entry of its own is late.
+        overdue: Seconds by which the oldest due entry of its own is late, and
+            there has been a place for its run.
         running: Runs that it has.
         failure: What ended it, or None.
         held: Whether it claims nothing because it was asked not to.
@@ -101,7 +102,10 @@ def health_of(engine: Engine) -> Health:
     overdue = 0.0
     at = engine.heads.next_instant()
     if at is not None and engine.attender.free() > 0:
-        overdue = max(engine.session.estimate() - at, 0) / SECOND
+        # What waited for a place is overdue since there is one.
+        free = engine.clock.monotonic() - engine.attender.free_since
+        late = max(engine.session.estimate() - at, 0) / SECOND
+        overdue = min(late, free)
     if overdue >= OVERDUE / SECOND:
         problems.append(
             f"an entry of its own is {overdue:.1f} s overdue: the event loop is busy, "
@@ -133,8 +137,8 @@ def _problem(service: Watched, word: str) -> str:
     name, stake = service.name, _AT_STAKE.get(service.name, "its duty is not done")
     if word == "down":
         return (
-            f"{name} is down, so that {stake}: it is tried again every few seconds; "
-            "see what the log says of the store"
+            f"{name} is down ({service.trouble or 'see the log'}), so that {stake}: "
+            "it is tried again within a minute; put right what it says"
         )
     return (
         f"{name} has been overdue for {service.overdue():.1f} s, so that {stake}: if "

@@ -177,7 +177,7 @@ class Queries(LedgerReading):
         if unclaimable is not None:
             checks.flag("unclaimable", unclaimable)
         wanted = _states(state)
-        gap = self._running_engine().alarms.gap
+        gap = self._running_engine().alarms.gaps()
 
         def matches(record: Record) -> bool:
             spec = record.definition.spec

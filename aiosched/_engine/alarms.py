@@ -2,26 +2,29 @@
 
 A peer that looks at a due job and cannot run it leaves it to others.  This
 service remembers such jobs and asks with each beat whether there are others.
-Queues that no claiming peer serves are looked at by nobody, so that one of the
-peers that are left, a client if need be, reads their agendas now and then.
+Where nobody looks, it does: at the queues that no claiming peer serves
+(:mod:`aiosched._engine.watch`), and at what is due while this peer has no place
+for a run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from aiosched import planning
 from aiosched._engine.events import EventBus
-from aiosched._engine.heads import Due, Heads, Key
-from aiosched._engine.membership import Membership, stands_first
-from aiosched._engine.needs import Gap, Need, gap, need_of
+from aiosched._engine.heads import Due, Heads
+from aiosched._engine.membership import Membership
+from aiosched._engine.needs import Gap, Need, gap, need_of, need_of_reader
 from aiosched._engine.service import Service
+from aiosched._engine.watch import Watch
 from aiosched.abc import MAX_BATCH, Member, Session
 from aiosched.clock import Clock
 from aiosched.instants import SECOND, moment
-from aiosched.planning.slots import LEAST_GRACE
-from aiosched.records import Record
+from aiosched.planning import Owed
+from aiosched.records import Change, Record
 
 __all__ = ["Alarms"]
 
@@ -34,40 +37,66 @@ replaces the only capable peer is no alarm."""
 LONGEST = 30.0
 """Seconds after which the alarm is raised, however long the beats are."""
 
-WATCH = 20.0
-"""Seconds between two looks at a queue that nobody serves."""
+LINGER = 60.0
+"""Seconds for which a want is remembered of which no job is left: jobs that come
+and go are one line in the log, not one each."""
+
+AGAIN = 600.0
+"""Seconds after which a job is read again of which nobody here hears any more."""
+
+REMEMBERED = 10_000
+"""Jobs that are told of one by one."""
 
 _REST = 3600.0
-_AGENDAS = 256
-_REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Idle:
-    """A job that is due and that this peer cannot run."""
-
-    due: Due
-    need: Need
-    grace: int
-    slot: int
-    watched: bool
 
 
 @dataclass(slots=True)
-class _Outage:
-    """How long nobody has met a need, and for which jobs that was told."""
+class _Idle:
+    """A job that is due and that this peer cannot run.
+
+    Attributes:
+        due: Its entry.
+        need: What it needs of a peer.
+        owed: What is to be started; None: nobody here can read it.
+        created: When the job was, which tells it from another of its id.
+        watched: Whether the watch has found it.
+        told: The reason of which was told; empty: none yet.
+        missed: Whether it was told that it is overdue.
+        read_at: Monotonic second at which its record was last looked at.
+    """
+
+    due: Due
+    need: Need
+    owed: Owed | None
+    created: int
+    watched: bool
+    read_at: float
+    told: str = ""
+    missed: bool = False
+
+
+@dataclass(slots=True)
+class _Want:
+    """A need that no live peer meets.
+
+    Attributes:
+        gap: Why.
+        since: Monotonic second since when.
+        used: Monotonic second at which jobs last had it.
+        logged: The reason that the log told; empty: none.
+    """
 
     gap: Gap
     since: float
-    logged: bool = False
-    told: set[str] = field(default_factory=set)
-    missed: set[str] = field(default_factory=set)
+    used: float
+    logged: str = ""
 
 
 class Alarms(Service):
-    """Tells of jobs that nobody can run, once for each outage and each reason."""
+    """Tells of jobs that nobody can run, once for each want and each reason."""
 
     name = "alarms"
+    aside = True
 
     def __init__(
         self,
@@ -77,6 +106,8 @@ class Alarms(Service):
         membership: Membership,
         bus: EventBus,
         retry: Callable[[], None],
+        full: Callable[[], bool],
+        can_run: Callable[[str], bool],
     ) -> None:
         super().__init__(clock)
         self.session = session
@@ -84,43 +115,80 @@ class Alarms(Service):
         self.membership = membership
         self.bus = bus
         self.retry = retry
+        self.full = full
+        self.can_run = can_run
+        self.watch = Watch(clock, session, membership)
         self._idle: dict[str, _Idle] = {}
-        self._outages: dict[Need, _Outage] = {}
-        self._watched_at: float | None = None
+        self._wants: dict[Need, _Want] = {}
+        self._looked: dict[str, Due] = {}
+        self._beaten = True
+        self._more = False
 
     # -- what others tell and ask ------------------------------------------
 
     def idle(self, due: Due, record: Record, *, watched: bool = False) -> None:
-        """Take in a job that is due and that this peer cannot run."""
-        spec, state = record.definition.spec, record.state
-        slot = state.next
-        if state.waiting and (slot is None or state.waiting[0].at <= due.at):
-            slot = state.waiting[0].slot
-        grace = LEAST_GRACE if spec.misfire_grace is None else spec.misfire_grace
-        found = _Idle(due, need_of(record), grace, slot or due.at, watched)
-        if due.job_id not in self._idle and len(self._idle) >= _REMEMBERED:
-            del self._idle[next(iter(self._idle))]
+        """Take in a job that this peer cannot run, if it has anything to start."""
+        owed = planning.owed(record.definition, record.state, self.session.estimate())
+        if owed is None:
+            self._idle.pop(due.job_id, None)
+        else:
+            created = record.state.created
+            self._enter(due, need_of(record), owed, created, watched=watched)
+
+    def unreadable(self, due: Due, *, watched: bool = False) -> None:
+        """Take in a job that this peer cannot read, so that it cannot run it."""
+        need = need_of_reader(due.key[1], self.membership.describe().schema)
+        self._enter(due, need, None, 0, watched=watched)
+
+    def _enter(
+        self, due: Due, need: Need, owed: Owed | None, created: int, *, watched: bool
+    ) -> None:
+        now = self.clock.monotonic()
+        known = self._idle.get(due.job_id)
+        if known is None and len(self._idle) >= REMEMBERED:
+            if not self._more:
+                self._more = True
+                log.warning(
+                    "more than %d jobs wait that this peer cannot run: it does not "
+                    "tell of each of them, list them to see all",
+                    REMEMBERED,
+                    extra={"action": "unclaimable"},
+                )
+            return
+        found = _Idle(due, need, owed, created, watched, now)
+        if known is not None and (known.need, known.created) == (need, created):
+            found.told, found.missed = known.told, known.missed
         self._idle[due.job_id] = found
-        if not watched:
+        if known is None and not watched:
             self.wake()
 
     def beaten(self) -> None:
         """Look again after a beat, if there is anything to look at."""
-        if self._idle or self._outages or self._unserved(self.membership.members):
+        self._beaten = True
+        members = self.membership.members
+        if self._idle or self._wants or self.full() or self.watch.unserved(members):
             self.wake()
 
     def gap(self, record: Record) -> Gap | None:
         """Say why no live peer can run a job; None: one can."""
         return gap(need_of(record), self.membership.present())
 
+    def gaps(self) -> Callable[[Record], Gap | None]:
+        """Return :meth:`gap` for many jobs, as of now."""
+        members = self.membership.present()
+        known: dict[Need, Gap | None] = {}
+
+        def of(record: Record) -> Gap | None:
+            need = need_of(record)
+            if need not in known:
+                known[need] = gap(need, members)
+            return known[need]
+
+        return of
+
     def unclaimable(self) -> tuple[str, ...]:
         """Return the jobs of which it was told that nobody can run them, sorted."""
-        told = {
-            job_id
-            for job_id, one in self._idle.items()
-            if job_id in getattr(self._outages.get(one.need), "told", ())
-        }
-        return tuple(sorted(told))
+        return tuple(sorted(i for i, one in self._idle.items() if one.told))
 
     # -- the loop ----------------------------------------------------------
 
@@ -128,88 +196,201 @@ class Alarms(Service):
         """Look at each beat for ever.
 
         Raises:
-            StoreUnavailableError: The agendas of a queue that nobody serves
-                could not be read.
+            StoreUnavailableError: What is due could not be read.
         """
         while True:
             members = self.membership.present()
-            await self._watch(members)
-            self._forget_moved()
-            self._compare(members)
+            self.watch.choose(members)
+            if self.watch.pause() == 0.0:
+                await self._look_at_unserved()
+            if self._beaten and self.full():
+                await self._look_while_full()
+            self._beaten = False
+            await self._forget_moved()
+            await self._compare(members)
+            self._make_room()
             self.alive()
-            # A beat wakes it.
-            await self.doze(max(_REST, self.membership.interval))
+            await self.doze(self._rest())
 
-    def _forget_moved(self) -> None:
+    def _rest(self) -> float:
+        """Return for how long there is nothing to do unless a beat wakes it."""
+        now = self.clock.monotonic()
+        pauses = [_REST, self.membership.interval]
+        watch = self.watch.pause()
+        if watch is not None:
+            pauses.append(watch)
+        settled = self._settled()
+        pauses += [
+            want.since + settled - now
+            for want in self._wants.values()
+            if now - want.since < settled
+        ]
+        if not self._idle and watch is None:
+            return max(_REST, self.membership.interval)
+        return max(min(pauses), 0.1)
+
+    def _settled(self) -> float:
+        return min(BEATS * self.membership.interval, LONGEST)
+
+    # -- what is remembered ------------------------------------------------
+
+    async def _forget_moved(self) -> None:
         """Drop what has been run, changed or removed meanwhile."""
+        now = self.clock.monotonic()
+        doubtful: list[str] = []
         for job_id, one in list(self._idle.items()):
-            at = self.heads.stands(one.due.key, job_id)
-            if at != one.due.at and not one.watched:
-                del self._idle[job_id]
+            key = one.due.key
+            if one.watched and key[1] in self.watch.queues:
+                continue  # the watch drops it
+            if self.heads.rank(key) is None:
+                # Others look after it: remembered, so as not to tell of it twice.
+                if not one.told:
+                    del self._idle[job_id]
+                elif now - one.read_at >= AGAIN:
+                    doubtful.append(job_id)
+            elif self.heads.stands(key, job_id) != one.due.at:
+                if one.told and self.heads.stands(key, job_id) is None:
+                    doubtful.append(job_id)
+                elif not one.told:
+                    del self._idle[job_id]
+                elif now - one.read_at >= self.membership.interval:
+                    doubtful.append(job_id)
+        await self._read_again(doubtful)
 
-    def _compare(self, members: Sequence[Member]) -> None:
+    async def _read_again(self, job_ids: Collection[str]) -> None:
+        """Look whether jobs are still there and still due."""
+        shards: dict[int, list[str]] = {}
+        for job_id in job_ids:
+            shard = self._idle[job_id].due.key[0]
+            shards.setdefault(shard, []).append(job_id)
+        for _, ids in sorted(shards.items()):
+            for first in range(0, len(ids), MAX_BATCH):
+                self.step()
+                part = ids[first : first + MAX_BATCH]
+                self._take_again(part, await self._records(part))
+
+    async def _records(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
+        """Read records of one shard: None is gone, one left out is unreadable."""
+        found: dict[str, Record | None] = {}
+
+        def look(records: Mapping[str, Record | None], _: int) -> dict[str, Change]:
+            found.clear()
+            found.update(records)
+            return {}
+
+        await self.session.transact(ids, look)
+        return found
+
+    def _take_again(
+        self, ids: Sequence[str], records: Mapping[str, Record | None]
+    ) -> None:
+        for job_id in ids:
+            one = self._idle.get(job_id)
+            if one is None:
+                continue
+            if job_id not in records:
+                self.unreadable(one.due, watched=one.watched)
+                continue
+            record = records[job_id]
+            at = None
+            if record is not None:
+                at = planning.instant(record.definition, record.state)
+            if record is None or at is None:
+                del self._idle[job_id]
+            else:
+                key = one.due.key[0], record.definition.spec.queue
+                self.idle(Due(key, job_id, at), record, watched=one.watched)
+
+    def _make_room(self) -> None:
+        """Take in the jobs for which there was no room, if there is some now."""
+        if self._more and len(self._idle) < REMEMBERED * 9 // 10:
+            self._more = False
+            self.watch.forget()
+            self._looked.clear()
+            self.retry()
+
+    # -- comparing and telling ---------------------------------------------
+
+    async def _compare(self, members: Sequence[Member]) -> None:
         """Hold what is needed against what there is."""
         now = self.clock.monotonic()
-        settled = min(BEATS * self.membership.interval, LONGEST)
-        by_need: dict[Need, list[_Idle]] = {need: [] for need in self._outages}
-        for one in self._idle.values():
-            by_need.setdefault(one.need, []).append(one)
-        for need, jobs in by_need.items():
+        by_need: dict[Need, list[str]] = {need: [] for need in self._wants}
+        for job_id, one in self._idle.items():
+            by_need.setdefault(one.need, []).append(job_id)
+        ready: list[Need] = []
+        for need, ids in by_need.items():
             why = gap(need, members)
-            outage = self._outages.get(need)
+            want = self._wants.get(need)
             if why is None:
-                if outage is not None:
-                    self._end(need, outage)
-            elif outage is None:
-                self._outages[need] = _Outage(why, now)
+                for job_id in ids:
+                    del self._idle[job_id]
+                if want is not None:
+                    self._end(need, want)
+            elif want is None:
+                self._wants[need] = _Want(why, now, now)
             else:
-                if outage.gap.reason != why.reason:
-                    outage.logged = False
-                    outage.told.clear()
-                outage.gap = why
-                if now - outage.since >= settled:
-                    self._tell(need, outage, jobs)
-        while len(self._outages) > _REMEMBERED:
-            del self._outages[next(iter(self._outages))]
+                want.gap = why
+                if ids:
+                    want.used = now
+                elif now - want.used >= LINGER:
+                    del self._wants[need]
+                if now - want.since >= self._settled():
+                    ready.append(need)
+        await self._read_again([i for need in ready for i in self._untold(need)])
+        for need in ready:
+            self._tell(need)
 
-    def _end(self, need: Need, outage: _Outage) -> None:
-        del self._outages[need]
-        if outage.logged and not any(self._likewise(need)):
+    def _untold(self, need: Need) -> list[str]:
+        """Return the jobs of which there is something to tell."""
+        want = self._wants.get(need)
+        if want is None:
+            return []
+        now = self.session.estimate()
+        return [
+            job_id
+            for job_id, one in self._idle.items()
+            if one.need == need
+            and (one.told != want.gap.reason or (_late(one, now) and not one.missed))
+        ]
+
+    def _end(self, need: Need, want: _Want) -> None:
+        del self._wants[need]
+        if want.logged and not any(self._likewise(need)):
             log.warning(
                 "jobs of %s in queue %s can be run again",
-                need.executor,
+                need.executor or "a later version",
                 need.queue,
                 extra={"action": "claimable"},
             )
         self.retry()
 
-    def _likewise(self, need: Need) -> Iterator[_Outage]:
-        """Yield the outages of jobs that differ in their triggers alone."""
-        for other, outage in self._outages.items():
+    def _likewise(self, need: Need) -> Iterator[_Want]:
+        """Yield the wants of jobs that differ in their triggers alone."""
+        for other, want in self._wants.items():
             if (other.executor, other.queue) == (need.executor, need.queue):
-                yield outage
+                yield want
 
-    def _tell(self, need: Need, outage: _Outage, jobs: Sequence[_Idle]) -> None:
-        reason, why = outage.gap.reason, outage.gap.why
-        known = any(
-            other.logged and other.gap.reason == reason
-            for other in self._likewise(need)
-        )
-        if jobs and not known:
-            first = min(jobs, key=lambda one: (one.due.at, one.due.job_id)).due.job_id
+    def _tell(self, need: Need) -> None:
+        ids = self._untold(need)
+        if not ids:
+            return
+        want = self._wants[need]
+        reason, why = want.gap.reason, want.gap.why
+        known = any(other.logged == reason for other in self._likewise(need))
+        want.logged = reason
+        if not known:
+            first = min(ids, key=lambda job_id: (self._idle[job_id].due.at, job_id))
             log.warning(
                 "%s: %d of its jobs are due and wait, the first is %s",
                 why,
-                len(jobs),
+                len(ids),
                 first,
                 extra={"action": "unclaimable", "job_id": first},
             )
-        outage.logged = outage.logged or bool(jobs)
-        now = self.session.estimate()
-        for one in jobs:
-            job_id, late = one.due.job_id, now - one.due.at
-            if job_id not in outage.told:
-                outage.told.add(job_id)
+        for job_id in ids:
+            one = self._idle[job_id]
+            if one.told != reason:
+                one.told = reason
                 self.bus.emit(
                     "unclaimable",
                     job_id,
@@ -218,65 +399,71 @@ class Alarms(Service):
                     reason=reason,
                     why=why,
                 )
-            if late > one.grace and job_id not in outage.missed:
-                outage.missed.add(job_id)
-                self.bus.emit(
-                    "missed",
-                    job_id,
-                    slot=moment(one.slot),
-                    overdue=late / SECOND,
-                    recorded=False,
-                    reason=reason,
-                )
+            self._tell_overdue(one, reason)
 
-    # -- queues that nobody serves -----------------------------------------
-
-    async def _watch(self, members: Sequence[Member]) -> None:
-        """Read the agendas of queues that no claiming peer serves."""
-        now = self.clock.monotonic()
-        if self._watched_at is not None and now - self._watched_at < WATCH:
+    def _tell_overdue(self, one: _Idle, reason: str) -> None:
+        now = self.session.estimate()
+        if one.owed is None or one.missed or not _late(one, now):
             return
-        me = self.membership.describe().id
-        claiming = [m for m in members if m.claims]
-        unserved = [
-            queue
-            for queue in self._unserved(members)
-            if stands_first(me, claiming or members, queue)
+        one.missed = True
+        self.bus.emit(
+            "missed",
+            one.due.job_id,
+            slot=moment(one.owed.slot),
+            overdue=(now - one.owed.due) / SECOND,
+            recorded=False,
+            reason=reason,
+            cause=one.owed.cause.value,
+        )
+
+    # -- where nobody looks ------------------------------------------------
+
+    async def _look_at_unserved(self) -> None:
+        """Read what is due in the queues that no claiming peer serves."""
+        self.step()
+        found = await self.watch.look()
+        listed = {due.job_id for part in found.values() for due in part}
+        for job_id, one in list(self._idle.items()):
+            if one.watched and one.due.key in found and job_id not in listed:
+                del self._idle[job_id]
+        await self._look([due for part in found.values() for due in part], watched=True)
+
+    async def _look_while_full(self) -> None:
+        """Look at what has been due for a beat, as this peer claims nothing now.
+
+        A batch each beat, and at each entry once.
+        """
+        self._looked = {
+            job_id: due
+            for job_id, due in self._looked.items()
+            if self.heads.stands(due.key, job_id) == due.at
+        }
+        since = self.session.estimate() - self.session.terms.beat
+        due = [
+            one
+            for one in self.heads.overdue(since)
+            if self._looked.get(one.job_id) != one and one.job_id not in self._idle
         ]
-        self._idle = {i: one for i, one in self._idle.items() if not one.watched}
-        if not unserved:
-            return
-        self._watched_at = now
-        shards = range(self.session.terms.shards)
-        keys = [(shard, queue) for queue in unserved for shard in shards]
-        due: list[Due] = []
-        for first in range(0, len(keys), _AGENDAS):
-            self.step()
-            due += await self._due(keys[first : first + _AGENDAS])
+        due.sort(key=lambda one: (one.key, one.at))
+        del due[MAX_BATCH:]
+        self._looked.update({one.job_id: one for one in due})
+        await self._look(due, watched=False)
+
+    async def _look(self, due: list[Due], *, watched: bool) -> None:
+        """Read due jobs, and take in those that cannot be run here."""
         due.sort(key=lambda one: one.at)
         for first in range(0, len(due), MAX_BATCH):
             self.step()
             part = {one.job_id: one for one in due[first : first + MAX_BATCH]}
             records = await self.session.read(list(part))
-            for job_id, record in records.items():
-                self.idle(part[job_id], record, watched=True)
+            for job_id, one in part.items():
+                record = records.get(job_id)
+                if record is None:
+                    # Gone or unreadable: that is found out before it is told.
+                    self.unreadable(one, watched=watched)
+                elif watched or not self.can_run(record.definition.spec.executor):
+                    self.idle(one, record, watched=watched)
 
-    def _unserved(self, members: Sequence[Member]) -> list[str]:
-        """Return the queues that no claiming peer serves."""
-        served: set[str] = set()
-        for member in members:
-            if member.claims:
-                if member.queues is None:
-                    return []
-                served.update(member.queues)
-        return [queue for queue in self.membership.queues if queue not in served]
 
-    async def _due(self, keys: list[Key]) -> list[Due]:
-        heads = await self.session.agenda(keys, limit=MAX_BATCH, partial=True)
-        now = self.session.estimate()
-        return [
-            Due((head.shard, head.queue), job_id, at)
-            for head in heads
-            for job_id, at in head.entries
-            if at <= now
-        ]
+def _late(one: _Idle, now: int) -> bool:
+    return one.owed is not None and now - one.owed.due > one.owed.grace

@@ -7,6 +7,7 @@ cannot act on, so that nobody spins over it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Due, Heads
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Membership
-from aiosched._engine.needs import Need, need_of
+from aiosched._engine.needs import Need, need_of, need_of_definition
 from aiosched._engine.runner import Runner
 from aiosched._engine.telling import finishes, tell
 from aiosched.abc import Session
@@ -57,6 +58,7 @@ class Attender:
         self.alarms = alarms
         self.accepting = True
         self.held = False
+        self.free_since = -math.inf
         self._reserved = 0
         self._leases: dict[str, int] = {}
 
@@ -71,6 +73,19 @@ class Attender:
         if not self.accepting:
             return 0
         return self.limit - len(self.runner.live) - self._reserved
+
+    def full(self) -> bool:
+        """Return whether it claims, and has no place for any more now."""
+        return self.accepting and not self.held and self.places() <= 0
+
+    def freeing(self, now: float) -> None:
+        """Note, before a place becomes free, that there was none until now.
+
+        Args:
+            now: Monotonic second.
+        """
+        if self.free() <= 0:
+            self.free_since = now
 
     def reserve(self, count: int) -> None:
         """Set places aside for claims that are under way."""
@@ -211,7 +226,8 @@ class Attender:
         elif due.job_id in look.seen:
             self.heads.invalidate([due.key])  # somebody else was first
         else:
-            self.heads.ignore(due.key, due.job_id, due.at)  # unreadable
+            self.heads.ignore(due.key, due.job_id, due.at)
+            self.alarms.unreadable(due)
 
     def _start(self, change: Change, begun: Callable[[Live], None] | None) -> None:
         now = self.session.estimate()
@@ -242,10 +258,9 @@ class Attender:
 
 def _need_of_start(change: Change) -> Need:
     # The record may be gone: a one-time job that was taken for the last time.
-    start = change.starts[0]
     if change.record is not None:
         return need_of(change.record)
-    return Need(start.definition.spec.queue, start.definition.spec.executor)
+    return need_of_definition(change.starts[0].definition)
 
 
 class _Look:

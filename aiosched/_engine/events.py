@@ -33,7 +33,7 @@ EVENTS = frozenset(
         "job_scheduled",
         "job_stopped",
         "lapsed",  # this peer missed its own deadline: seconds
-        "missed",  # job_id, slot, overdue (seconds), recorded, reason
+        "missed",  # job_id, slot, overdue (seconds), recorded, reason, cause
         "peer_joined",
         "peer_left",
         "run_ended",  # job_id, run

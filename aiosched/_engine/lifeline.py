@@ -27,6 +27,8 @@ __all__ = ["BOUND", "Lifeline", "LifelineTask", "LifelineThread", "hosted"]
 
 log = logging.getLogger("aiosched")
 
+_ENDED = "it has ended: start the process again"
+
 LONGEST_TURN = 1.0
 TURN = 3.0
 """Seconds that one look, or the transaction of one shard, may take."""
@@ -64,6 +66,7 @@ class Lifeline:
         self.seen = seen
         self.stood_in: float | None = None
         self.healthy = True
+        self.trouble = ""
         self._well = True
         self._expected: float | None = None
         self.snapshot = snapshot
@@ -133,6 +136,7 @@ class Lifeline:
     def _failed(self, error: Exception) -> None:
         """Tell of a failure, once until the next success."""
         self._well = False
+        self.trouble = str(error) or repr(error)
         if self.healthy:
             self.healthy = False
             log.warning(
@@ -202,8 +206,15 @@ class LifelineTask:
     @property
     def healthy(self) -> bool:
         """Whether it goes on watching, and its last turn went well."""
-        going = self._task is not None and not self._task.done()
-        return going and self._lifeline.healthy
+        return self._going() and self._lifeline.healthy
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong in it last."""
+        return self._lifeline.trouble if self._going() else _ENDED
+
+    def _going(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     def overdue(self) -> float:
         """Return for how many seconds a turn has been overdue; 0: none is."""
@@ -265,6 +276,11 @@ class LifelineThread:
     def healthy(self) -> bool:
         """Whether it goes on watching, and its last turn went well."""
         return self._thread.is_alive() and self._lifeline.healthy
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong in it last."""
+        return self._lifeline.trouble if self._thread.is_alive() else _ENDED
 
     def overdue(self) -> float:
         """Return for how many seconds a turn has been overdue; 0: none is."""

@@ -9,7 +9,7 @@ only its own share).  The peers up to ``DEPTH`` stand in for those before them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aiosched._engine.events import EventBus
@@ -108,6 +108,9 @@ class Membership(Service):
         self.members: tuple[Member, ...] = ()
         # The usual one from the start: its first job must be heard of at once.
         self.queues: tuple[str, ...] = ("default",)
+        # A shard's change counter, as of the last beat that asked for it.
+        self.revs: Mapping[int, int] = {}
+        self.watching = False
         self.epoch = ""
         self.beat_at = clock.monotonic()
         self.hold_until = 0
@@ -192,13 +195,16 @@ class Membership(Service):
 
     def silent(self) -> tuple[Member, ...]:
         """Return the live peers that had left out a beat at this peer's last."""
-        trusted = self._asked_at - self.session.terms.beat * 3 // 2
-        return tuple(m for m in self.members if m.beat < trusted)
+        return tuple(m for m in self.members if m.beat < self._silent_since())
+
+    def _silent_since(self) -> int:
+        """Return the instant before which a last beat makes a peer silent."""
+        return self._asked_at - self.session.terms.beat * 3 // 2
 
     def _trusted(self) -> list[Member]:
         # Each of several dead in a row costs a steal delay: one that has left out
         # a beat is passed over long before it counts as gone.
-        silent = self._asked_at - self.session.terms.beat * 3 // 2
+        silent = self._silent_since()
         return [
             m
             for m in self.members
@@ -220,7 +226,8 @@ class Membership(Service):
             StoreUnavailableError: The store did not answer.
         """
         member = self.describe()
-        shards = tuple(range(self.session.terms.shards)) if member.claims else ()
+        asks = member.claims or self.watching
+        shards = tuple(range(self.session.terms.shards)) if asks else ()
         sent = self.clock.monotonic()
         lapsed = self.lapsed()
         if self.unheard_since is None:
@@ -269,6 +276,7 @@ class Membership(Service):
         }
         self.queues = tuple(sorted({*pulse.queues, *self.queues, *(me.queues or ())}))
         self._assign()
+        self.revs = pulse.revs
         self.heads.revs(pulse.revs)
         if me.claims:
             self.heads.unknown(pulse.revs)

@@ -42,6 +42,7 @@ class Mender(Service):
     """
 
     name = "mender"
+    aside = True
 
     def __init__(
         self,
@@ -63,13 +64,14 @@ class Mender(Service):
         pause, urgent = turn, False
         pace = Pace()
         while True:
-            self.alive()
-            await self.doze(pause)
+            await self.doze(self.rest(pause))
             pause = turn
             if not self.leads():
                 urgent, pace = False, Pace()
+                self.alive()  # nothing of it is this peer's to do
                 continue
             told = await self.session.mend()
+            self.alive()
             if told.ids:
                 self.mended(told)
             urgent = (urgent or told.urgent) and not told.complete

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiosched.messages import Member
-from aiosched.records import Record, schema_of
+from aiosched.records import Definition, Record, schema_of
 from aiosched.triggers.kinds import trigger_kinds
 
-__all__ = ["Gap", "Need", "Unable", "gap", "need_of", "need_of_reader"]
+__all__ = [
+    "Gap",
+    "Need",
+    "Unable",
+    "gap",
+    "need_of",
+    "need_of_definition",
+    "need_of_reader",
+]
 
 Unable = Literal["unresolvable", "unserved", "unreadable", "unclaimed"]
 """Why no live peer can run a job: no peer has its executor; of those that have,
@@ -43,8 +51,10 @@ class Need:
     def read_by(self, member: Member) -> bool:
         """Return whether a peer can read the record."""
         if not self.executor:
-            return member.schema >= self.schema or member.triggers is None or bool(
-                set(member.triggers) - self.triggers
+            return (
+                member.schema >= self.schema
+                or member.triggers is None
+                or bool(set(member.triggers) - self.triggers)
             )
         if member.schema < self.schema:
             return False
@@ -70,12 +80,17 @@ class Gap:
 
 def need_of(record: Record) -> Need:
     """Return what a record needs of a peer."""
-    spec = record.definition.spec
+    return need_of_definition(record.definition, schema_of(record))
+
+
+def need_of_definition(definition: Definition, schema: int = 1) -> Need:
+    """Return what a job needs of a peer whose record may be gone."""
+    spec = definition.spec
     kinds: frozenset[str] = frozenset()
     if spec.trigger is not None:
         # Whoever asks has read the record, so that it knows all its kinds.
         kinds = frozenset(_kinds(spec.trigger.to_data())) & set(trigger_kinds())
-    return Need(spec.queue, spec.executor, schema_of(record), kinds)
+    return Need(spec.queue, spec.executor, schema, kinds)
 
 
 def need_of_reader(queue: str, schema: int) -> Need:

@@ -21,9 +21,12 @@ class Outside:
         restored: Awaited when the store's data set has become another one.
         connect: Opens a further session from another thread; None: the store
             cannot be reached from other threads.
+        unreadable: Told of what is in the store and cannot be read: where it
+            lies, and what is wrong with it.  Says so once.
     """
 
     resolve: Callable[[str], Registered | None]
     executors: Callable[[], tuple[str, ...]]
     restored: Callable[[], Awaitable[None]]
     connect: Callable[[], Awaitable[Session]] | None
+    unreadable: Callable[[str, str], None]

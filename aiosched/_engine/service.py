@@ -18,6 +18,8 @@ log = logging.getLogger("aiosched")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 LONGEST_REST = 60.0
+AGAIN = 5.0
+"""Seconds after which what has failed is tried again, twice as many each time."""
 PATIENCE = 4.0
 """Seconds for which a service may be at work, or late for it, without a word."""
 
@@ -30,6 +32,10 @@ class Watched(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether its last step went well."""
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong in it last, for people; empty: that is not known."""
 
     def overdue(self) -> float:
         """Return for how many seconds a step has been overdue; 0: none is."""
@@ -47,15 +53,21 @@ class Service(abc.ABC):
         healthy: False between a failure and the next success.
         alive_at: Monotonic second of the last success.
         patience: Seconds after which a step, or the end of a rest, is overdue.
+        aside: True if the jobs go on without it, so that its failing alone says
+            nothing of the store.
+        trouble: What went wrong at its last failure.
     """
 
     name: str
+    aside: bool = False
     patience: float = PATIENCE
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.healthy = True
         self.alive_at = 0.0
+        self.trouble = ""
+        self._again = AGAIN
         self._expected: float | None = None
         self._woken = asyncio.Event()
 
@@ -102,7 +114,20 @@ class Service(abc.ABC):
         """Note a success, which also ends a bad state of health."""
         self.alive_at = self.clock.monotonic()
         self.healthy = True
+        self.trouble = ""
+        self._again = AGAIN
         self.step()
+
+    def rest(self, seconds: float) -> float:
+        """Return how long to rest before the next step: less after a failure.
+
+        For duties of long rests, which would stay bad for as long otherwise.
+        """
+        if self.healthy:
+            return seconds
+        pause = min(self._again, LONGEST_REST, seconds)
+        self._again *= 2
+        return pause
 
     def overdue(self) -> float:
         """Return for how many seconds a step has been overdue; 0: none is."""
@@ -133,6 +158,7 @@ async def supervise(
             if service.healthy:
                 pause = FIRST_PAUSE
             service.healthy = False
+            service.trouble = str(error)
             service.step(pause)
             on_outage(service, error)
             await service.clock.sleep(pause)

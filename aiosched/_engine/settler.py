@@ -66,6 +66,7 @@ class Settler:
         self.spawn = spawn
         self._ready: dict[int, list[tuple[Live, Ended]]] = {}
         self.healthy = True
+        self.trouble = ""
         self._busy: dict[int, float] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -175,6 +176,7 @@ class Settler:
     async def _pause(self, error: Exception, seconds: float) -> None:
         """Wait before the next try; garbage may be put right by somebody."""
         self.healthy = False
+        self.trouble = str(error)
         if isinstance(error, StoreDataError):
             self.unreadable(error)
         await self.clock.sleep(seconds)

@@ -23,6 +23,7 @@ class Sweeper(Service):
     """
 
     name = "sweeper"
+    aside = True
 
     def __init__(
         self, clock: Clock, session: Session, leads: Callable[[], bool]
@@ -35,8 +36,9 @@ class Sweeper(Service):
     async def run(self) -> None:
         """Sweep for ever."""
         while True:
-            self.alive()
             # Where beats are further apart than that, so are sweeps.
-            await self.doze(max(INTERVAL, self.session.terms.beat / SECOND))
+            turn = max(INTERVAL, self.session.terms.beat / SECOND)
+            await self.doze(self.rest(turn))
             if self.leads():
                 await self.session.sweep()
+            self.alive()

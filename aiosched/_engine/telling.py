@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiosched._engine.events import EventBus
-from aiosched.enums import JobState, Reason, RowKind
+from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
 from aiosched.records import Change, Row, State
 
@@ -58,4 +58,5 @@ def _passed(bus: EventBus, row: Row) -> None:
             overdue=(row.at - row.slot) / SECOND,
             recorded=True,
             reason=row.reason.value,
+            cause=Cause.SLOT.value,
         )

@@ -57,7 +57,7 @@ class Timer(Service):
         self.spawn = spawn
         self.outage = outage
         self._busy: dict[int, float] = {}
-        self._parked: dict[int, list[Due]] = {}
+        self._deferred: dict[int, list[Due]] = {}
         self.claiming: set[asyncio.Task[None]] = set()
         self.wake_ups = 0
 
@@ -142,7 +142,7 @@ class Timer(Service):
         for due in self.heads.pop_due(now, free):
             if due.key[0] in self._busy or due.job_id in shards.get(due.key[0], {}):
                 # Comes back when the shard's task ends, which wakes the timer.
-                self._parked.setdefault(due.key[0], []).append(due)
+                self._deferred.setdefault(due.key[0], []).append(due)
             elif self.attender.mine(due):
                 continue
             elif not self.heads.confirmed(due):
@@ -170,7 +170,8 @@ class Timer(Service):
                 await self.clock.sleep(RETRY)
         finally:
             self._busy.pop(shard, None)
+            self.attender.freeing(self.clock.monotonic())
             self.attender.release(len(batch))
-            for due in self._parked.pop(shard, ()):
+            for due in self._deferred.pop(shard, ()):
                 self.heads.again(due, self.session.estimate())
             self.wake()

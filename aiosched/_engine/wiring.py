@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
@@ -44,9 +45,6 @@ __all__ = ["Wiring"]
 
 log = logging.getLogger("aiosched")
 
-REPORTED = 60.0
-"""Seconds for which the same garbage is not told of again."""
-
 
 class Wiring(abc.ABC):
     """The services of one peer, and what they tell each other."""
@@ -69,7 +67,9 @@ class Wiring(abc.ABC):
         self._claims = member.claims
         self._restoring = False
         self._away = False
-        self._reported: dict[str, float] = {}
+        self._answers_since = clock.monotonic()
+        self._failed_at: dict[str, float] = {}
+        self._ailing: set[str] = set()
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
         self.heads = Heads(session.terms.steal_delay)
         self.clockwatch = ClockWatch(session, bus)
@@ -109,7 +109,14 @@ class Wiring(abc.ABC):
             clock, session, self.heads, self.bus, self.describe, self._hooks()
         )
         self.alarms = Alarms(
-            clock, session, self.heads, self.membership, self.bus, self._retry
+            clock,
+            session,
+            self.heads,
+            self.membership,
+            self.bus,
+            self._retry,
+            lambda: self.attender.full(),
+            self._can_run,
         )
         self.attender = Attender(
             session,
@@ -118,7 +125,7 @@ class Wiring(abc.ABC):
             self.runner,
             self.bus,
             owner,
-            lambda name: self.outside.resolve(name) is not None,
+            self._can_run,
             max_concurrency,
             lambda shard: self.listener.runs_in(shard),
             self._unreadable,
@@ -175,6 +182,9 @@ class Wiring(abc.ABC):
         if not self._claims:
             return common
         return (*common, self.timer, self.heartbeat, self.sweeper, self.mender)
+
+    def _can_run(self, executor: str) -> bool:
+        return self.outside.resolve(executor) is not None
 
     # -- what others ask ---------------------------------------------------
 
@@ -233,6 +243,7 @@ class Wiring(abc.ABC):
     # -- what the services tell --------------------------------------------
 
     def _settled(self, live: Live, change: Change | None) -> None:
+        self.attender.freeing(self.clock.monotonic())
         self.runner.live.discard(live)
         key = (live.shard, live.queue)
         ended: Run | None = None
@@ -313,8 +324,13 @@ class Wiring(abc.ABC):
     def _outage(
         self, service: Service, error: StoreUnavailableError | StoreDataError
     ) -> None:
+        self._failed_at[service.name] = self.clock.monotonic()
+        if service is self.membership:
+            self._answers_since = math.inf
         if isinstance(error, StoreDataError):
             self._unreadable(error)
+        elif service.aside:
+            return  # whether that is the store, the next beat shows
         elif not self._away:
             self._away = True
             log.warning("the store is away: %s", error, extra={"action": "store_down"})
@@ -323,21 +339,41 @@ class Wiring(abc.ABC):
         self.heads.invalidate()
 
     def _unreadable(self, error: StoreDataError) -> None:
-        """Tell of garbage that is in the way; once a minute, for it is met again."""
-        now = self.clock.monotonic()
-        if now - self._reported.get(error.key, -REPORTED) < REPORTED:
-            return
-        self._reported[error.key] = now
-        log.error("%s", error, extra={"action": "unreadable"})
-        self.bus.emit("unreadable", key=error.key, problem=error.problem)
+        self.outside.unreadable(error.key, error.problem)
 
     def _beaten(self) -> None:
         self.clockwatch.look()
         self.alarms.beaten()
-        if self._away and all(service.healthy for service in self.services()):
+        now = self.clock.monotonic()
+        self._answers_since = min(self._answers_since, now)
+        if self._away and all(one.healthy or one.aside for one in self.services()):
             self._away = False
             log.warning("the store is back", extra={"action": "store_up"})
             self.bus.emit("store_up")
+        for service in self.services():
+            if service.aside:
+                self._compare_aside(service)
+
+    def _compare_aside(self, service: Service) -> None:
+        """Tell of one that fails although the store answers, and of its end."""
+        name = service.name
+        if service.healthy:
+            if name in self._ailing:
+                self._ailing.discard(name)
+                log.warning(
+                    "the %s goes on again", name, extra={"action": "service_up"}
+                )
+        elif self._failed_at.get(name, 0.0) > self._answers_since:
+            if name not in self._ailing:
+                self._ailing.add(name)
+                log.warning(
+                    "the %s fails, and the store answers others: %s",
+                    name,
+                    service.trouble,
+                    extra={"action": "service_down"},
+                )
+        else:
+            service.wake()  # it failed while the store was away
 
     def _lost_data(self, epoch: str) -> None:
         log.critical(

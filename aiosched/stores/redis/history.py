@@ -57,7 +57,14 @@ class History:
         self._revs: dict[int, int] = {}
         self._entries: dict[int, bytes] = {}
         self._records: dict[int, tuple[str, int]] = {}
+        # The entry with the highest counter: where the data went back, those that
+        # are written from then on count lower.
+        self._highest: dict[int, tuple[int, bytes]] = {}
         self._unchecked: set[int] = set()
+        # What was found and not judged yet; a beat finds it once.
+        self._beat_lost: bool | None = False
+        self._lower: set[int] = set()
+        self._missing: set[int] = set()
 
     # -- what was confirmed --------------------------------------------------------
 
@@ -76,22 +83,26 @@ class History:
             results: The reply to each of them.
             changes: What it wrote; looked at where it left no ledger entry.
         """
-        entry = False
+        entry: bytes | None = None
+        rev = 0
         for command, result in zip(commands, results, strict=True):
             if command[0] == "XADD" and isinstance(result, bytes):
-                self._entries[shard] = result
-                self._records.pop(shard, None)
-                entry = True
+                entry = result
             elif command[0] == "INCR" and isinstance(result, int):
+                rev = result
                 self._revs[shard] = max(result, self._revs.get(shard, 0))
-        if not entry:
-            for job_id, change in changes.items():
-                if change.record is not None and not change.index_only:
-                    self._records[shard] = (job_id, change.record.state.seq)
-                    entry = True
-                    break
-        if entry:
+        if entry is not None:
+            self._entries[shard] = entry
+            self._records.pop(shard, None)
             self._unchecked.add(shard)
+            if rev > self._highest.get(shard, (0, b""))[0]:
+                self._highest[shard] = rev, entry
+            return
+        for job_id, change in changes.items():
+            if change.record is not None and not change.index_only:
+                self._records[shard] = (job_id, change.record.state.seq)
+                self._unchecked.add(shard)
+                return
 
     def beating(self, said: bytes) -> Said:
         """Note what a beat is about to write."""
@@ -174,6 +185,51 @@ class History:
                 self._revs[shard] = max(int(value), self._revs.get(shard, 0))
         return lower, missing
 
+    def found(
+        self,
+        own: bytes | None,
+        said: Said,
+        shards: Sequence[int],
+        values: Sequence[bytes | None],
+        before: Mapping[int, int],
+    ) -> None:
+        """Note what a beat came upon, until it is judged; see :func:`checked`.
+
+        Args:
+            own: What stood in the place of this peer's last beat.
+            said: The beat.
+            shards: Whose counters were asked for.
+            values: The counters as they stand in the store.
+            before: What :meth:`counters` said before it was asked.
+        """
+        lost = self.beat_lost(own, said)
+        if self._beat_lost is not True and lost is not False:
+            self._beat_lost = lost
+        lower, missing = self.fallen(shards, values, before)
+        self._lower |= lower
+        self._missing |= missing
+
+    async def judged(self, link: Link, now: int) -> bool:
+        """Tell whether the data set has forgotten what it confirmed.
+
+        Raises:
+            StoreUnavailableError: Calling again is safe.
+        """
+        lost, lower, missing = self._beat_lost, set(self._lower), set(self._missing)
+        suspected = lower | missing
+        if lost is None:
+            suspected |= self._entries.keys()
+        absent = await self.absent(link, now, suspected)
+        # Where nothing else is known of a shard, its counter has to do.
+        fallen = lower | missing if lost is None else lower
+        if absent or lost or not fallen <= self._entries.keys():
+            return True
+        self._lower -= lower
+        self._missing -= missing
+        if self._beat_lost is lost:
+            self._beat_lost = False
+        return False
+
     async def absent(self, link: Link, now: int, suspected: Iterable[int]) -> set[int]:
         """Return the shards that lack a commit which they had confirmed.
 
@@ -184,12 +240,13 @@ class History:
             StoreUnavailableError: Calling again is safe.
         """
         shards = sorted(self._unchecked | set(suspected))
-        entries = {one: self._entries[one] for one in shards if one in self._entries}
+        entries = [
+            (one, entry) for one in shards for entry in sorted(self._known_entries(one))
+        ]
         records = {one: self._records[one] for one in shards if one in self._records}
         keys = link.keys
         commands: list[Command] = [
-            ("XRANGE", keys.ledger(shard), entry, entry)
-            for shard, entry in entries.items()
+            ("XRANGE", keys.ledger(shard), entry, entry) for shard, entry in entries
         ]
         commands += [
             ("MGET", keys.job(shard, job_id)) for shard, (job_id, _) in records.items()
@@ -200,7 +257,7 @@ class History:
         oldest = now - link.terms.ledger_age + _SLACK
         lost = {
             shard
-            for (shard, entry), reply in zip(entries.items(), replies, strict=False)
+            for (shard, entry), reply in zip(entries, replies, strict=False)
             if reply == [] and _instant(entry) > oldest
         }
         lost = await _not_trimmed(link, lost)
@@ -209,20 +266,25 @@ class History:
             found = _seq(reply)
             if found is not None and found < seq:
                 lost.add(shard)
-        places = zip((*entries, *records), replies, strict=True)
+        places = zip((*[one for one, _ in entries], *records), replies, strict=True)
         away = {shard for shard, reply in places if reply in (AWAY, [AWAY])}
+        looked = set(entries)
         for shard in shards:
-            if shard in away:
-                continue  # looked at when it is back
+            if shard in away or shard in lost:
+                continue  # looked at when it is back, or until it was told
             # What was committed meanwhile is looked at next time.
-            same = self._entries.get(shard) == entries.get(shard)
+            same = {(shard, one) for one in self._known_entries(shard)} <= looked
             if same and self._records.get(shard) == records.get(shard):
                 self._unchecked.discard(shard)
+                self._highest.pop(shard, None)
         return lost
 
-    def entered(self) -> set[int]:
-        """Return the shards of which an entry is known that can be looked for."""
-        return set(self._entries)
+    def _known_entries(self, shard: int) -> set[bytes]:
+        """Return the last entry of a shard, and the one that counted highest."""
+        known = {self._entries[shard]} if shard in self._entries else set()
+        if shard in self._highest:
+            known.add(self._highest[shard][1])
+        return known
 
 
 def _older(one: bytes, other: bytes) -> bool:
@@ -259,44 +321,22 @@ async def _not_trimmed(link: Link, shards: set[int]) -> set[int]:
     }
 
 
-async def checked(
-    link: Link,
-    now: int,
-    said: Said,
-    own: bytes | None,
-    shards: Sequence[int],
-    values: Sequence[bytes | None],
-    before: Mapping[int, int],
-) -> None:
+async def checked(link: Link, now: int) -> None:
     """Give the data set a new identity if it has forgotten what it confirmed.
 
     Every peer that finds out writes the same one, so that the loss is told of
     once by each.
 
     Args:
-        link: The session's.
+        link: The session's; its history was told what the beat came upon.
         now: The store's instant.
-        said: The beat.
-        own: What stood in the place of this peer's last beat.
-        shards: Whose counters were asked for.
-        values: The counters as they stand in the store.
-        before: The counters as they were known before it was asked.
 
     Raises:
         StoreUnavailableError: Calling again is safe.
     """
     history = link.history
-    lost = history.beat_lost(own, said)
-    lower, missing = history.fallen(shards, values, before)
-    suspected = lower | missing
-    if lost is None:
-        suspected |= history.entered()
-    absent = await history.absent(link, now, suspected)
-    if not absent and not lost:
-        # Where nothing else is known of a shard, its counter has to do.
-        fallen = suspected if lost is None else lower
-        if fallen <= history.entered():
-            return
+    if not await history.judged(link, now) or link.history is not history:
+        return
     text = f"{link.epoch} rolled back"
     epoch = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     await link.try_typed([("HSET", link.keys.meta, "epoch", epoch)])

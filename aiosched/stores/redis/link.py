@@ -130,6 +130,7 @@ class Link:
             self.stale = True
             self.history = History()
             self.queues = set(self.written)
+            self.wiring.topology.forgotten()
         self.epoch = epoch
 
     def token(self) -> str:

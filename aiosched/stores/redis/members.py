@@ -68,9 +68,10 @@ def _packet(link: Link, beat: Beat, said: Said | None) -> list[Command]:
 async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     keys = link.keys
     said: Said | None = None
+    history = link.history
     if beat.member is not None:
-        said = link.history.beating(_pack(beat.member, guess).encode())
-    before = link.history.counters()
+        said = history.beating(_pack(beat.member, guess).encode())
+    before = history.counters()
     packet = _packet(link, beat, said)
     # A master that is away keeps nobody from beating; it has some counters only.
     spare = [len(packet) - 1] if beat.shards else []
@@ -79,10 +80,11 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     time, _, fields, queues, _, epoch, *revs = replies
     now = instant_of(time)
     shards, values = _reached(beat.shards, revs)
-    same = link.epoch
+    if said is not None:
+        history.found(former, said, shards, values, before)
     await followed(link, epoch)
-    if said is not None and link.epoch == same:
-        await checked(link, now, said, former, shards, values, before)
+    if said is not None and link.history is history:
+        await checked(link, now)
     # Garbage tells nothing: what this session knows still holds.
     known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:

@@ -111,6 +111,14 @@ class Sentinels(Topology):
         self.turn += 1
         self._losses += 1
 
+    def forgotten(self) -> None:
+        """Make every connection anew.
+
+        A master that was replaced takes writes until it hears of it.  Whoever is
+        connected to both would find out at each beat.
+        """
+        self.turn += 1
+
     # -- asking ----------------------------------------------------------------------
 
     async def _ask_all(self, wiring: Wiring) -> Node:

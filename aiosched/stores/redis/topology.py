@@ -73,5 +73,8 @@ class Topology:
         """Note that a server takes no writes: somebody else is in charge now."""
         self.turn += 1
 
+    def forgotten(self) -> None:
+        """Note that what was confirmed is missing: it may be with another server."""
+
     def redirected(self, error: Exception, node: Node | None) -> None:
         """Note that a node of a cluster has sent somebody elsewhere."""

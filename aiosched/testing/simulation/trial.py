@@ -131,7 +131,7 @@ class _Run:
         keep_trace: bool,
     ) -> None:
         self.seed = seed
-        self.kind = kind
+        self.kind: StoreKind = kind
         self.work = work
         self.incidents = tuple(incidents)
         self.keep_trace = keep_trace
