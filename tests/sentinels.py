@@ -239,10 +239,14 @@ class Watched:
         self._until(lambda: self.promoted(master))
 
     def fail_over(self) -> Server:
-        """Let a sentinel promote a replica at once; return the former master."""
+        """Let a sentinel promote a replica at once; return the former master.
+
+        That one takes writes, all to be lost, until it is told to follow.
+        """
         old = self.named()
         self._until(lambda: self._order())
         self._until(lambda: self.promoted(old))
+        self._until(lambda: str(old.command("ROLE")).startswith("['slave'"))
         return old
 
     def _order(self) -> bool:

@@ -138,7 +138,7 @@ def _problem(service: Watched, word: str) -> str:
     if word == "down":
         return (
             f"{name} is down ({service.trouble or 'see the log'}), so that {stake}: "
-            "it is tried again within a minute; put right what it says"
+            "it is tried again within half a minute; the log says more"
         )
     return (
         f"{name} has been overdue for {service.overdue():.1f} s, so that {stake}: if "

@@ -323,7 +323,9 @@ class Alarms(Service):
             want = self._wants.get(need)
             if why is None:
                 for job_id in ids:
-                    del self._idle[job_id]
+                    # Kept: whoever can run it may die with the entry still there.
+                    self._idle[job_id].told = ""
+                    self._idle[job_id].missed = False
                 if want is not None:
                     self._end(need, want)
             elif want is None:

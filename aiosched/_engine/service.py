@@ -20,6 +20,7 @@ LONGEST_PAUSE = 2.0
 LONGEST_REST = 60.0
 AGAIN = 5.0
 """Seconds after which what has failed is tried again, twice as many each time."""
+LONGEST_AGAIN = 20.0
 PATIENCE = 4.0
 """Seconds for which a service may be at work, or late for it, without a word."""
 
@@ -125,8 +126,8 @@ class Service(abc.ABC):
         """
         if self.healthy:
             return seconds
-        pause = min(self._again, LONGEST_REST, seconds)
-        self._again *= 2
+        pause = min(self._again, seconds)
+        self._again = min(self._again * 2, LONGEST_AGAIN)
         return pause
 
     def overdue(self) -> float:

@@ -9,11 +9,16 @@ import pytest
 from aiosched.abc import JobStore
 from aiosched.stores import open_store
 from aiosched.testing.contract import JobStoreContract
-from tests import servers
 from tests.sentinels import Watched
+from tests.turns import by_turns
 
 
-@pytest.fixture(scope="module", params=servers.binaries(), ids=lambda one: one.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the server programs."""
+    by_turns(metafunc, "watched")
+
+
+@pytest.fixture(scope="module")
 def watched(request: pytest.FixtureRequest) -> Iterator[Watched]:
     """A master, one replica and one sentinel, shared by the tests of this worker."""
     with Watched(request.param, sentinels=1) as one:

@@ -239,6 +239,8 @@ async def test_a_service_that_stalls_is_red_within_5_s_and_green_again(
         place, part = service, "session"
         if name == "listener":
             place, part = service._stream, "watch"
+        if name == "alarms":
+            place = service.watch
         real = getattr(place, part)
         let_go = asyncio.Event()
         setattr(place, part, silenced(real, let_go))
@@ -427,8 +429,67 @@ async def test_an_outage_of_ten_minutes_is_two_lines(
         await asyncio.sleep(30)
         waiting.cancel()
         changes = [one for one in lines() if one not in {"run_late", "run_lost"}]
-        assert changes in (["store_down", "store_up"], []), changes
+        if verb == "sweep":  # the store answers all others
+            assert changes == ["service_down", "service_up"], changes
+        else:
+            assert changes in (["store_down", "store_up"], []), changes
         assert len(lines()) <= 6, lines()
         if verb in {"*", "beat", "agenda", "sweep"}:
             assert changes, "the outage was told"
         assert p0.health().ok, p0.health()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreDataError("a:key", "is garbage"), StoreUnavailableError("NOPERM: no scan")],
+)
+@pytest.mark.parametrize("name", ["mender", "sweeper"])
+async def test_a_service_that_fails_at_each_turn_stays_red_and_is_one_line(
+    name: str, error: Exception, lines: Callable[[], list[str]]
+) -> None:
+    """What is forbidden to one of them is no outage of the store, and no success."""
+    async with World() as world:
+        p0 = await world.peer("p0")
+        engine = engine_of(p0)
+        part = {"mender": "mend", "sweeper": "sweep"}[name]
+        real = getattr(engine.session, part)
+
+        async def refused() -> None:
+            raise error
+
+        setattr(engine.session, part, refused)
+        service_of(p0, name).wake()
+        await asyncio.sleep(8)
+        for _ in range(360):
+            await asyncio.sleep(10)
+            health = p0.health()
+            assert health.services[name] == "down"
+            assert any(str(error) in one for one in health.problems)
+        said = [one for one in lines() if one != "unreadable"]
+        assert said == ["service_down"]
+        assert lines().count("unreadable") <= 1
+        setattr(engine.session, part, real)
+        await asyncio.sleep(30)
+        assert p0.health().ok, p0.health()
+        assert [one for one in lines() if one != "unreadable"][1:] == ["service_up"]
+
+
+async def test_a_full_peer_with_a_backlog_is_green_when_a_place_becomes_free() -> None:
+    """What waited for a place is overdue only since there is one."""
+    async with World() as world:
+        p0 = await world.peer("p0", max_concurrency=1)
+        seen: list[bool] = []
+        engine = engine_of(p0)
+        discard = engine.runner.live.discard
+
+        def ended(live: Any) -> None:
+            discard(live)
+            seen.append(p0.health().ok)
+
+        engine.runner.live.discard = ended  # type: ignore[method-assign]
+        await p0.schedule_many(
+            [Job("work", id=f"j{n}", kwargs={"seconds": 8.0}) for n in range(5)]
+        )
+        await asyncio.sleep(60)
+        assert len(world.runs) == 5
+        assert seen == [True] * 5

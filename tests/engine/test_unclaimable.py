@@ -368,3 +368,198 @@ async def test_a_context_is_all_that_a_run_needs_to_tell() -> None:
         p0.register(gone)
         await asyncio.sleep(1)
         assert await p0.job_exists("a") is False
+
+
+# --- where nobody looks --------------------------------------------------------
+
+
+async def test_a_full_peer_tells_of_what_it_could_not_run_either() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0", max_concurrency=1)
+        told = heard(p0, "unclaimable", "missed")
+        await p0.schedule(Job("work", id="long", kwargs={"seconds": 1200.0}))
+        await asyncio.sleep(1)
+        await p0.schedule_many([Job("work", id=f"w{n}") for n in range(250)])
+        await p0.schedule(Job("ghost", id="g"), allow_unknown=True)
+        await asyncio.sleep(GRACE)
+        assert [(one.name, one.job_id) for one in told] == [("unclaimable", "g")]
+        await asyncio.sleep(600)
+        assert [one.name for one in told] == ["unclaimable", "missed"]
+        await asyncio.sleep(600)
+        assert len(world.of("long")) == 1
+        assert len(told) == 2
+        assert p0.health().unclaimable == ("g",)
+
+
+async def test_a_job_that_is_removed_and_scheduled_again_is_told_of_again() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0")
+        told = heard(p0, "unclaimable", "missed")
+        alarms = p0._running_engine().alarms
+        for turn in range(1, 4):
+            await p0.schedule(Job("ghost", id="g"), allow_unknown=True)
+            await asyncio.sleep(120)
+            assert [one.name for one in told] == ["unclaimable", "missed"] * turn
+            await p0.remove_job("g")
+            # At once, the second time: another job with its id is another job.
+            await asyncio.sleep(600 if turn == 1 else 0)
+        await asyncio.sleep(120)
+        assert p0.health().unclaimable == ()
+        assert not alarms._wants, "a want without jobs ends"
+        assert not alarms._idle
+
+
+async def test_what_is_remembered_of_wants_does_not_grow() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0")
+        alarms = p0._running_engine().alarms
+        for turn in range(5):
+            ids = [f"j{turn}-{n}" for n in range(30)]
+            for n, job_id in enumerate(ids):
+                job = Job(f"e{turn}-{n}", id=job_id)
+                await p0.schedule(job, allow_unknown=True)
+            await asyncio.sleep(40)
+            assert len(p0.health().unclaimable) == 30
+            for job_id in ids:
+                await p0.remove_job(job_id)
+            await asyncio.sleep(90)
+            assert len(alarms._wants) + len(alarms._idle) == 0
+
+
+@pytest.mark.parametrize("way", ["gone", "held"])
+async def test_the_end_of_a_retention_is_no_alarm(way: str) -> None:
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        p0 = await world.peer("p0")
+        told = heard(client, "unclaimable", "missed") + heard(p0, "unclaimable")
+        heard_by = [heard(one, "unclaimable", "missed") for one in (client, p0)]
+        await client.schedule(Job("work", id="one", keep=60))
+        await asyncio.sleep(5)
+        assert len(world.runs) == 1
+        if way == "gone":
+            await p0.shutdown()
+        else:
+            await p0.hold()
+        await asyncio.sleep(300)
+        assert told == []
+        assert heard_by == [[], []]
+
+
+async def test_a_slot_that_is_told_of_is_due_and_never_one_to_come() -> None:
+    """A run was lost, and its job's next slot is an hour away."""
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        await world.peer("p0")
+        told = heard(client, "missed")
+        hourly = IntervalTrigger(hours=1)
+        kwargs = {"seconds": 30.0}
+        await client.schedule(Job("work", id="a", kwargs=kwargs, trigger=hourly))
+        await client.schedule(Job("work", id="word", keyword="k"))
+        await client.schedule(
+            Job("work", id="lost", kwargs=kwargs, trigger=hourly, on_lost="record")
+        )
+        await asyncio.sleep(3610)
+        world.crash("p0")
+        await client.fire_job("k", {"value": 1})
+        await asyncio.sleep(200)
+        facts = {
+            str(one.job_id): (one.data["slot"], one.data["cause"], one.data["recorded"])
+            for one in told
+        }
+        assert facts == {
+            "a": (at(3600), "slot", False),
+            "word": (at(3610), "keyword", False),
+        }, "a run that is not run again owes nothing"
+        assert all(one.when >= one.data["slot"] for one in told)
+
+
+async def test_what_no_live_peer_can_read_is_told_of_too() -> None:
+    """Only peers of an earlier version work: they do not know what is asked."""
+    async with World() as world:
+        old = await world.peer("old")
+        session: Any = old._running_engine().session
+        transact, read = session.transact, session.read
+
+        async def blind(ids: Any, decide: Any, **more: Any) -> Any:
+            seen = [one for one in ids if one != "new"]
+            return await transact(seen, decide, **more) if seen else decide({}, 0)
+
+        session.transact = blind
+        session.read = lambda ids: read([one for one in ids if one != "new"])
+        told = heard(old, "unclaimable")
+        await asyncio.sleep(6)
+        client = await world.peer("client", run_jobs=False)
+        await client.schedule(Job("work", id="new", when=after(1)))
+        await asyncio.sleep(GRACE)
+        (one,) = told
+        assert (one.job_id, one.data["reason"]) == ("new", "unreadable")
+        assert old.health().unclaimable == ("new",)
+
+
+async def test_a_job_that_has_run_meanwhile_is_not_told_of() -> None:
+    for delay in range(0, 20, 2):
+        async with World() as world:
+            client = await world.peer("client", run_jobs=False)
+            told = heard(client, "unclaimable", "missed")
+            await asyncio.sleep(40 + delay)
+            await client.schedule(Job("work", id="a"))
+            await asyncio.sleep(7)
+            p0 = await world.peer("p0")
+            await asyncio.sleep(2)
+            (ran,) = world.of("a")
+            await p0.shutdown()
+            await asyncio.sleep(60)
+            assert all(one.at <= at(ran.at).timestamp() * 1e6 for one in told)
+
+
+async def test_more_jobs_than_one_reading_holds_are_all_told_of() -> None:
+    async with World(terms={"shards": 1}) as world:
+        client = await world.peer("client", run_jobs=False)
+        told = heard(client, "unclaimable")
+        await client.schedule_many([Job("work", id=f"a{n:03}") for n in range(950)])
+        await asyncio.sleep(GRACE)
+        assert len({one.job_id for one in told}) == len(told) == 950
+
+
+async def test_beyond_what_is_told_one_by_one_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("aiosched._engine.alarms.REMEMBERED", 100)
+    async with World() as world:
+        p0 = await world.peer("p0")
+        told = heard(p0, "unclaimable")
+        ids = [f"g{n:03}" for n in range(150)]
+        for job_id in ids:
+            await p0.schedule(Job("ghost", id=job_id), allow_unknown=True)
+        await asyncio.sleep(3600)
+        first = {str(one.job_id) for one in told}
+        assert len(first) == 100
+        assert len([one for one in caplog.messages if "more than 100" in one]) == 1
+        for job_id in first:
+            await p0.remove_job(job_id)
+        await asyncio.sleep(60)
+        assert {str(one.job_id) for one in told} == set(ids), "and now the others"
+
+
+async def test_an_idle_watch_asks_for_next_to_nothing() -> None:
+    """Counted: agendas that have not moved are not read again."""
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        session: Any = client._running_engine().session
+        agenda, asked = session.agenda, [0]
+
+        async def counted(keys: Any, **more: Any) -> Any:
+            asked[0] += len(keys)
+            return await agenda(keys, **more)
+
+        session.agenda = counted
+        await client.schedule(Job("work", id="far", when=after(80_000)))
+        await asyncio.sleep(60)
+        asked[0] = 0
+        await asyncio.sleep(3600)
+        # Each of 64 agendas once in ten minutes, and nothing in between.
+        assert asked[0] <= 64 * 6
+        told = heard(client, "unclaimable")
+        await client.schedule(Job("work", id="soon", when=after(100)))
+        await asyncio.sleep(100 + GRACE)
+        assert [one.job_id for one in told] == ["soon"]

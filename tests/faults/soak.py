@@ -47,6 +47,10 @@ GROWTH = {
 """By how much the second half may lie above the quarter before: share, least."""
 
 
+LEAST = 8
+"""Checkpoints without which nothing can be said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What there is at one moment."""
@@ -177,6 +181,7 @@ async def soak(
     every: float = 1.0,
     age: float = AGE,
     step: int = 50_000,
+    least: int = LEAST,
     tell: Any = None,
 ) -> list[Checkpoint]:
     """Run until so many runs have succeeded; return the checkpoints.
@@ -189,6 +194,7 @@ async def soak(
         every: Seconds between two slots of a job.
         age: Seconds for which the ledger is kept.
         step: Runs between two checkpoints.
+        least: Checkpoints, however few looks a busy machine allows.
         tell: Called with each checkpoint.
     """
     options = {"terms": {"ledger_age": age}}
@@ -200,7 +206,7 @@ async def soak(
             await client.schedule_many(jobs_of(jobs, every))
             work = Soak(server, fleet, client)
             changes = asyncio.create_task(work.comings_and_goings(10))
-            enough = asyncio.create_task(_until(work, jobs, runs, step, tell))
+            enough = asyncio.create_task(_until(work, jobs, runs, step, least, tell))
             both = {changes, enough}
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -215,9 +221,12 @@ async def soak(
     return work.points
 
 
-async def _until(work: Soak, jobs: int, runs: int, step: int, tell: Any) -> None:
+async def _until(
+    work: Soak, jobs: int, runs: int, step: int, least: int, tell: Any
+) -> None:
     due = step
-    while not work.points or work.points[-1].runs < runs:
+    # A busy machine may pass several checkpoints at one look.
+    while len(work.points) < least or work.points[-1].runs < runs:
         # A machine that is too busy may cut an exchange short.
         with suppress(StoreUnavailableError):
             done, _ = await work.succeeded(jobs)
@@ -236,7 +245,7 @@ def verdict(points: Sequence[Checkpoint]) -> dict[str, dict[str, float]]:
     Raises:
         ValueError: There are fewer than eight checkpoints.
     """
-    if len(points) < 8:
+    if len(points) < LEAST:
         raise ValueError(f"{len(points)} checkpoints are too few")
     early = points[len(points) // 4 : len(points) // 2]
     late = points[len(points) // 2 :]

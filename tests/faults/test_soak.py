@@ -17,11 +17,12 @@ async def test_ten_thousand_runs_leave_nothing_behind(
     binary: servers.Binary, tmp_path: Path, *, long_run: bool
 ) -> None:
     runs = 100_000 if long_run else 10_000
-    points = await soak(binary, tmp_path, runs=runs, age=3.0, step=runs // 12)
+    points = await soak(binary, tmp_path, runs=runs, age=3.0, step=runs // 18, least=15)
     assert points[-1].runs >= runs
     assert points[-1].tasks_failed == 0
     assert points[-1].changes > 5
-    found = verdict(points)
+    # So short a soak is a third of it warming up.
+    found = verdict(points[len(points) // 3 :])
     assert [name for name, one in found.items() if one["grew"]] == [], found
 
 

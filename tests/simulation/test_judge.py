@@ -29,7 +29,8 @@ class Desk:
 
     def __init__(self, **options: object) -> None:
         self.at = NOW
-        self.judge = Judge(Terms(lease=LEASE), lambda: self.at, lambda: 0.0)
+        self.trip = 0
+        self.judge = Judge(Terms(lease=LEASE), lambda: self.at + self.trip, lambda: 0.0)
         self.judge.peer("p0", A)
         self.judge.peer("p1", B)
         fields = {"trigger": IntervalTrigger(seconds=10), **options}
@@ -320,6 +321,25 @@ def test_each_slot_is_named_as_before_or_after_a_loss() -> None:
     ]
     assert desk.judge.forgotten[0].real
     assert not desk.rules
+
+
+def test_what_was_on_its_way_when_the_store_was_copied_is_forgotten() -> None:
+    # Seed 16 on a server: decided before the copy, and committed after it.
+    desk = Desk()
+    desk.write(desk.attend(A), "p0")
+    kept, since = desk.record, desk.at + 1
+    assert kept is not None
+    desk.trip = 2
+    settled = desk.settle(A, desk.fence)
+    desk.write(settled, "p0")
+    desk.judge.lost(Loss(desk.at + 5, since, {"job": kept}))
+    desk.record = kept
+    desk.write(settled, "p0")
+    assert not desk.rules
+    desk.judge.lost(Loss(desk.at + 9, desk.at + 8, {"job": kept}))
+    desk.record = kept
+    desk.write(settled, "p0")
+    assert "once" in desk.rules
 
 
 def test_a_loss_that_nobody_could_see_is_none() -> None:

@@ -226,6 +226,8 @@ class History:
             return True
         self._lower -= lower
         self._missing -= missing
+        for shard in lower | missing:
+            self._highest.pop(shard, None)  # the counter alone was spoiled
         if self._beat_lost is lost:
             self._beat_lost = False
         return False
@@ -276,7 +278,6 @@ class History:
             same = {(shard, one) for one in self._known_entries(shard)} <= looked
             if same and self._records.get(shard) == records.get(shard):
                 self._unchecked.discard(shard)
-                self._highest.pop(shard, None)
         return lost
 
     def _known_entries(self, shard: int) -> set[bytes]:

@@ -7,6 +7,7 @@ that one seed shows all that it has to show.
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,7 +165,10 @@ class Judge:
         self.forgotten: list[Forgotten] = []
         self.absences: Absences = Absences(terms.beat)
         self._written = 0
-        self._epochs: list[tuple[int, list[Row]]] = [(0, self.rows)]
+        self._when: list[int] = []
+        self._epochs: list[tuple[int, list[Row], list[int]]] = [
+            (0, self.rows, self._when)
+        ]
         self.counts: Counter[str] = Counter()
         self.owners: dict[str, str] = {}
         self.prompt = prompt
@@ -197,6 +201,7 @@ class Judge:
 
     def committed(self, commits: Sequence[Commit]) -> None:
         """Judge what one transaction committed."""
+        now = self._now()
         for commit in commits:
             step = Step(commit, self.past, self.terms.lease, self.owners)
             for rule in WRITES:
@@ -205,8 +210,9 @@ class Judge:
                     self.violate(rule.name, commit.job_id, text, commit.at)
             self._promptly(step)
             self._count(step)
-            self.past.take(step)
+            self.past.take(step, now)
             self.rows.extend(commit.rows)
+            self._when.extend([now] * len(commit.rows))
             self._verbs.take(commit)
             self._entries[commit.job_id] = _Entry(commit.due, commit.at)
             if commit.after is None:
@@ -293,8 +299,8 @@ class Judge:
         self.losses.append(loss.at)
         past = self.past
         past.records = dict(kept)
-        self.rows = [] if since is None else self._rows_at(since)
-        self._epochs.append((loss.at, self.rows))
+        self.rows, self._when = ([], []) if since is None else self._ledger_at(since)
+        self._epochs.append((loss.at, self.rows, self._when))
         if self.forgotten and self._written == self.counts["writes"]:
             # Nobody has written since the one before: they are one loss.
             earlier = self.forgotten.pop()
@@ -332,10 +338,15 @@ class Judge:
             for one, rows in zip(self.forgotten, ends, strict=True)
         )
 
-    def _rows_at(self, since: int) -> list[Row]:
-        """Return the ledger of an instant, which may lie before an earlier loss."""
-        there = [rows for begun, rows in self._epochs if begun <= since]
-        return [row for row in there[-1] if row.at <= since]
+    def _ledger_at(self, since: int) -> tuple[list[Row], list[int]]:
+        """Return rows and when they were committed, as of an instant.
+
+        It may lie before an earlier loss.  What was decided before it and
+        committed afterwards is not among them.
+        """
+        _, rows, when = [one for one in self._epochs if one[0] <= since][-1]
+        kept = bisect.bisect_right(when, since)
+        return rows[:kept], when[:kept]
 
     # -- what executors tell --------------------------------------------------------
 

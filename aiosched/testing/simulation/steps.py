@@ -46,7 +46,7 @@ class Past:
     Attributes:
         records: The records as they were left, by id.
         fences: The highest fence of each job ever, whatever was lost since.
-        finals: The instant of each firing's final outcome.
+        finals: The instant at which each firing's final outcome was committed.
         ends: What the ledger says of the end of each attempt, by (job, fence).
         attempts: The fences of each firing's attempts, in order.
         claims: What was claimed, by (job, fence).
@@ -59,8 +59,13 @@ class Past:
     attempts: dict[Firing, list[int]] = field(default_factory=dict)
     claims: dict[tuple[str, int], Claim] = field(default_factory=dict)
 
-    def take(self, step: Step) -> None:
-        """Remember a step, after it was judged."""
+    def take(self, step: Step, now: int) -> None:
+        """Remember a step, after it was judged.
+
+        Args:
+            step: What was committed.
+            now: When: a round trip after the instant with which it was decided.
+        """
         commit = step.commit
         if commit.after is None:
             self.records.pop(commit.job_id, None)
@@ -70,7 +75,7 @@ class Past:
             if row.fence and of_run(row):
                 self.ends[row.job_id, row.fence] = row
             if row.final:
-                self.finals[step.firing(row)] = commit.at
+                self.finals[step.firing(row)] = now
         for run in step.begun:
             self.fences[commit.job_id] = max(
                 run.fence, self.fences.get(commit.job_id, 0)

@@ -19,6 +19,7 @@ from aiosched.testing.contract import JobStoreContract
 from aiosched.testing.contract_decisions import create, ids_in
 from tests import servers
 from tests.stores.redis.wire import opened
+from tests.turns import by_turns
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "redis-deployments.md"
 IDS = ids_in(1, 2)
@@ -43,7 +44,12 @@ def documented(prefix: str) -> list[str]:
     return [patterns.get(rule, rule) for rule in rules]
 
 
-@pytest.fixture(scope="module", params=servers.binaries(), ids=lambda one: one.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the server programs."""
+    by_turns(metafunc, "guarded")
+
+
+@pytest.fixture(scope="module")
 def guarded(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
     with servers.Server(request.param) as one:
         yield one

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from aiosched.abc import Beat, Member
+from aiosched.errors import StoreUnavailableError
 from aiosched.stores.redis.history import History
 from aiosched.stores.redis.store import RedisJobStore, RedisSession
 from aiosched.testing.contract_decisions import claim, create, touch
@@ -115,6 +118,79 @@ async def test_a_snapshot_from_before_this_peer(redis_url: str, raw: Client) -> 
         raw.flushall()
         raw.hset(KEYS.meta, mapping=terms)
         assert await beat(one) != epoch
+
+
+@pytest.mark.parametrize("failing", ["XRANGE", "HSET", "HGETALL"])
+async def test_a_loss_is_told_of_though_the_beat_that_found_it_failed(
+    redis_url: str, raw: Client, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has written over what gave the loss away."""
+    async with at_work(redis_url) as (one, epoch):
+        await one.transact(IDS, touch(7))
+        link = one._link
+        real, failed = link.try_typed, 0
+
+        async def fail(commands: Any, **options: Any) -> list[Any]:
+            nonlocal failed
+            if commands[0][0] == failing:
+                failed += 1
+                raise StoreUnavailableError("the line was cut")
+            return await real(commands, **options)
+
+        _older_beat(raw)
+        raw.set(REV, 1)
+        if failing == "HGETALL":
+            raw.hset(KEYS.meta, "epoch", "garbage\xff")
+        with monkeypatch.context() as patch:
+            patch.setattr(link, "try_typed", fail)
+            with pytest.raises(StoreUnavailableError, match="was cut"):
+                await beat(one)
+            assert failed == 1
+        raw.hset(KEYS.meta, "epoch", epoch)
+        assert await beat(one) != epoch
+
+
+async def test_commits_after_the_loss_hide_nothing(redis_url: str, raw: Client) -> None:
+    """Its own, which come before its next beat."""
+    async with at_work(redis_url) as (one, epoch):
+        await one.transact(IDS, touch(7))
+        await one.transact(IDS, touch(8))
+        assert await beat(one) == epoch
+        for last, _ in raw.xrevrange(LEDGER, count=2):
+            raw.xdel(LEDGER, last)
+        raw.decr(REV, 2)
+        await one.transact(IDS, touch(9))
+        assert await beat(one) != epoch
+
+
+async def test_a_beat_that_overlaps_the_one_that_found_out(
+    redis_url: str, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it came upon says nothing about the new data set."""
+    async with at_work(redis_url) as (one, epoch):
+        await one.transact(IDS, touch(7))
+        _entry_gone(raw)
+        raw.set(REV, 1)
+        real, told = one._link.try_typed, asyncio.Event()
+        packets = 0
+
+        async def hold(commands: Any, **options: Any) -> list[Any]:
+            nonlocal packets
+            replies = await real(commands, **options)
+            if commands[0] == ("TIME",):
+                packets += 1
+                if packets == 1:
+                    await told.wait()
+            return replies
+
+        monkeypatch.setattr(one._link, "try_typed", hold)
+        first = asyncio.create_task(beat(one))
+        while packets == 0:
+            await asyncio.sleep(0)
+        found = await beat(one)
+        told.set()
+        assert found != epoch
+        assert await first == await beat(one) == found
 
 
 def _members_gone(raw: Client) -> None:

@@ -17,14 +17,19 @@ from aiosched.testing.contract import JobStoreContract
 from aiosched.testing.contract_decisions import claim, create, ids_in
 from tests import servers
 from tests.stores.redis.wire import opened
+from tests.turns import by_turns
 from tests.waiting import wait_until
 
 IDS = ids_in(1, 3)
 MEMBER = Member("me", "name", None, (), True)
-_RUNNING = tuple(one for one in (*servers.binaries(),))
 
 
-@pytest.fixture(scope="module", params=_RUNNING, ids=lambda one: one.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the server programs."""
+    by_turns(metafunc, "own")
+
+
+@pytest.fixture(scope="module")
 def own(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
     """A server of this module's own, of which all databases are used."""
     with servers.Server(request.param) as one:

@@ -19,7 +19,6 @@ from tests.faults.crew import BEAT, Crew
 from tests.sentinels import Watched
 from tests.servers import Binary
 from tests.stores.redis.wire import Cut, opened
-from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
 
@@ -111,7 +110,7 @@ async def test_peers_whose_master_is_replaced(watch: Watch) -> None:
         over = monotonic()
         await crew.until_ran(*names, times=4, since=over)
         await crew.until_well()
-        await wait_until(lambda: watched.in_step(watched.named()) > 0, "a replica")
+        await asyncio.to_thread(watched.settle)
 
         since = monotonic()
         dying = watched.cut_off()
