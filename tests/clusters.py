@@ -178,6 +178,18 @@ class Cluster:
         except (OSError, ServerError):
             return False
 
+    def wait_arrived(self, master: Server) -> None:
+        """Wait until a replica of a master has all that was written so far."""
+        least = int(master.replicated("master_repl_offset"))
+        port = str(master.port)
+        self._until(
+            lambda: any(
+                int(one.replicated("slave_repl_offset") or -1) >= least
+                for one in self.nodes
+                if one.alive and one.replicated("master_port") == port
+            )
+        )
+
     def import_slot(self, slot: int, target: Server) -> Server:
         """Begin to move a slot; return whom it is taken from."""
         source = self.master_of(slot)

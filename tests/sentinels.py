@@ -200,16 +200,11 @@ class Watched:
 
     def wait_arrived(self) -> None:
         """Wait until the replicas have all that has been written so far."""
-
-        def offset(one: Server, field: str) -> int:
-            said = str(one.command("INFO", "replication")).splitlines()
-            found = [x for x in said if x.startswith(f"{field}:")]
-            return int(found[0].partition(":")[2]) if found else -1
-
-        least = offset(self.named(), "master_repl_offset")
+        least = int(self.named().replicated("master_repl_offset"))
         self._until(
             lambda: all(
-                offset(one, "slave_repl_offset") >= least for one in self.replicas()
+                int(one.replicated("slave_repl_offset") or -1) >= least
+                for one in self.replicas()
             )
         )
 
@@ -246,7 +241,7 @@ class Watched:
         old = self.named()
         self._until(lambda: self._order())
         self._until(lambda: self.promoted(old))
-        self._until(lambda: str(old.command("ROLE")).startswith("['slave'"))
+        self._until(lambda: old.replicated("role") == "slave")
         return old
 
     def _order(self) -> bool:

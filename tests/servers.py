@@ -303,6 +303,14 @@ class Server:
         """Send one command to this server; see :func:`command`."""
         return command(self.address, *words, password=self._password)
 
+    def replicated(self, field: str) -> str:
+        """Return what the server says of its replication; empty: nothing."""
+        for line in str(self.command("INFO", "replication")).splitlines():
+            name, _, value = line.partition(":")
+            if name == field:
+                return value.strip()
+        return ""
+
     def log(self) -> str:
         """Return what the server has logged."""
         path = self.folder / "log"

@@ -230,12 +230,14 @@ class Waiting(Queries):
 
         The same as ``on("missed", handler)``.  A slot is told of by the peer that
         records it as missed (``recorded``); and, where no live peer can run the
-        job, by each peer that knows of it as soon as the slot is beyond its grace,
-        once for each job until somebody can run it again.
+        job, by each peer that knows of it as soon as the slot is beyond its grace (60
+        seconds by default), once for each job until somebody can run it again:
+        then it may still run late.
 
         Args:
             handler: Takes the :class:`Event`, whose ``data`` has ``slot`` (an aware
-                datetime), ``overdue`` (seconds), ``recorded`` and ``reason``.
+                datetime), ``overdue`` (seconds), ``recorded``, ``reason`` and
+                ``cause``.
 
         Returns:
             A function that ends it; safe to call twice.

@@ -10,8 +10,7 @@ for a run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
@@ -19,10 +18,10 @@ from aiosched._engine.heads import Due, Heads
 from aiosched._engine.membership import Membership
 from aiosched._engine.needs import Gap, Need, gap, need_of, need_of_reader
 from aiosched._engine.service import Service
+from aiosched._engine.wants import Idle, Wants
 from aiosched._engine.watch import Watch
 from aiosched.abc import MAX_BATCH, Member, Session
 from aiosched.clock import Clock
-from aiosched.instants import SECOND, moment
 from aiosched.planning import Owed
 from aiosched.records import Change, Record
 
@@ -37,10 +36,6 @@ replaces the only capable peer is no alarm."""
 LONGEST = 30.0
 """Seconds after which the alarm is raised, however long the beats are."""
 
-LINGER = 60.0
-"""Seconds for which a want is remembered of which no job is left: jobs that come
-and go are one line in the log, not one each."""
-
 AGAIN = 600.0
 """Seconds after which a job is read again of which nobody here hears any more."""
 
@@ -48,48 +43,6 @@ REMEMBERED = 10_000
 """Jobs that are told of one by one."""
 
 _REST = 3600.0
-
-
-@dataclass(slots=True)
-class _Idle:
-    """A job that is due and that this peer cannot run.
-
-    Attributes:
-        due: Its entry.
-        need: What it needs of a peer.
-        owed: What is to be started; None: nobody here can read it.
-        created: When the job was, which tells it from another of its id.
-        watched: Whether the watch has found it.
-        told: The reason of which was told; empty: none yet.
-        missed: Whether it was told that it is overdue.
-        read_at: Monotonic second at which its record was last looked at.
-    """
-
-    due: Due
-    need: Need
-    owed: Owed | None
-    created: int
-    watched: bool
-    read_at: float
-    told: str = ""
-    missed: bool = False
-
-
-@dataclass(slots=True)
-class _Want:
-    """A need that no live peer meets.
-
-    Attributes:
-        gap: Why.
-        since: Monotonic second since when.
-        used: Monotonic second at which jobs last had it.
-        logged: The reason that the log told; empty: none.
-    """
-
-    gap: Gap
-    since: float
-    used: float
-    logged: str = ""
 
 
 class Alarms(Service):
@@ -118,8 +71,8 @@ class Alarms(Service):
         self.full = full
         self.can_run = can_run
         self.watch = Watch(clock, session, membership)
-        self._idle: dict[str, _Idle] = {}
-        self._wants: dict[Need, _Want] = {}
+        self._idle: dict[str, Idle] = {}
+        self.wants = Wants(bus, session.estimate, self._idle)
         self._looked: dict[str, Due] = {}
         self._beaten = True
         self._more = False
@@ -155,7 +108,7 @@ class Alarms(Service):
                     extra={"action": "unclaimable"},
                 )
             return
-        found = _Idle(due, need, owed, created, watched, now)
+        found = Idle(due, need, owed, created, watched, now)
         if known is not None and (known.need, known.created) == (need, created):
             found.told, found.missed = known.told, known.missed
         self._idle[due.job_id] = found
@@ -166,7 +119,7 @@ class Alarms(Service):
         """Look again after a beat, if there is anything to look at."""
         self._beaten = True
         members = self.membership.members
-        if self._idle or self._wants or self.full() or self.watch.unserved(members):
+        if self._idle or len(self.wants) or self.full() or self.watch.unserved(members):
             self.wake()
 
     def gap(self, record: Record) -> Gap | None:
@@ -221,9 +174,9 @@ class Alarms(Service):
             pauses.append(watch)
         settled = self._settled()
         pauses += [
-            want.since + settled - now
-            for want in self._wants.values()
-            if now - want.since < settled
+            since + settled - now
+            for since in self.wants.begun()
+            if now - since < settled
         ]
         if not self._idle and watch is None:
             return max(_REST, self.membership.interval)
@@ -314,109 +267,24 @@ class Alarms(Service):
     async def _compare(self, members: Sequence[Member]) -> None:
         """Hold what is needed against what there is."""
         now = self.clock.monotonic()
-        by_need: dict[Need, list[str]] = {need: [] for need in self._wants}
+        by_need: dict[Need, list[str]] = {need: [] for need in self.wants.needs()}
         for job_id, one in self._idle.items():
             by_need.setdefault(one.need, []).append(job_id)
         ready: list[Need] = []
         for need, ids in by_need.items():
             why = gap(need, members)
-            want = self._wants.get(need)
             if why is None:
                 for job_id in ids:
                     # Kept: whoever can run it may die with the entry still there.
                     self._idle[job_id].told = ""
                     self._idle[job_id].missed = False
-                if want is not None:
-                    self._end(need, want)
-            elif want is None:
-                self._wants[need] = _Want(why, now, now)
-            else:
-                want.gap = why
-                if ids:
-                    want.used = now
-                elif now - want.used >= LINGER:
-                    del self._wants[need]
-                if now - want.since >= self._settled():
-                    ready.append(need)
-        await self._read_again([i for need in ready for i in self._untold(need)])
+                if self.wants.end(need):
+                    self.retry()
+            elif self.wants.note(need, why, now, used=bool(ids)) >= self._settled():
+                ready.append(need)
+        await self._read_again([i for need in ready for i in self.wants.untold(need)])
         for need in ready:
-            self._tell(need)
-
-    def _untold(self, need: Need) -> list[str]:
-        """Return the jobs of which there is something to tell."""
-        want = self._wants.get(need)
-        if want is None:
-            return []
-        now = self.session.estimate()
-        return [
-            job_id
-            for job_id, one in self._idle.items()
-            if one.need == need
-            and (one.told != want.gap.reason or (_late(one, now) and not one.missed))
-        ]
-
-    def _end(self, need: Need, want: _Want) -> None:
-        del self._wants[need]
-        if want.logged and not any(self._likewise(need)):
-            log.warning(
-                "jobs of %s in queue %s can be run again",
-                need.executor or "a later version",
-                need.queue,
-                extra={"action": "claimable"},
-            )
-        self.retry()
-
-    def _likewise(self, need: Need) -> Iterator[_Want]:
-        """Yield the wants of jobs that differ in their triggers alone."""
-        for other, want in self._wants.items():
-            if (other.executor, other.queue) == (need.executor, need.queue):
-                yield want
-
-    def _tell(self, need: Need) -> None:
-        ids = self._untold(need)
-        if not ids:
-            return
-        want = self._wants[need]
-        reason, why = want.gap.reason, want.gap.why
-        known = any(other.logged == reason for other in self._likewise(need))
-        want.logged = reason
-        if not known:
-            first = min(ids, key=lambda job_id: (self._idle[job_id].due.at, job_id))
-            log.warning(
-                "%s: %d of its jobs are due and wait, the first is %s",
-                why,
-                len(ids),
-                first,
-                extra={"action": "unclaimable", "job_id": first},
-            )
-        for job_id in ids:
-            one = self._idle[job_id]
-            if one.told != reason:
-                one.told = reason
-                self.bus.emit(
-                    "unclaimable",
-                    job_id,
-                    executor=need.executor,
-                    queue=need.queue,
-                    reason=reason,
-                    why=why,
-                )
-            self._tell_overdue(one, reason)
-
-    def _tell_overdue(self, one: _Idle, reason: str) -> None:
-        now = self.session.estimate()
-        if one.owed is None or one.missed or not _late(one, now):
-            return
-        one.missed = True
-        self.bus.emit(
-            "missed",
-            one.due.job_id,
-            slot=moment(one.owed.slot),
-            overdue=(now - one.owed.due) / SECOND,
-            recorded=False,
-            reason=reason,
-            cause=one.owed.cause.value,
-        )
+            self.wants.tell(need)
 
     # -- where nobody looks ------------------------------------------------
 
@@ -465,7 +333,3 @@ class Alarms(Service):
                     self.unreadable(one, watched=watched)
                 elif watched or not self.can_run(record.definition.spec.executor):
                     self.idle(one, record, watched=watched)
-
-
-def _late(one: _Idle, now: int) -> bool:
-    return one.owed is not None and now - one.owed.due > one.owed.grace

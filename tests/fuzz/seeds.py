@@ -213,6 +213,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             "rediss://:SECRET@[::1]/1?ssl_cert_reqs=none",
             "unix:///run/redis.sock?db=0&password=SECRET",
             "redis+cluster://u:SECRET@h1,h2:7001",
+            "redis+sentinel://h/sentinel_password=SECRET",
             "redis+sentinel://:SECRET@h1,h2:26379/master/0",
             "redis+sentinel://h/m?sentinel_password=SECRET",
             "redis://localhost?password=SECRET",

@@ -267,6 +267,11 @@ def _sentinel(
         raise _refused(
             shown, "does not name the master", "write redis+sentinel://host,host/name"
         )
+    if "=" in master:
+        # Names are shown, and what looks like an option may be a secret.
+        raise _refused(
+            shown, "has an option where the master's name stands", "write ? before it"
+        )
     _database(database, options, shown)
     _kept_alive(options)
     secrets = {

@@ -64,7 +64,7 @@ async def test_an_exec_whose_master_died(replicated: Cluster, step: str) -> None
     cut = Cut(die)
     async with on(replicated, connection_factory=cut) as session:
         await session.transact(IDS, create(at=1))
-        await asyncio.to_thread(master.command, "WAIT", "1", "5000")
+        await asyncio.to_thread(replicated.wait_arrived, master)
         cut_off(master)
         cut.plan = [step]
         changes = await session.transact(IDS, claim("me"))
@@ -86,7 +86,7 @@ async def test_a_claim_that_was_confirmed_and_lost(replicated: Cluster) -> None:
     master = replicated.master_of(SLOT)
     async with on(replicated) as one, on(replicated) as two:
         await one.transact(IDS[:1], create(at=1))
-        await asyncio.to_thread(master.command, "WAIT", "1", "5000")
+        await asyncio.to_thread(replicated.wait_arrived, master)
         cut_off(master)
         first = await one.transact(IDS[:1], claim("me"))
         before = first[IDS[0]].starts[0].run.fence
@@ -106,7 +106,7 @@ async def test_commits_that_were_confirmed_and_lost(replicated: Cluster) -> None
     async with on(replicated) as session:
         await session.transact(IDS[:1], create(at=1))
         epoch = (await session.beat(Beat(MEMBER, "me", (SHARD,)))).epoch
-        await asyncio.to_thread(master.command, "WAIT", "1", "5000")
+        await asyncio.to_thread(replicated.wait_arrived, master)
         cut_off(master)
         await session.transact(IDS[1:], create(at=1))
         await replaced(replicated, master)

@@ -20,7 +20,7 @@ from tests.servers import Binary, Server, free_port
 from tests.stores.redis.wire import opened, parse
 from tests.waiting import wait_until
 
-IDS = ids_in(1, 6)
+IDS = ids_in(1, 7)
 MEMBER = Member("me", "name", None, (), True)
 NOWHERE = ("10.255.255.1", 6379)
 
@@ -309,6 +309,34 @@ async def test_a_beat_finds_it_out(pair: Pair) -> None:
         pulse = await session.beat(Beat(MEMBER, "me", (1,)))
         assert [each.id for each in pulse.members] == ["me"]
         assert pair.master.command("HLEN", "{t}:members") == 1
+
+
+async def test_who_is_connected_to_two_masters_decides_for_one(pair: Pair) -> None:
+    """One that was replaced takes writes until it is told: for seconds."""
+    one = Scripted(("127.0.0.1", pair.master.port))
+    async with scripted(one) as url, opened(url) as session:
+        await session.transact(IDS[:1], create(at=1))
+        epochs = [(await session.beat(Beat(MEMBER, "me", (1,)))).epoch]
+        old, new = pair.master, pair.replica
+        await pair.in_step()
+        new.command("REPLICAOF", "NO", "ONE")
+        one.master = ("127.0.0.1", new.port)
+        for line in str(old.command("CLIENT", "LIST")).splitlines():
+            facts = dict(each.partition("=")[::2] for each in line.split())
+            if facts["cmd"] == "exec":
+                old.command("CLIENT", "KILL", "ID", facts["id"])
+        for number in range(1, 7):
+            await session.transact(IDS[number : number + 1], create(at=1))
+            # What commits is at the new one; for once, what beats is not.
+            named = old if number == 1 else new
+            one.master = ("127.0.0.1", named.port)
+            epochs.append((await session.beat(Beat(MEMBER, "me", (1,)))).epoch)
+            one.master = ("127.0.0.1", new.port)
+        assert epochs[0] != epochs[1], "a loss, as far as could be seen"
+        # The first that found out was still sent to the old one by the sentinel.
+        assert len(set(epochs[3:])) == 1
+        assert pair.connections(old) == []
+        assert set(await session.read(IDS)) == set(IDS)
 
 
 async def test_a_sentinel_that_names_a_replica(pair: Pair) -> None:

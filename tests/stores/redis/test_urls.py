@@ -92,6 +92,7 @@ def test_understood(url: str, kind: type, options: dict[str, object]) -> None:
         ("redis+sentinel://h1,h2", "does not name the master"),
         ("redis+sentinel://h1,h2/", "does not name the master"),
         ("redis+sentinel://h1,h2//3", "does not name the master"),
+        ("redis+sentinel://h1/sentinel_password=p", "an option where"),
         ("redis+sentinel://h1,h2/m/x", "no database"),
         ("redis+sentinel://h1,h2/m/1?db=1", "database twice"),
         ("redis+sentinel://h1,h2/m?sentinel_username=u", "sentinel_username alone"),
