@@ -269,6 +269,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             self._resolve,
             self._executors,
             self._restore,
+            self._advertise,
             self._connect(session),
             self._report,
         )
@@ -300,10 +301,14 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         """Put back what the code declares after the store lost its data."""
         if self._session is None or self._closed:
             return
-        if self.run_jobs:
-            await self._session.advertise(self.registry.infos())
+        await self._advertise()
         # Nobody stands by any more to mend one: the others must be put back.
         await self._schedule_declared(Exception)
+
+    async def _advertise(self) -> None:
+        """Tell the catalogue what can be run here."""
+        if self.run_jobs and self._session is not None and not self._closed:
+            await self._session.advertise(self.registry.infos())
 
     async def shutdown(
         self, *, force: bool = False, grace: timedelta | float | None = DEFAULT_GRACE

@@ -23,6 +23,7 @@ _AT_STAKE = {
     "heartbeat": "the leases of runs end, and others run them again",
     "settler": "outcomes of runs are not recorded",
     "sweeper": "data that nobody uses stays",
+    "restorer": "what the code declares is not put back into a store that lost it",
     "mender": "an index that was damaged stays so",
     "lifeline": "a run that blocks the event loop loses its lease",
 }

@@ -18,7 +18,9 @@ class Outside:
     Attributes:
         resolve: Executor by name; None: not registered here.
         executors: Names that are registered here, sorted.
-        restored: Awaited when the store's data set has become another one.
+        restored: Puts back what the code declares, after the store's data set
+            has become another one; awaited again if it fails.
+        advertise: Tells the store's catalogue what is registered here.
         connect: Opens a further session from another thread; None: the store
             cannot be reached from other threads.
         unreadable: Told of what is in the store and cannot be read: where it
@@ -28,5 +30,6 @@ class Outside:
     resolve: Callable[[str], Registered | None]
     executors: Callable[[], tuple[str, ...]]
     restored: Callable[[], Awaitable[None]]
+    advertise: Callable[[], Awaitable[None]]
     connect: Callable[[], Awaitable[Session]] | None
     unreadable: Callable[[str, str], None]

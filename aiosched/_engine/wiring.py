@@ -26,6 +26,7 @@ from aiosched._engine.live import Live
 from aiosched._engine.membership import Hooks, Membership
 from aiosched._engine.mending import Mender
 from aiosched._engine.outside import Outside
+from aiosched._engine.restorer import Restorer
 from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched._engine.settler import Settler
@@ -65,7 +66,6 @@ class Wiring(abc.ABC):
         self.outside = outside
         self._member = member
         self._claims = member.claims
-        self._restoring = False
         self._away = False
         self._answers_since = clock.monotonic()
         self._failed_at: dict[str, float] = {}
@@ -164,6 +164,7 @@ class Wiring(abc.ABC):
             self.completions,
             self.timer.wake,
         )
+        self.restorer = Restorer(clock, session, self.outside)
         self.sweeper = Sweeper(clock, session, self.leads)
         self.mender = Mender(clock, session, self.leads, self._mended)
 
@@ -178,7 +179,13 @@ class Wiring(abc.ABC):
 
     def services(self) -> tuple[Service, ...]:
         """Return every service of this peer."""
-        common = (self.membership, self.listener, self.completions, self.alarms)
+        common = (
+            self.membership,
+            self.listener,
+            self.completions,
+            self.alarms,
+            self.restorer,
+        )
         if not self._claims:
             return common
         return (*common, self.timer, self.heartbeat, self.sweeper, self.mender)
@@ -382,14 +389,4 @@ class Wiring(abc.ABC):
         )
         self.bus.emit("data_lost", epoch=epoch)
         self.heads.invalidate()
-        if not self._restoring:
-            self._restoring = True
-            self.spawn(self._restore(), name="aiosched restore")
-
-    async def _restore(self) -> None:
-        try:
-            await self.outside.restored()
-        except (StoreUnavailableError, StoreDataError):
-            self.membership.epoch = ""  # the next beat finds out again
-        finally:
-            self._restoring = False
+        self.restorer.lost()

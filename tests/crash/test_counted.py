@@ -128,7 +128,7 @@ async def test_commands_and_trips_of_a_job_at_batch_a_hundred(launch: Any) -> No
         assert await scheduler.get_jobs() == []
     assert counters.aborts == 0
     assert number / batches > 90, "not the batch that this is about"
-    trips = [p for p in sent if {words[0] for words in p} & {b"WATCH", b"MULTI"}]
+    trips = [p for p in sent if {words[0] for words in p} & {b"WATCH", b"EXEC"}]
     total = sum(len(packet) for packet in sent)
     assert sum(len(packet) for packet in trips) / number <= 0.2
     assert len(trips) / number <= 0.05

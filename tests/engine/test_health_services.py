@@ -29,6 +29,7 @@ SERVICES = (
     "alarms",
     "timer",
     "heartbeat",
+    "restorer",
     "sweeper",
 )
 
@@ -208,6 +209,10 @@ def _sweeper(engine: Engine) -> None:
     engine.sweeper.wake()
 
 
+def _restorer(engine: Engine) -> None:
+    engine.restorer.lost()
+
+
 def _settler(engine: Engine) -> None:
     """Outcomes come by themselves."""
 
@@ -220,6 +225,7 @@ PROVOKE: dict[str, Callable[[Engine], None]] = {
     "timer": _timer,
     "heartbeat": _heartbeat,
     "sweeper": _sweeper,
+    "restorer": _restorer,
     "settler": _settler,
 }
 
@@ -241,12 +247,15 @@ async def test_a_service_that_stalls_is_red_within_5_s_and_green_again(
             place, part = service._stream, "watch"
         if name == "alarms":
             place = service.watch
+        if name == "restorer":
+            place, part = p0, "_session"
         real = getattr(place, part)
         let_go = asyncio.Event()
         setattr(place, part, silenced(real, let_go))
         PROVOKE[name](engine)
-        # Nobody waits for a sweep, and one of a large store takes its time.
-        took, health = await red(p0, 301.0 if name == "sweeper" else SOON)
+        # Nobody waits for these, and with a large store they take their time.
+        slow = name in {"restorer", "sweeper"}
+        took, health = await red(p0, 301.0 if slow else SOON)
         assert health.services[name] == "stalled"
         (problem,) = [one for one in health.problems if one.startswith(name)]
         assert "start the process again" in problem

@@ -54,13 +54,13 @@ async def test_jobs_behind_many_that_nobody_can_run_are_run(foreign: int) -> Non
 async def test_a_lost_completion_is_found_although_others_come_each_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tell = Space._tell
+    tell = Space.tell
 
     def forgetful(self: Space, number: int, signal: Any) -> None:
         if signal.kind != "done" or "lost" not in signal.ids:
             tell(self, number, signal)
 
-    monkeypatch.setattr(Space, "_tell", forgetful)
+    monkeypatch.setattr(Space, "tell", forgetful)
     store = MemoryJobStore()
     worker, client = Scheduler(store), Scheduler(store, run_jobs=False)
     worker.register(_work)

@@ -178,6 +178,85 @@ async def test_a_wrong_password_is_not_repeated(
         assert CANARY not in told(caught.value)
 
 
+ECHOES = [
+    b"-ERR unknown command 'AUTH', with args beginning with: 'user' '%b' \r\n",
+    b"-ERR unknown command `AUTH`, with args beginning with: `user`, `%b`, \r\n",
+    b"-WRONGPASS no user with the password %b\r\n",
+    b"-LOADING not yet, %b\r\n",
+    b"-ERR invalid request: *2\\r\\n$4\\r\\nAUTH\\r\\n$9\\r\\n%b\\r\\n\r\n",
+    b"HTTP/1.1 400 no such method as AUTH user %b\r\n\r\n",
+    b"+%b\r\n",
+    b"*2\r\n+AUTH\r\n+%b\r\n",
+]
+ECHOING = [
+    f"redis://user:{CANARY}@127.0.0.1:port",
+    f"redis://:{CANARY}@127.0.0.1:port",
+    f"redis+cluster://user:{CANARY}@127.0.0.1:port",
+    f"redis+sentinel://127.0.0.1:port/m?sentinel_password={CANARY}",
+    f"redis+sentinel://127.0.0.1:port/m"
+    f"?sentinel_username=user&sentinel_password={CANARY}",
+]
+
+
+@pytest.mark.parametrize("url", ECHOING)
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_a_server_that_repeats_what_it_was_sent(
+    url: str, echo: bytes, logged: pytest.LogCaptureFixture
+) -> None:
+    """What does not know AUTH, such as a proxy, names its arguments."""
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                asked += CANARY.encode() in data
+                said = echo % CANARY.encode() if b"%b" in echo else echo
+                writer.write(said * data.count(b"\r\n*", 0) + said)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = RedisJobStore(
+        url.replace(":port", f":{port}"),
+        socket_connect_timeout=1.0,
+        exchange_timeout=1.0,
+    )
+    try:
+        with pytest.raises(AioschedError) as caught:
+            async with asyncio.timeout(20):
+                await store.open("secret", {})
+    finally:
+        server.close()
+        await server.wait_closed()
+    assert asked
+    assert CANARY not in told(caught.value)
+
+
+async def test_a_server_that_repeats_what_a_job_was_given(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """Also behind the login: keys and arguments are nobody's business."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                said = f"-ERR unknown command 'X', with args beginning with: '{CANARY}'"
+                writer.write(f"{said}\r\n".encode() * (data.count(b"\r\n*") + 1))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = RedisJobStore(f"redis://127.0.0.1:{port}", exchange_timeout=1.0)
+    try:
+        with pytest.raises(ConfigurationError, match="does not know a command") as caught:
+            await store.open("secret", {})
+    finally:
+        server.close()
+        await server.wait_closed()
+    assert CANARY not in told(caught.value)
+
+
 @pytest.mark.crash
 @pytest.mark.parametrize(
     "words",

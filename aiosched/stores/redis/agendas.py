@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
-from redis.exceptions import ResponseError
-
 from aiosched.stores.redis.connection import Command, LostError
-from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.layout import QUARANTINE
 from aiosched.stores.redis.link import Link
 
@@ -68,19 +65,13 @@ async def _guarded(
 ) -> bool:
     """Write if the key is of the right type, and is so until that is done."""
     async with link.transactions.take(key) as lane:
-        packet: list[Command] = [("UNWATCH",)] if lane.watching else []
-        lane.watching = True
-        replies = await lane.exchange([*packet, ("WATCH", key), ("TYPE", key)])
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise refusal(reply, link.place, key) from reply
-        if not fits(replies[-1]):
+        (kind,) = await link.watch(lane, [key], ("TYPE", key))
+        if not fits(kind):
             return False
         try:
-            replies = await lane.shielded([("MULTI",), *writes, ("EXEC",)])
+            replies = await lane.commit(writes)
         except LostError:
             return False  # done or not: the next pass sees it
-        lane.watching = False
     done = isinstance(replies[-1], list)
     if done:
         link.unreadable(key, "held what is no entry; that is in quarantine")

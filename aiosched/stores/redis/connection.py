@@ -35,9 +35,11 @@ from aiosched.abc import Counters
 from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.stores.redis.failures import (
     FAILURES,
+    SECRETS,
     no_handshake,
     read_only,
     translated,
+    unechoed,
 )
 from aiosched.stores.redis.tls import hung_up
 from aiosched.stores.redis.topology import Node, Topology
@@ -80,7 +82,20 @@ class LostError(StoreUnavailableError):
     """The connection could not be made, broke, or did not answer in time.
 
     Stays inside: what leaves a session is made plain by :func:`plainly`.
+
+    Attributes:
+        node: To whom, in a cluster; None: nobody is to blame for it.
     """
+
+    def __init__(self, problem: str, node: Node | None = None) -> None:
+        """Say what was lost.
+
+        Args:
+            problem: What happened, where.
+            node: See the attribute.
+        """
+        super().__init__(problem)
+        self.node = node
 
 
 class MisplacedError(LostError):
@@ -178,9 +193,10 @@ class Wiring:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await use(connection)
-        except BaseException:
+        except BaseException as error:
             with suppress(*FAILURES):
                 await connection.disconnect(nowait=True)
+            unechoed(error, [str(options.get(one) or "") for one in SECRETS])
             raise
         return connection
 
@@ -190,7 +206,8 @@ class Lane:
 
     Attributes:
         node: Whom it leads to, in a cluster.
-        watching: Whether the server may still watch keys for this connection.
+        opened: Whether the server may still have a transaction open for this
+            connection, and watch keys for it.
         at_work: An exchange that goes on although its caller was cancelled.
     """
 
@@ -201,7 +218,7 @@ class Lane:
         "_wiring",
         "at_work",
         "node",
-        "watching",
+        "opened",
     )
 
     def __init__(
@@ -219,7 +236,7 @@ class Lane:
         self.node = node
         self._connection: AbstractConnection | None = None
         self._turn = 0
-        self.watching: bool = False
+        self.opened: bool = False
         self.at_work: asyncio.Task[list[Any]] | None = None
 
     async def ready(self) -> None:
@@ -239,13 +256,13 @@ class Lane:
                 )
             except TimeoutError as error:
                 wiring.topology.failed(node)
-                raise LostError(no_handshake(self._wiring.place)) from error
+                raise LostError(no_handshake(wiring.place), node) from error
             except FAILURES as error:
                 wiring.topology.failed(node)
-                ours = translated(error, self._wiring.place)
+                ours = translated(error, wiring.place)
                 if type(ours) is StoreUnavailableError:
                     hint = hung_up(error, wiring.place)
-                    raise LostError(f"{ours}{hint}") from error
+                    raise LostError(f"{ours}{hint}", node) from error
                 raise ours from error
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
@@ -264,8 +281,9 @@ class Lane:
         connection = self._connection
         if connection is None or not connection.is_connected:
             self._connection = None
+            self.opened = False
             wiring.topology.failed(self.node)
-            raise LostError(f"{wiring.place} closed the connection")
+            raise LostError(f"{wiring.place} closed the connection", self.node)
         counters = wiring.counters
         counters.commands += len(commands)
         counters.round_trips += 1
@@ -278,11 +296,13 @@ class Lane:
                     try:
                         replies.append(await connection.read_response())
                     except ResponseError as error:
+                        unechoed(error)
                         replies.append(error)
         except FAILURES as error:
             wiring.topology.failed(self.node)
             await self.drop()
-            raise LostError(str(translated(error, wiring.place))) from error
+            text = str(translated(error, wiring.place))
+            raise LostError(text, self.node) from error
         except BaseException:
             # Cancelled: whatever still comes belongs to nobody.
             await self.drop()
@@ -321,10 +341,20 @@ class Lane:
         place = self._wiring.place
         raise MisplacedError(str(translated(wrong, place))) from wrong
 
-    async def shielded(self, commands: Sequence[Command]) -> list[Any]:
-        """Do the same, to the end, even if the caller is cancelled meanwhile."""
+    async def commit(self, writes: Sequence[Command]) -> list[Any]:
+        """Write within the transaction that is open, and execute it.
+
+        It is open for certain: these commands can be carried out by its EXEC
+        only.  They go on to the end even if the caller is cancelled meanwhile.
+
+        Returns:
+            The reply to each of them, and that to EXEC.
+
+        Raises:
+            LostError: See :meth:`exchange`.
+        """
         task = asyncio.get_running_loop().create_task(
-            self.exchange(commands), name="aiosched-redis-exec"
+            self._commit(writes), name="aiosched-redis-exec"
         )
         try:
             return await asyncio.shield(task)
@@ -332,10 +362,19 @@ class Lane:
             self.at_work = task
             raise
 
+    async def _commit(self, writes: Sequence[Command]) -> list[Any]:
+        if not self.opened:
+            raise AssertionError("writes outside of a transaction")
+        replies = await self.exchange([*writes, ("EXEC",)])
+        if isinstance(replies[-1], ResponseError):
+            await self.drop()  # who knows whether it is still open
+        self.opened = False
+        return replies
+
     async def drop(self, *, nowait: bool = True) -> None:
         """Close the connection; the next exchange gets a new one."""
         connection, self._connection = self._connection, None
-        self.watching = False
+        self.opened = False
         if connection is not None:
             with suppress(*FAILURES):
                 await connection.disconnect(nowait=nowait)

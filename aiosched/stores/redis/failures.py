@@ -6,6 +6,9 @@ through :func:`translated` or :func:`refusal`.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from redis import exceptions as driver
 
 from aiosched.errors import (
@@ -18,17 +21,22 @@ from aiosched.stores.redis.tls import tls_refused
 
 __all__ = [
     "FAILURES",
+    "SECRETS",
     "SentinelError",
     "denied",
     "no_handshake",
     "read_only",
     "refusal",
     "translated",
+    "unechoed",
     "wrong_type",
 ]
 
 FAILURES = (driver.RedisError, OSError, TimeoutError)
 """What an exchange with a server may raise."""
+
+SECRETS = ("password", "ssl_password")
+"""Options of a connection that are to be seen nowhere."""
 
 # By the first word of the server's answer; redis-py strips it from some.
 _TRANSIENT = {
@@ -55,6 +63,10 @@ _TRANSIENT_CLASSES = {
     "ReadOnlyError",
     "TryAgainError",
 }
+_ECHO = re.compile(r",? with args beginning with.*", re.DOTALL)
+"""What a server repeats of a command that it does not know."""
+_LONG = 6
+"""Characters of a secret that is found within other words, too."""
 _DISCARDED = "Transaction discarded because of: "
 _CLUSTER = {"AskError", "ClusterCrossSlotError", "MovedError"}
 _DENIALS = (
@@ -77,6 +89,43 @@ class SentinelError(driver.ConnectionError):
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+
+
+def unechoed(error: BaseException, secrets: Iterable[str] = ()) -> None:
+    """Cut from an error, and from all behind it, what a server repeats of a command.
+
+    A server or proxy that does not know AUTH says what it was sent, and drivers
+    carry that into the text of their errors.
+
+    Args:
+        error: What the driver raised or returned; it is changed.
+        secrets: What is to be seen nowhere.
+    """
+    hidden = [_within(one) for one in secrets if one]
+    parts: list[BaseException] = [error]
+    for part in parts:
+        part.args = tuple(_cut(one, hidden) for one in part.args)
+        behind = (part.__cause__, part.__context__)
+        parts += [one for one in behind if one is not None and one not in parts]
+
+
+def _within(secret: str) -> re.Pattern[str]:
+    text = re.escape(secret)
+    # A short one may be a part of any word.
+    return re.compile(text if len(secret) >= _LONG else rf"(?<!\w){text}(?!\w)")
+
+
+def _cut(said: object, hidden: Iterable[re.Pattern[str]]) -> object:
+    if isinstance(said, bytes):
+        text = said.decode(errors="replace")
+        cut = _cut(text, hidden)
+        return said if cut == text else cut
+    if not isinstance(said, str):
+        return said
+    said = _ECHO.sub("", said)
+    for one in hidden:
+        said = one.sub("***", said)
+    return said
 
 
 def translated(error: BaseException, place: str) -> StoreError:

@@ -15,15 +15,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiosched.instants import SECOND
-from aiosched.records import Change
+from aiosched.records import Change, Spec, State
+from aiosched.stores.redis.codec import decode, split
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.routing import AWAY
+from aiosched.stores.redis.specs import UnreadableError
 
 if TYPE_CHECKING:
     from aiosched.stores.redis.link import Link
 
 __all__ = ["History", "Said", "checked"]
 
+_ANY_SPEC = Spec("")
 _SLACK = 60 * SECOND
 """How much younger than the ledger's age an entry must be to be missed."""
 
@@ -56,7 +59,7 @@ class History:
         self._could: dict[bytes, bool] = {}
         self._revs: dict[int, int] = {}
         self._entries: dict[int, bytes] = {}
-        self._records: dict[int, tuple[str, int]] = {}
+        self._records: dict[int, tuple[str, State]] = {}
         # The entry with the highest counter: where the data went back, those that
         # are written from then on count lower.
         self._highest: dict[int, tuple[int, bytes]] = {}
@@ -90,7 +93,20 @@ class History:
                 entry = result
             elif command[0] == "INCR" and isinstance(result, int):
                 rev = result
-                self._revs[shard] = max(result, self._revs.get(shard, 0))
+        self.written(shard, entry, rev, changes)
+
+    def written(
+        self, shard: int, entry: bytes | None, rev: int, changes: Mapping[str, Change]
+    ) -> None:
+        """Note what is known of a transaction that was executed.
+
+        Args:
+            shard: Where.
+            entry: Its ledger entry; None: it left none.
+            rev: What it raised the counter to; 0: that is not known.
+            changes: What it wrote; looked at where it left no ledger entry.
+        """
+        self._revs[shard] = max(rev, self._revs.get(shard, 0))
         if entry is not None:
             self._entries[shard] = entry
             self._records.pop(shard, None)
@@ -100,7 +116,7 @@ class History:
             return
         for job_id, change in changes.items():
             if change.record is not None and not change.index_only:
-                self._records[shard] = (job_id, change.record.state.seq)
+                self._records[shard] = (job_id, change.record.state)
                 self._unchecked.add(shard)
                 return
 
@@ -219,24 +235,32 @@ class History:
         suspected = lower | missing
         if lost is None:
             suspected |= self._entries.keys()
-        absent = await self.absent(link, now, suspected)
+        absent, away = await self.absent(link, now, suspected)
         # Where nothing else is known of a shard, its counter has to do.
         fallen = lower | missing if lost is None else lower
         if absent or lost or not fallen <= self._entries.keys():
             return True
-        self._lower -= lower
-        self._missing -= missing
-        for shard in lower | missing:
+        # Those of a master that is away are suspected until it is back.
+        self._lower -= lower - away
+        self._missing -= missing - away
+        for shard in (lower | missing) - away:
             self._highest.pop(shard, None)  # the counter alone was spoiled
+        if lost is None:
+            self._unchecked |= away & suspected
         if self._beat_lost is lost:
             self._beat_lost = False
         return False
 
-    async def absent(self, link: Link, now: int, suspected: Iterable[int]) -> set[int]:
-        """Return the shards that lack a commit which they had confirmed.
+    async def absent(
+        self, link: Link, now: int, suspected: Iterable[int]
+    ) -> tuple[set[int], set[int]]:
+        """Look for commits that were confirmed.
 
-        Those are looked at in which something was committed since the last
-        time, and those that are suspected.
+        Those shards are looked at in which something was committed since the
+        last time, and those that are suspected.
+
+        Returns:
+            The shards that lack one, and those whose master is away.
 
         Raises:
             StoreUnavailableError: Calling again is safe.
@@ -254,7 +278,7 @@ class History:
             ("MGET", keys.job(shard, job_id)) for shard, (job_id, _) in records.items()
         ]
         if not commands:
-            return set()
+            return set(), set()
         replies = await link.try_typed(commands, spare=range(len(commands)))
         oldest = now - link.terms.ledger_age + _SLACK
         lost = {
@@ -263,10 +287,13 @@ class History:
             if reply == [] and _instant(entry) > oldest
         }
         lost = await _not_trimmed(link, lost)
-        seqs = replies[len(entries) :]
-        for (shard, (_, seq)), reply in zip(records.items(), seqs, strict=True):
-            found = _seq(reply)
-            if found is not None and found < seq:
+        founds = replies[len(entries) :]
+        for (shard, (job_id, state)), reply in zip(
+            records.items(), founds, strict=True
+        ):
+            found = _state(job_id, reply)
+            # One that was made anew counts from the clock, which may be set back.
+            if found and found.created == state.created and found.seq < state.seq:
                 lost.add(shard)
         places = zip((*[one for one, _ in entries], *records), replies, strict=True)
         away = {shard for shard, reply in places if reply in (AWAY, [AWAY])}
@@ -278,7 +305,7 @@ class History:
             same = {(shard, one) for one in self._known_entries(shard)} <= looked
             if same and self._records.get(shard) == records.get(shard):
                 self._unchecked.discard(shard)
-        return lost
+        return lost, away
 
     def _known_entries(self, shard: int) -> set[bytes]:
         """Return the last entry of a shard, and the one that counted highest."""
@@ -300,13 +327,15 @@ def _instant(entry: bytes) -> int:
     return int(entry.partition(b"-")[0]) * (SECOND // 1000)
 
 
-def _seq(reply: Any) -> int | None:
-    """Return the sequence number in a record's bytes, if it can be read."""
+def _state(job_id: str, reply: Any) -> State | None:
+    """Return the state in a record's bytes, if it can be read."""
     data = reply[0] if isinstance(reply, list) and reply else None
     if not isinstance(data, bytes):
         return None
-    parts = data[:40].partition(b"\n")[0].split(b"|", 2)
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
+    try:
+        return decode(split(data), job_id, _ANY_SPEC).state
+    except UnreadableError:
+        return None
 
 
 async def _not_trimmed(link: Link, shards: set[int]) -> set[int]:

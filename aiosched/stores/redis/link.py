@@ -269,6 +269,37 @@ class Link:
                 self.unreadable(key, f"has the member {value[:40]!r}, no text")
         return found
 
+    async def watch(
+        self, lane: Lane, keys: Sequence[str | bytes], *reads: Command
+    ) -> list[Any]:
+        """Watch keys, read, and open the transaction that is to follow.
+
+        MULTI is sent here and not with the writes: a server that refuses it
+        would carry these out one by one.  From here on the lane takes nothing
+        but :meth:`Lane.commit`; whatever else is to be read goes over others.
+        A transaction that is left open is given up by the next one.
+
+        Args:
+            lane: Of the server that has the keys.
+            keys: To be watched.
+            reads: What is read in the same packet, watched already.
+
+        Returns:
+            The replies to what is read.
+
+        Raises:
+            LostError: Nothing was written.
+            StoreError: The server refuses one of these commands.
+        """
+        commands: list[Command] = [("DISCARD",)] if lane.opened else []
+        commands += (("WATCH", *keys), *reads, ("MULTI",))
+        lane.opened = True
+        replies = await self.timed(lane, commands)
+        if any(isinstance(reply, ResponseError) for reply in replies):
+            await lane.drop()
+            self.refuse(commands, replies)
+        return replies[-1 - len(reads) : -1]
+
     async def timed(self, lane: Lane, commands: Sequence[Command]) -> list[Any]:
         """Do an exchange, and learn the time from it if it asks for it."""
         sent = self.clock.monotonic()

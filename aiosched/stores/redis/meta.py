@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from aiosched.abc import Terms
 from aiosched.errors import ConfigurationError, StoreDataError, StoreUnavailableError
-from aiosched.stores.redis.connection import Command, Lane, LostError
+from aiosched.stores.redis.connection import Lane, LostError
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.terms import agreed_terms
@@ -52,12 +52,8 @@ async def agree(link: Link, wanted: Mapping[str, Any]) -> Terms:
 
 async def _try(link: Link, lane: Lane, wanted: Mapping[str, Any]) -> Terms | None:
     key = link.keys.meta
-    commands: list[Command] = [("UNWATCH",)] if lane.watching else []
-    commands += (("WATCH", key), ("HGETALL", key), ("TIME",))
-    lane.watching = True
-    replies = await link.timed(lane, commands)
-    _refuse(link, replies)
-    words = [word.decode(errors="replace") for word in replies[-2]]
+    found, _ = await link.watch(lane, [key], ("HGETALL", key), ("TIME",))
+    words = [word.decode(errors="replace") for word in found]
     stored = dict(zip(words[::2], words[1::2], strict=True))
     if stored:
         terms = agreed_terms(_terms(key, stored), wanted)
@@ -70,8 +66,7 @@ async def _try(link: Link, lane: Lane, wanted: Mapping[str, Any]) -> Terms | Non
     words = ["schema", str(_SCHEMA), "epoch", epoch]
     for name in _NAMES:
         words += (name, str(getattr(terms, name)))
-    replies = await lane.shielded([("MULTI",), ("HSET", key, *words), ("EXEC",)])
-    lane.watching = False
+    replies = await lane.commit([("HSET", key, *words)])
     _refuse(link, replies)
     if replies[-1] is None:
         return None

@@ -118,10 +118,12 @@ class Pools:
         except TimeoutError as error:
             text = f"{self._wiring.place}: {node} did not answer in time"
             topology.away[node] = self._clock.monotonic() + patience, text
-            raise LostError(text) from error
+            raise LostError(text, node) from error
         except MisplacedError:
             raise  # it did answer
         except LostError as error:
+            if error.node != node:
+                raise  # the block has asked somebody else, too
             now = self._clock.monotonic()
             if now - begun > QUICK or not connected:
                 spell = patience if now - begun > QUICK else _SPELL

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from aiosched.stores.damage import Damage, Level
 from aiosched.stores.redis import restate
 from aiosched.stores.redis.checks import names_of
-from aiosched.stores.redis.connection import Command, Lane, LostError
+from aiosched.stores.redis.connection import Command, LostError
 from aiosched.stores.redis.examine import Examination, ident
 from aiosched.stores.redis.facts import meta_fields
 from aiosched.stores.redis.failures import refusal
@@ -195,17 +195,14 @@ class Repairs:
     ) -> bool:
         """Write under WATCH, if the finding holds; return whether it was done."""
         async with self.link.transactions.take(one.raw) as lane:
-            packet: list[Command] = [("UNWATCH",)] if lane.watching else []
-            lane.watching = True
-            await self._asked(lane, [*packet, ("WATCH", *watched)])
+            await self.link.watch(lane, watched)
             if not await self._holds(one):
                 return False
             commands = await writes()
             try:
-                replies = await lane.shielded([("MULTI",), *commands, ("EXEC",)])
+                replies = await lane.commit(commands)
             except LostError:
                 return False  # done or not: the next look tells
-            lane.watching = False
         answer = replies[-1]
         if isinstance(answer, ResponseError):
             raise refusal(answer, self.link.place, one.key)
@@ -213,11 +210,6 @@ class Repairs:
             if isinstance(reply, ResponseError):
                 raise refusal(reply, self.link.place, one.key)
         return answer is not None
-
-    async def _asked(self, lane: Lane, commands: Sequence[Command]) -> None:
-        for reply in await lane.exchange(commands):
-            if isinstance(reply, ResponseError):
-                raise refusal(reply, self.link.place) from reply
 
     async def _index(self, shard: int, job_id: str) -> bool:
         wanted, _ = await looked(self.link, shard, [job_id])
@@ -261,12 +253,9 @@ class Repairs:
             ("HSET", key, name, value),
         ]
         async with link.transactions.take(key) as lane:
-            packet: list[Command] = [("UNWATCH",)] if lane.watching else []
-            lane.watching = True
-            await self._asked(lane, [*packet, ("WATCH", key)])
+            await link.watch(lane, [key])
             (now,) = await link.ask([("HGET", key, name)], lenient=True)
             if now != was:
                 return False
-            replies = await lane.shielded([("MULTI",), *saving, ("EXEC",)])
-            lane.watching = False
+            replies = await lane.commit(saving)
         return replies[-1] is not None

@@ -16,7 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from aiosched.stores.redis.connection import Wiring, pack
-from aiosched.stores.redis.failures import FAILURES, SentinelError
+from aiosched.stores.redis.failures import FAILURES, SentinelError, unechoed
 from aiosched.stores.redis.topology import Node, Topology
 from aiosched.stores.redis.urls import Address
 
@@ -191,6 +191,7 @@ class Sentinels(Topology):
                 try:
                     said.append(await connection.read_response())
                 except ResponseError as error:
+                    unechoed(error)
                     said.append(error)
 
         place = {"host": sentinel.host, "port": sentinel.port}

@@ -13,7 +13,6 @@ from aiosched.abc import MAX_BATCH
 from aiosched.records import Spec
 from aiosched.stores.redis.codec import aparts, decode, split
 from aiosched.stores.redis.connection import Command, LostError
-from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.layout import classified, pattern
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import stale_executors
@@ -115,12 +114,7 @@ async def delete_unused(
     """
     tag = link.keys.tags[shard]
     async with link.transactions.take(tag) as lane:
-        watch: list[Command] = [("UNWATCH",)] if lane.watching else []
-        watch.append(("WATCH", *[f"{tag}:{name}" for name in names]))
-        lane.watching = True
-        for reply in await lane.exchange(watch):
-            if isinstance(reply, ResponseError):
-                raise refusal(reply, link.place) from reply
+        await link.watch(lane, [f"{tag}:{name}" for name in names])
         used = await _used(link, shard, queues)
         unused = [] if used is None else [one for one in names if one not in used]
         if unused:
@@ -132,10 +126,9 @@ async def delete_unused(
             ("SREM", link.keys.shared(shard), *unused),
         ]
         try:
-            replies = await lane.shielded([("MULTI",), *writes, ("EXEC",)])
+            replies = await lane.commit(writes)
         except LostError:
             return 0  # deleted or not: the next sweep sees it
-        lane.watching = False
         result = replies[-1]
         if result is None or isinstance(result, ResponseError):
             link.counters.aborts += result is None

@@ -39,6 +39,10 @@ class _OvertakenError(Exception):
     """Somebody else wrote what was read; the bytes are to be read again."""
 
 
+class _AheadError(Exception):
+    """Something must be written elsewhere first, without a lane being kept."""
+
+
 class _UnknownError(Exception):
     """EXEC may have been executed."""
 
@@ -50,9 +54,15 @@ class _UnknownError(Exception):
 
 @dataclass(slots=True)
 class _Read:
-    """What one look at the store showed."""
+    """What one look at the store showed.
+
+    Attributes:
+        now: The store's instant.
+        begun: The monotonic second before it was asked.
+    """
 
     now: int
+    begun: float
     raw: dict[str, bytes | None]
     records: dict[str, Record | None]
 
@@ -68,8 +78,12 @@ async def transact(
     place = link.keys.tags[shard]
     while True:
         try:
+            await attempt.enter()
             async with link.transactions.take(place, last=claim) as lane:
-                return await attempt.once(lane)
+                answer = await attempt.once(lane)
+            break
+        except _AheadError:
+            pass
         except _OvertakenError:
             overtaken += 1
             if overtaken == _TRIES:
@@ -80,9 +94,10 @@ async def transact(
                 await link.pause(overtaken)
         except _UnknownError as unknown:
             link.counters.unknown += 1
-            answer = await resolve(link, unknown.sent)
-            if answer is not None:
-                return answer
+            known = await resolve(link, unknown.sent)
+            if known is not None:
+                answer = known
+                break
             losses += 1
             if losses > _LOSSES:
                 raise unknown.cause from None
@@ -101,6 +116,8 @@ async def transact(
                 raise
             if losses > 1:
                 await link.pause(losses + 3)
+    await attempt.enter_again()
+    return answer
 
 
 def _only_shard(ids: Sequence[str], shards: int) -> int:
@@ -154,12 +171,37 @@ class _Attempt:
         self._claim = claim
         self._signal = signal
         self._seen: dict[str, bytes | None] | None = None
+        self._ahead: list[Command] = []
+        self._entered: list[Command] = []
+
+    async def enter(self) -> None:
+        """Write to the namespace's indexes what the transaction relies on.
+
+        They may lie on another node than the records, so no lane is kept.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        if self._ahead:
+            await self._link.ask(self._ahead)
+            self._entered += self._ahead
+            self._ahead = []
+
+    async def enter_again(self) -> None:
+        """Do it once more behind a transaction that was committed.
+
+        Between the two it may have been cleared away, being without users.
+        """
+        if self._entered:
+            with suppress(StoreError):
+                await self._link.ask(self._entered, lenient=True)
 
     async def once(self, lane: Lane) -> dict[str, Change]:
         """Try once.
 
         Raises:
             _OvertakenError: Nothing was written; try again.
+            _AheadError: Nothing was written; :meth:`enter`, and try again.
             _UnknownError: It may have been written.
             LostError: Nothing was written.
         """
@@ -177,15 +219,11 @@ class _Attempt:
         )
         token = link.token()
         batch = composer.batch(token, read.now, claim=self._claim)
+        await self._precede(lane, batch.prelude)
         if batch.prelude:
-            await self._enter(lane, batch.prelude)
             composer.indexed()
         results = await self._execute(lane, batch, read, changes, token)
         self._committed(changes, batch)
-        if batch.prelude:
-            # Between the two it may have been cleared away, being without users.
-            with suppress(StoreError):
-                await link.ask(batch.prelude, lenient=True)
         if batch.blobs:
             values = results[0] if isinstance(results[0], list) else []
             found = dict(zip(batch.blobs, values, strict=False))
@@ -199,44 +237,34 @@ class _Attempt:
         link, ids = self._link, self._ids
         prefix = link.keys.jobs[self._shard]
         keys = [prefix + job_id for job_id in ids]
-        commands: list[Command] = [("UNWATCH",)] if lane.watching else []
-        commands += (("WATCH", *keys), ("MGET", *keys), ("TIME",))
-        verb = self._signal and not self._claim
-        if verb:
-            commands.append(("EXISTS", *keys))
-        lane.watching = True
-        replies = await self._acknowledged(lane, commands)
-        there = replies.pop() if verb else None
-        raw: dict[str, bytes | None] = dict(zip(ids, replies[-2], strict=True))
-        if verb and there != len(ids) - replies[-2].count(None):
-            await self._set_aside(lane, raw)
+        reads: list[Command] = [("MGET", *keys), ("TIME",)]
+        if self._signal and not self._claim:
+            reads.append(("EXISTS", *keys))
+        begun = link.clock.monotonic()
+        values, time, *there = await link.watch(lane, keys, *reads)
+        raw: dict[str, bytes | None] = dict(zip(ids, values, strict=True))
+        if there and there[0] != len(ids) - values.count(None):
+            await self._set_aside(raw)
         if self._claim and self._seen is not None:
             seen = self._seen
             raw = {one: data for one, data in raw.items() if data == seen[one]}
             self._ids = list(raw)
         self._seen = raw
-        records = await self._decoded(lane, raw)
-        return _Read(instant_of(replies[-1]), raw, records)
+        records = await self._decoded(raw)
+        return _Read(instant_of(time), begun, raw, records)
 
-    async def _acknowledged(self, lane: Lane, commands: list[Command]) -> list[Any]:
-        replies = await self._link.timed(lane, commands)
-        if any(isinstance(reply, ResponseError) for reply in replies):
-            await lane.drop()
-            self._link.refuse(commands, replies)
-        return replies
+    async def _precede(self, lane: Lane, prelude: list[Command]) -> None:
+        """See to it that the namespace's indexes have been written before."""
+        self._ahead = [one for one in prelude if one not in self._entered]
+        if self._ahead and lane.node is not None:
+            raise _AheadError
+        await self.enter()
 
-    async def _enter(self, lane: Lane, prelude: list[Command]) -> None:
-        """Write to the namespace's indexes, which may lie on another node."""
-        if lane.node is None:
-            await self._acknowledged(lane, prelude)
-        else:
-            await self._link.ask(prelude)
-
-    async def _set_aside(self, lane: Lane, raw: dict[str, bytes | None]) -> None:
+    async def _set_aside(self, raw: dict[str, bytes | None]) -> None:
         """Take out ids whose key holds something that is no string."""
         absent = [job_id for job_id, data in raw.items() if data is None]
         keys = [self._link.keys.job(self._shard, job_id) for job_id in absent]
-        kinds = await self._acknowledged(lane, [("TYPE", key) for key in keys])
+        kinds = await self._link.ask([("TYPE", key) for key in keys])
         for job_id, key, kind in zip(absent, keys, kinds, strict=True):
             if kind != b"none":
                 del raw[job_id]
@@ -244,7 +272,7 @@ class _Attempt:
         self._ids = list(raw)
 
     async def _decoded(
-        self, lane: Lane, raw: Mapping[str, bytes | None]
+        self, raw: Mapping[str, bytes | None]
     ) -> dict[str, Record | None]:
         """Return the records; those that cannot be read are left out."""
         link = self._link
@@ -269,12 +297,11 @@ class _Attempt:
             except UnreadableError as error:
                 link.unreadable(link.keys.job(self._shard, job_id), str(error))
         if unknown:
-            await self._learn(lane, raw, unknown, records)
+            await self._learn(raw, unknown, records)
         return records
 
     async def _learn(
         self,
-        lane: Lane,
         raw: Mapping[str, bytes | None],
         unknown: dict[str, Parts],
         records: dict[str, Record | None],
@@ -284,9 +311,7 @@ class _Attempt:
         lines = list(dict.fromkeys(parts.spec for parts in unknown.values()))
         names = [keys.spec_of_line(self._shard, line) for line in lines]
         jobs = [keys.job(self._shard, job_id) for job_id in unknown]
-        bodies, again = await self._acknowledged(
-            lane, [("MGET", *names), ("MGET", *jobs)]
-        )
+        bodies, again = await link.ask([("MGET", *names), ("MGET", *jobs)])
         if None in bodies and again != [raw[job_id] for job_id in unknown]:
             # The record was written meanwhile and its old spec swept away.
             self._link.counters.aborts += 1
@@ -311,26 +336,29 @@ class _Attempt:
         token: str,
     ) -> list[Any]:
         link = self._link
-        commands: list[Command] = [("MULTI",), *batch.commands, ("EXEC",)]
         try:
-            replies = await lane.shielded(commands)
+            replies = await lane.commit(batch.commands)
         except MisplacedError:
             raise  # refused as a whole
         except LostError as error:
-            keys = list(read.raw)
             sent = Sent(
-                self._shard, keys, changes, batch, token, read.now, claim=self._claim
+                self._shard,
+                list(read.raw),
+                changes,
+                batch,
+                token,
+                read.now,
+                read.begun,
+                claim=self._claim,
             )
             raise _UnknownError(sent, error) from error
-        lane.watching = False
         results = replies[-1]
         if results is None:
             link.counters.aborts += 1
             raise _OvertakenError
         if isinstance(results, ResponseError):
             # Refused before anything was done; the first error says why.
-            await lane.drop()
-            answers = zip(commands, replies, strict=True)
+            answers = zip([*batch.commands, ("EXEC",)], replies, strict=True)
             refused = (one for one in answers if isinstance(one[1], ResponseError))
             command, reply = next(refused)
             key = str(command[1]) if len(command) > 1 else ""

@@ -12,6 +12,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from aiosched.errors import StoreUnavailableError
+from aiosched.instants import SECOND
 from aiosched.records import Change, LiveRun, Spec
 from aiosched.stores.redis.codec import decode, split
 from aiosched.stores.redis.connection import Command, Lane
@@ -19,6 +20,7 @@ from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
 from aiosched.stores.redis.starts import fetch_starts
+from aiosched.stores.redis.timing import instant_of
 from aiosched.stores.redis.writes import Batch
 
 __all__ = ["Sent", "resolve"]
@@ -36,6 +38,7 @@ class Sent:
     Attributes:
         ids: All that it watched.
         now: The store's instant when it was read, before EXEC was sent.
+        begun: The monotonic second before it was read.
     """
 
     shard: int
@@ -44,6 +47,7 @@ class Sent:
     batch: Batch
     token: str
     now: int
+    begun: float
     claim: bool = field(kw_only=True)
 
 
@@ -59,37 +63,37 @@ async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
         try:
             async with link.transactions.take(link.keys.tags[sent.shard]) as lane:
                 raw = await _touched(link, lane, sent)
-                if raw is not None:
-                    said = await _in_ledger(link, lane, sent)
-                    break
+                entry = await _entry(link, lane, sent)
+                break
         except StoreUnavailableError:
             if link.clock.monotonic() >= end:
                 raise
         tries += 1
         await link.pause(tries + 2, _LONGEST_PAUSE)
-    changes = _surviving(sent, raw, said=said)
+    changes = _surviving(sent, raw, said=entry is not None)
     if changes is not None:
         link.counters.transactions += 1
+        link.history.written(sent.shard, entry, 0, changes)
         await fetch_starts(link, sent.shard, changes)
     return changes
 
 
-async def _touched(
-    link: Link, lane: Lane, sent: Sent
-) -> dict[str, bytes | None] | None:
+async def _touched(link: Link, lane: Lane, sent: Sent) -> dict[str, bytes | None]:
     """Write back what is there, so that the old EXEC can only abort.
 
+    Where somebody else writes one of these keys meanwhile, this aborts, and so
+    does the old EXEC if it has not been executed by then: it watches them, too,
+    and for longer.  So this is done once, however many others write.
+
     Returns:
-        What was there; None if somebody else wrote meanwhile: do it again.
+        What was there, after the last instant at which it could be executed.
     """
     keys = [link.keys.job(sent.shard, job_id) for job_id in sent.ids]
-    commands: list[Command] = [("UNWATCH",)] if lane.watching else []
-    lane.watching = True
-    commands += (("WATCH", *keys), ("MGET", *keys))
-    values = (await _plain(link, lane, commands))[-1]
+    exist: list[Command] = [("EXISTS", key) for key in keys]
+    values, *there = await link.watch(lane, keys, ("MGET", *keys), *exist)
     present = [one for one in zip(keys, values, strict=True) if one[1] is not None]
-    missing = [key for key, value in zip(keys, values, strict=True) if value is None]
-    absent = await _truly_absent(link, lane, missing)
+    # Garbage of another type has no value, and stays.
+    absent = [key for key, number in zip(keys, there, strict=True) if not number]
     writes: list[Command] = []
     if present:
         writes.append(("MSET", *[word for one in present for word in one]))
@@ -97,40 +101,40 @@ async def _touched(
         # DEL alone of a missing key would not make a watcher abort.
         writes.append(("MSET", *[word for key in absent for word in (key, "")]))
         writes.append(("DEL", *absent))
-    replies = await lane.shielded([("MULTI",), *writes, ("EXEC",)])
-    lane.watching = False
-    result = replies[-1]
-    if isinstance(result, ResponseError):
+    replies = await lane.commit(writes)
+    if isinstance(replies[-1], ResponseError):
         reasons = [one for one in replies if isinstance(one, ResponseError)]
-        await lane.drop()
         raise refusal(reasons[0], link.place) from reasons[0]
-    if result is None:
-        return None
+    if replies[-1] is None:
+        link.counters.aborts += 1
+        (values,) = await _plain(link, lane, [("MGET", *keys)])
     return dict(zip(sent.ids, values, strict=True))
 
 
-async def _truly_absent(link: Link, lane: Lane, keys: list[str]) -> list[str]:
-    """Leave out keys that hold garbage of another type, which stays."""
-    if not keys:
-        return keys
-    there = await _plain(link, lane, [("EXISTS", key) for key in keys])
-    return [key for key, number in zip(keys, there, strict=True) if not number]
+async def _entry(link: Link, lane: Lane, sent: Sent) -> bytes | None:
+    """Return the shard's ledger entry that has the token, if there is one.
 
-
-async def _in_ledger(link: Link, lane: Lane, sent: Sent) -> bool:
-    """Say whether the token stands in the shard's ledger."""
+    It is read from its end, where the entry is if it is anywhere: an entry comes
+    behind all others, even if the server's clock was set back meanwhile.
+    """
     if not sent.batch.entry:
-        return False
-    first = f"{max(0, sent.now // 1000 - _SLACK_MS)}"
+        return None
     key, token = link.keys.ledger(sent.shard), sent.token.encode()
+    last: str = "+"
+    oldest: int | None = None
     while True:
-        page = ("XRANGE", key, first, "+", "COUNT", _PAGE)
-        (entries,) = await _plain(link, lane, [page])
-        if any(token in words for _, words in entries):
-            return True
-        if len(entries) < _PAGE:
-            return False
-        first = f"({entries[-1][0].decode()}"
+        page = ("XREVRANGE", key, last, "-", "COUNT", _PAGE)
+        time, entries = await _plain(link, lane, [("TIME",), page])
+        for entry, words in entries:
+            if token in words:
+                return bytes(entry)
+        if oldest is None:
+            passed = round((link.clock.monotonic() - sent.begun) * SECOND)
+            earliest = min(sent.now, instant_of(time) - passed)
+            oldest = earliest // 1000 - _SLACK_MS
+        if len(entries) < _PAGE or int(entries[-1][0].partition(b"-")[0]) < oldest:
+            return None
+        last = f"({entries[-1][0].decode()}"
 
 
 async def _plain(link: Link, lane: Lane, commands: list[Command]) -> list[Any]:

@@ -280,24 +280,29 @@ def _early_publish() -> _Patches:
 
     They overtake what they tell of.
     """
+    from aiosched.stores.redis import transact
     from aiosched.stores.redis.connection import Lane
 
-    good = Lane.shielded
+    good, once = Lane.commit, transact._Attempt.once
+    links: dict[Lane, Any] = {}
 
-    async def shielded(self: Lane, commands: Sequence[Any]) -> list[Any]:
-        told = [words for words in commands if words[0] in ("PUBLISH", "SPUBLISH")]
+    async def noting(self: Any, lane: Lane) -> dict[str, Change]:
+        links[lane] = self._link
+        return await once(self, lane)
+
+    async def commit(self: Lane, writes: Sequence[Any]) -> list[Any]:
+        told = [words for words in writes if words[0] in ("PUBLISH", "SPUBLISH")]
         if told:
-            await self.exchange(told)
-        rest = [words for words in commands if words not in told]
+            await links[self].ask(told)
+        rest = [words for words in writes if words not in told]
         replies = await good(self, rest)
         if isinstance(replies[-1], list):
             results = iter(replies[-1])
-            replies[-1] = [
-                0 if words in told else next(results) for words in commands[1:-1]
-            ]
+            replies[-1] = [0 if words in told else next(results) for words in writes]
         return replies
 
-    yield Lane, "shielded", shielded
+    yield transact._Attempt, "once", noting
+    yield Lane, "commit", commit
 
 
 @_bug("redis")
@@ -309,8 +314,8 @@ def _resend() -> _Patches:
 
     async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
         async with link.transactions.take() as lane:
-            commands = [("MULTI",), *sent.batch.commands, ("EXEC",)]
-            await lane.shielded(commands)
+            await link.watch(lane, [link.keys.meta])
+            await lane.commit(sent.batch.commands)
         return sent.changes
 
     yield transact, "resolve", resolve

@@ -184,8 +184,11 @@ class _Run:
     def blocks(self, node: str, seconds: float) -> None:
         """Note that user code holds a node's loop for so long."""
         cluster: Cluster = self.cluster
-        now = cluster.world.now()
+        world = cluster.world
+        now = world.now()
         end = now + round(seconds * SECOND)
+        # Nobody is well meanwhile, so the judge does not look before it is over.
+        world.calm_at = max(world.calm_at, world.loop.time() + seconds)
         cluster.judge.trouble(now, end + cluster.recovery)
         cluster.judge.absences.away(node, now, end)
 

@@ -20,7 +20,7 @@ from tests.simulation.model.versions import known_of
 _SHORT_STEP = 3
 _SHORT_COMMANDS = 4_000
 _LONG_COMMANDS = 100_000
-_PROBE_COMMANDS = 2_000
+_PROBE_COMMANDS = 30_000
 _SEED = 20_261_121
 
 

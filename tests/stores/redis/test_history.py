@@ -171,7 +171,7 @@ async def test_a_beat_that_overlaps_the_one_that_found_out(
         await one.transact(IDS, touch(7))
         _entry_gone(raw)
         raw.set(REV, 1)
-        real, told = one._link.try_typed, asyncio.Event()
+        real, held, told = one._link.try_typed, asyncio.Event(), asyncio.Event()
         packets = 0
 
         async def hold(commands: Any, **options: Any) -> list[Any]:
@@ -180,13 +180,13 @@ async def test_a_beat_that_overlaps_the_one_that_found_out(
             if commands[0] == ("TIME",):
                 packets += 1
                 if packets == 1:
+                    held.set()
                     await told.wait()
             return replies
 
         monkeypatch.setattr(one._link, "try_typed", hold)
         first = asyncio.create_task(beat(one))
-        while packets == 0:
-            await asyncio.sleep(0)
+        await held.wait()
         found = await beat(one)
         told.set()
         assert found != epoch

@@ -22,7 +22,9 @@ async def test_a_port_without_tls_is_named_after_one_time_out() -> None:
     port = server.sockets[0].getsockname()[1]
     store = RedisJobStore(f"rediss://127.0.0.1:{port}", socket_connect_timeout=1.1)
     try:
-        with pytest.raises(StoreUnavailableError, match="TLS.*redis instead of rediss") as raised:
+        with pytest.raises(
+            StoreUnavailableError, match="TLS.*redis instead of rediss"
+        ) as raised:
             await store.open("tls", {})
     finally:
         server.close()

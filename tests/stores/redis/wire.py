@@ -82,7 +82,7 @@ class Spy:
 
     def transactions(self) -> list[list[Words]]:
         """Return what stood between each MULTI and its EXEC."""
-        return [p[1:-1] for p in self.packets if p[0] == [b"MULTI"]]
+        return [p[:-1] for p in self.packets if p[-1] == [b"EXEC"]]
 
     def names(self) -> list[str]:
         """Return the names of all commands, in order."""
