@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -198,6 +198,34 @@ ECHOING = [
 ]
 
 
+@asynccontextmanager
+async def answering(say: Callable[[bytes], bytes]) -> AsyncIterator[int]:
+    """Serve on a port what is said to each command."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(say(data) * (data.count(b"\r\n*") + 1))
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.ensure_future(serve(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for one in serving:
+            one.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await server.wait_closed()
+
+
 @pytest.mark.parametrize("url", ECHOING)
 @pytest.mark.parametrize("echo", ECHOES)
 async def test_a_server_that_repeats_what_it_was_sent(
@@ -206,29 +234,20 @@ async def test_a_server_that_repeats_what_it_was_sent(
     """What does not know AUTH, such as a proxy, names its arguments."""
     asked = 0
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def say(data: bytes) -> bytes:
         nonlocal asked
-        with suppress(ConnectionError):
-            while data := await reader.read(1 << 16):
-                asked += CANARY.encode() in data
-                said = echo % CANARY.encode() if b"%b" in echo else echo
-                writer.write(said * data.count(b"\r\n*", 0) + said)
-        writer.close()
+        asked += CANARY.encode() in data
+        return echo % CANARY.encode()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    store = RedisJobStore(
-        url.replace(":port", f":{port}"),
-        socket_connect_timeout=1.0,
-        exchange_timeout=1.0,
-    )
-    try:
+    async with answering(say) as port:
+        store = RedisJobStore(
+            url.replace(":port", f":{port}"),
+            socket_connect_timeout=1.0,
+            exchange_timeout=1.0,
+        )
         with pytest.raises(AioschedError) as caught:
             async with asyncio.timeout(20):
                 await store.open("secret", {})
-    finally:
-        server.close()
-        await server.wait_closed()
     assert asked
     assert CANARY not in told(caught.value)
 
@@ -237,23 +256,11 @@ async def test_a_server_that_repeats_what_a_job_was_given(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """Also behind the login: keys and arguments are nobody's business."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(1 << 16):
-                said = f"-ERR unknown command 'X', with args beginning with: '{CANARY}'"
-                writer.write(f"{said}\r\n".encode() * (data.count(b"\r\n*") + 1))
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    store = RedisJobStore(f"redis://127.0.0.1:{port}", exchange_timeout=1.0)
-    try:
-        with pytest.raises(ConfigurationError, match="does not know a command") as caught:
+    said = f"-ERR unknown command 'X', with args beginning with: '{CANARY}'\r\n"
+    async with answering(lambda _: said.encode()) as port:
+        store = RedisJobStore(f"redis://127.0.0.1:{port}", exchange_timeout=1.0)
+        with pytest.raises(ConfigurationError, match="not know a command") as caught:
             await store.open("secret", {})
-    finally:
-        server.close()
-        await server.wait_closed()
     assert CANARY not in told(caught.value)
 
 

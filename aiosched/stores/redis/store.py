@@ -29,6 +29,7 @@ from aiosched.stores.redis.cluster import Cluster
 from aiosched.stores.redis.connection import Factory, Wiring, plainly
 from aiosched.stores.redis.failures import denied
 from aiosched.stores.redis.link import Link
+from aiosched.stores.redis.listing import list_page
 from aiosched.stores.redis.mend import IndexWalk
 from aiosched.stores.redis.sentinel import Sentinels
 from aiosched.stores.redis.signals import RedisSignalStream
@@ -235,7 +236,7 @@ class RedisSession(Session):
     @plainly
     async def list(self, *, cursor: str | None = None, limit: int = 100) -> Page:
         """Return a page of all records; see the port."""
-        return await reading.list_page(self._link, cursor, limit)
+        return await list_page(self._link, cursor, limit)
 
     @plainly
     async def agenda(

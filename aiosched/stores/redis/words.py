@@ -119,7 +119,11 @@ class KeywordWalk:
             if place[0] in self._words
         }
         for word in chosen:
-            for shard in await self._idle(word):
+            idle = await self._idle(word)
+            for place in [place for place in empty if place[0] == word]:
+                if place[1] not in idle:
+                    del empty[place]  # in use again
+            for shard in idle:
                 empty.setdefault((word, shard), now)
         self._empty = empty
         for (word, shard), since in list(empty.items()):
@@ -127,9 +131,22 @@ class KeywordWalk:
                 continue
             del empty[word, shard]
             if shard in await self._idle(word):
-                key = link.keys.keyword_shards(word)
-                link.keywords.discard((word, shard))
-                await link.try_typed([("SREM", key, shard)])
+                await self._forget(word, shard)
+
+    async def _forget(self, word: str, shard: int) -> None:
+        """Take a shard from a keyword, unless somebody subscribes meanwhile.
+
+        The two keys lie in two slots, so no WATCH spans them.  Who subscribes
+        before this look is seen by it; who does so later enters the keyword
+        behind the transaction, and so behind the removal.
+        """
+        link = self._link
+        key = link.keys.keyword_shards(word)
+        link.keywords.discard((word, shard))
+        await link.try_typed([("SREM", key, shard)])
+        (there,) = await link.ask([("EXISTS", link.keys.subscribers(shard, word))])
+        if there:
+            await link.try_typed([("SADD", key, shard)])
 
     async def _idle(self, word: str) -> list[int]:
         """Return the shards of a keyword in which nobody is subscribed to it."""

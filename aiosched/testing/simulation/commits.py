@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from aiosched.enums import RowKind
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.incidents import Point
 
-__all__ = ["Commit", "Loss", "kind_of"]
+__all__ = ["Commit", "Loss", "count_commit", "kind_of"]
 
 _SETTLER = "aiosched._engine.settler"
 
@@ -64,3 +66,21 @@ def kind_of(
     if getattr(decide, "__module__", "") == _SETTLER:
         return "before_settle", "after_settle"
     return None, None
+
+
+def count_commit(one: Commit, counts: Counter[str]) -> None:
+    """Count the claims, takeovers and settles of a commit by name."""
+    before = () if one.before is None else one.before.state.runs
+    after = () if one.after is None else one.after.state.runs
+    if before is after:
+        return
+    held = {run.fence for run in before}
+    for run in after:
+        if run.fence not in held:
+            counts["claims"] += 1
+            counts["reruns"] += run.firing.lost > 0
+    left = held - {run.fence for run in after}
+    for row in one.rows:
+        if row.fence in left:
+            counts["takeovers"] += row.kind is RowKind.LOST
+            counts["settles"] += row.kind is not RowKind.LOST

@@ -14,20 +14,19 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from aiosched.abc import JobStore, Signal
 from aiosched.clock import IdSource
-from aiosched.enums import RowKind
 from aiosched.errors import StoreError
-from aiosched.records import Record
 from aiosched.testing.loop import VirtualLoop
 from aiosched.testing.nodes import NODE, process_of
 from aiosched.testing.simulation.chance import CLOCK, stream_of
-from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.commits import Commit, Loss, count_commit
 from aiosched.testing.simulation.conditions import Conditions
+from aiosched.testing.simulation.deploys import POLITE, deployed
 from aiosched.testing.simulation.incidents import Incident, Point
+from aiosched.testing.simulation.parts import Node, Premises
 
 __all__ = ["Commit", "Loss", "Node", "Premises", "StoreKind", "World", "stream_of"]
 
@@ -37,55 +36,6 @@ StoreKind = Literal["memory", "redis"]
 NAMESPACE = "simulated"
 _NOTHING: tuple[int | None, object] = (None, None)
 _AGAIN = 1.0
-_POLITE = 30.0
-
-
-@dataclass(eq=False)
-class Node:
-    """One simulated process.
-
-    Attributes:
-        name: Its name; what belongs to it may be called ``name/...``.
-        boot: Brings it up: a coroutine function that is given the revision of
-            its code; run as the node's first task, again after each crash.
-        halt: Shuts it down politely; None: it is killed in its place.
-        incarnation: How often it was brought up; 0: never.
-        revision: Of the code that it runs when it is brought up next.
-        down: Whether it is dead at present.
-        gone: Whether it will never be back.
-    """
-
-    name: str
-    boot: Callable[[int], Coroutine[Any, Any, object]]
-    halt: Callable[[], Coroutine[Any, Any, object]] | None = None
-    incarnation: int = 0
-    revision: int = 0
-    down: bool = True
-    gone: bool = False
-
-
-class Premises(Protocol):
-    """The one store of a world, whichever it is."""
-
-    def store_for(self, node: str) -> JobStore:
-        """Return the store as a node reaches it."""
-        ...
-
-    def crashed(self, node: str) -> None:
-        """Let the store find out that a node's connections have ended."""
-        ...
-
-    def disconnect(self) -> None:
-        """End all connections, as a server does that goes down."""
-        ...
-
-    def snapshot(self) -> object:
-        """Keep what the store holds."""
-        ...
-
-    def restore(self, kept: object | None) -> dict[str, Record]:
-        """Go back to what was kept, None: to nothing; return what is there now."""
-        ...
 
 
 class World:
@@ -455,37 +405,13 @@ class World:
     def _do_deploy(self, one: Incident) -> None:
         gap = one.seconds or 0.0
         names = sorted(self.nodes)
-        self._note(one, (gap + _POLITE) * len(names))
+        self._note(one, (gap + POLITE) * len(names))
         self.calm_at = self.loop.time()
         task = self.loop.create_task(
-            self._deploy(names, gap), name="deploy", context=Context()
+            deployed(self, names, gap), name="deploy", context=Context()
         )
         self._hands.add(task)
         task.add_done_callback(self._hands.discard)
-
-    async def _deploy(self, names: Sequence[str], gap: float) -> None:
-        revision = 1 + max(node.revision for node in self.nodes.values())
-        for name in names:
-            node = self.nodes[name]
-            node.revision = revision
-            if not node.down:
-                await self._replace(node)
-            await CLOCK.sleep(gap)
-            self.calm_at = max(self.calm_at, self.loop.time())
-
-    async def _replace(self, node: Node) -> None:
-        """End a node politely, or else by force, and bring up its successor."""
-        incarnation = node.incarnation
-        if node.halt is not None:
-            task = self.loop.spawn(node.name, node.halt(), name=f"halt {node.name}")
-            await asyncio.wait([task], timeout=_POLITE)
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                self.trace("bad halt", node.name, repr(task.exception()))
-                self.counts["bad halts"] += 1
-        if node.down or node.incarnation != incarnation:
-            return  # it was killed meanwhile
-        self.crash(node.name)
-        self.boot(node.name)
 
     # -- who looks on -------------------------------------------------------------
 
@@ -494,7 +420,7 @@ class World:
         counts = self.counts
         counts["commits"] += 1
         for one in changes:
-            self._count(one)
+            count_commit(one, self.counts)
             state = None if one.after is None else one.after.state
             self.trace(
                 "commit",
@@ -513,23 +439,6 @@ class World:
         """Take note of the signals of one transaction, which may be none."""
         for told in self.told:
             told(changes, signals, announced)
-
-    def _count(self, one: Commit) -> None:
-        counts = self.counts
-        before = () if one.before is None else one.before.state.runs
-        after = () if one.after is None else one.after.state.runs
-        if before is after:
-            return
-        held = {run.fence: run for run in before}
-        for run in after:
-            if run.fence not in held:
-                counts["claims"] += 1
-                counts["reruns"] += run.firing.lost > 0
-        left = held.keys() - {run.fence for run in after}
-        for row in one.rows:
-            if row.fence in left:
-                counts["takeovers"] += row.kind is RowKind.LOST
-                counts["settles"] += row.kind is not RowKind.LOST
 
     def trace(self, kind: str, *words: object) -> None:
         """Add a line to the trace: what happened, at which virtual second."""

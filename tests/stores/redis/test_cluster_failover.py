@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from aiosched.abc import Beat, Member
+from aiosched.errors import StoreUnavailableError
 from aiosched.stores.redis.cluster import slot_of
 from aiosched.stores.redis.keys import Keys
 from aiosched.stores.redis.store import RedisSession
-from aiosched.testing.contract_decisions import claim, create, ids_in, settle
+from aiosched.testing.contract_decisions import claim, create, ids_in, settle, touch
 from tests.clusters import Cluster
 from tests.crash.conftest import binary, pytest_generate_tests
 from tests.servers import Binary, Server
@@ -113,3 +114,37 @@ async def test_commits_that_were_confirmed_and_lost(replicated: Cluster) -> None
         assert set(await session.read(IDS)) == set(IDS[:1])
         pulse = await session.beat(Beat(MEMBER, "me", (SHARD,)))
         assert pulse.epoch != epoch
+
+
+async def test_a_silent_home_keeps_no_lane_of_others(replicated: Cluster) -> None:
+    """A new keyword is entered with it before the transaction of another master."""
+    home = replicated.master_of(slot_of(Keys("t", 64).meta))
+    shard = next(
+        one
+        for one in range(64)
+        if replicated.master_of(slot_of(Keys("t", 64).tags[one])) is not home
+    )
+    old, new = ids_in(shard, 2, shards=64)
+    limits = {"exchange_timeout": 0.5, "socket_connect_timeout": 0.5}
+    async with on(replicated, lanes=1, **limits) as one:
+        await one.transact([old], create(5))
+        with home.paused():
+            waiting = asyncio.create_task(
+                one.transact([new], create(5, keyword="a-word"))
+            )
+            # While it waits, and after it has given up.
+            for _ in range(20):
+                assert set(await one.transact([old], touch(7))) == {old}
+                await asyncio.sleep(0.05)
+            with pytest.raises(StoreUnavailableError):
+                await waiting
+            assert set(await one.transact([old], touch(7))) == {old}
+        async def again() -> bool:
+            try:
+                changes = await one.transact([new], create(5, keyword="a-word"))
+            except StoreUnavailableError:
+                return False
+            return set(changes) == {new}
+
+        await eventually(again, "the keyword")
+        assert await one.by_keyword("a-word") == [new]

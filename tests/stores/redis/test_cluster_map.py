@@ -164,3 +164,20 @@ async def test_a_node_that_is_away_is_left_alone_for_a_while(seconds: float) -> 
     with pytest.raises(LostError):
         await take()
     assert tries == 2
+
+
+@pytest.mark.parametrize("silent", [A, B, None])
+async def test_only_who_is_silent_is_left_alone(silent: Node | None) -> None:
+    """Within a block somebody else may be asked: that says nothing of this node."""
+    nodes, clock = Nodes(A=B), _Clock()
+
+    async def connect(_: Node) -> Any:
+        return _Answering(nodes, B)
+
+    nodes.connect = connect  # type: ignore[method-assign]
+    pools = Pools(cast("Wiring", nodes), 1, "home", cast("Any", clock))
+    with pytest.raises(LostError):
+        async with pools.to(B):
+            clock.now += nodes.exchange_timeout
+            raise LostError("no answer", silent)
+    assert set(nodes.topology.away) == ({B} if silent == B else set())

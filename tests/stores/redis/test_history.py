@@ -11,11 +11,14 @@ import pytest
 
 from aiosched.abc import Beat, Member
 from aiosched.errors import StoreUnavailableError
+from aiosched.instants import SECOND as SECONDS
+from aiosched.stores.redis import transact
 from aiosched.stores.redis.history import History
+from aiosched.stores.redis.routing import AWAY
 from aiosched.stores.redis.store import RedisJobStore, RedisSession
-from aiosched.testing.contract_decisions import claim, create, touch
+from aiosched.testing.contract_decisions import claim, create, erase, touch
 from tests.stores.redis.garbage import Client
-from tests.stores.redis.wire import IDS, KEYS, opened
+from tests.stores.redis.wire import IDS, KEYS, Proxy, opened
 
 ALL = (0, 1, 2, 3)
 SHARD = 1
@@ -268,6 +271,81 @@ async def test_a_commit_of_others_hides_nothing(redis_url: str, raw: Client) -> 
             await two.transact(IDS, touch(8))
             assert await beat(one) == await beat(two, "other") == epoch
         assert raw.exists(RECORD, AGENDA) == 2
+
+
+@pytest.mark.parametrize("step", ["pass", "after"])
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_a_commit_that_was_resolved_is_missed_too(
+    redis_url: str,
+    raw: Client,
+    step: str,
+    claimed: bool,  # noqa: FBT001
+) -> None:
+    """It was confirmed like any other."""
+    async with Proxy(redis_url) as proxy, opened(proxy.url) as one:
+        if claimed:
+            await one.transact(IDS, create(5))
+        epoch = await beat(one)
+        copies = {key: raw.dump(key) for key in raw.keys("*")}
+        proxy.plan = [step]
+        if claimed:
+            got = await one.transact(IDS, claim("me"), claim=True, signal=False)
+        else:
+            got = await one.transact(IDS, create(5))
+        assert set(got) == set(IDS)
+        raw.flushall()
+        for key, data in copies.items():
+            assert data is not None
+            raw.restore(key, 0, data)
+        assert await beat(one) != epoch
+
+
+async def test_a_counter_that_fell_where_the_ledger_is_away(
+    redis_url: str, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at when the master is back."""
+    async with opened(redis_url) as one, opened(redis_url) as two:
+        await one.transact(IDS, create(5))
+        await beat(one)
+        epoch = await beat(one)  # its own entry has been looked for by now
+        for _ in range(3):
+            await two.transact(IDS, touch(7))
+        assert await beat(one) == epoch
+        raw.delete(LEDGER)
+        raw.set(REV, 0)
+        link = one._link
+        real, away = link.ask, 0
+
+        async def ask(commands: Any, **options: Any) -> list[Any]:
+            nonlocal away
+            replies = await real(commands, **options)
+            if commands[0][0] == "XRANGE" and away < 3:
+                away += 1
+                return [AWAY for _ in commands]
+            return replies
+
+        monkeypatch.setattr(link, "ask", ask)
+        for _ in range(3):
+            assert await beat(one) == epoch
+        assert await beat(one) != epoch
+        assert away == 3
+
+
+async def test_a_job_made_anew_after_the_clock_was_set_back_is_no_loss(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        real = transact.instant_of
+        monkeypatch.setattr(
+            transact, "instant_of", lambda reply: real(reply) + 10 * SECONDS
+        )
+        await one.transact(IDS, claim("me"), claim=True, signal=False)
+        monkeypatch.setattr(transact, "instant_of", real)
+        before = (await two.read(IDS))[IDS[0]].state.seq
+        await two.transact(IDS, erase())
+        await two.transact(IDS, create(5))
+        assert (await two.read(IDS))[IDS[0]].state.seq < before
+        assert await beat(one) == epoch
 
 
 def _told(second: int, claims: str) -> bytes:

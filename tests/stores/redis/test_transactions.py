@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from aiosched.abc import shard_of
+from aiosched.clock import SystemClock
 from aiosched.errors import (
+    ConfigurationError,
     StoreConflictError,
     StoreDataError,
     StoreError,
     StoreUnavailableError,
 )
 from aiosched.records import Change, Definition, Record, Spec, State
+from aiosched.stores.redis.agendas import foreign
+from aiosched.stores.redis.doctor import doctor
 from aiosched.stores.redis.keys import Keys
+from aiosched.stores.redis.store import RedisJobStore, RedisSession
+from aiosched.stores.redis.sweep import delete_unused
 from aiosched.testing.contract_decisions import (
     claim,
     create,
@@ -30,9 +37,11 @@ from aiosched.testing.contract_decisions import (
     touch,
 )
 from tests import servers
+from tests.stores.redis.garbage import Client
 from tests.stores.redis.wire import Spy, opened
 
 IDS = ids_in(1, 4)
+AGENDA = "{t:1}:a:default"
 BIG = b"[" + b"1," * 1_000 + b"1]"
 Records = Mapping[str, Record | None]
 
@@ -216,6 +225,93 @@ async def test_a_hundred_jobs_cost_sixteen_commands_and_four_trips(
         assert len(sent) == one.counters.commands - before
         assert len(spy.packets) - packets == 4
         assert one.counters.aborts == 0
+
+
+# --- a transaction, or nothing ------------------------------------------------------
+
+
+def _another_type(raw: Client) -> None:
+    raw.delete(AGENDA)
+    raw.set(AGENDA, "x")
+
+
+async def _of_terms(one: RedisSession, url: str) -> None:
+    del one
+    async with opened(url, namespace="another"):
+        pass
+
+
+async def _of_repairs(one: RedisSession, url: str) -> None:
+    del one
+    store = RedisJobStore(url)
+    async with doctor(store, "t", SystemClock().wall) as seen:
+        await seen.fix(allowed=True)
+
+
+DEEDS: dict[str, Callable[[RedisSession, str], Awaitable[object]]] = {
+    "a claim": lambda one, _: one.transact(IDS, claim("me"), claim=True, signal=False),
+    "a verb": lambda one, _: one.transact(IDS, touch(7)),
+    "a creation": lambda one, _: one.transact(ids_in(1, 2, "new"), create(5)),
+    "upkeep": lambda one, _: one.transact(IDS, index(9), signal=False),
+    "the terms": _of_terms,
+    "a misplaced agenda": lambda one, _: foreign(one._link, 1, "default"),
+    "a repair": _of_repairs,
+    "the sweep": lambda one, _: delete_unused(one._link, 1, ["default"], ["x:unused"]),
+}
+
+
+def contents(raw: Client) -> dict[bytes, bytes | None]:
+    """Return all that stands there."""
+    return {key: raw.dump(key) for key in raw.keys("*")}
+
+
+@pytest.mark.parametrize("name", sorted(DEEDS))
+async def test_a_server_that_refuses_multi_is_sent_no_write(
+    launch: Any, name: str
+) -> None:
+    """It would carry out what follows, piece by piece and without the watch."""
+    server = launch()
+    server.command("ACL", "SETUSER", "jobs", "on", ">pw", "~*", "&*", "+@all")
+    url = server.url.replace("redis://", "redis://jobs:pw@")
+    with redis.Redis.from_url(server.url) as raw:
+        async with opened(url) as one:
+            await one.transact(IDS, create(5, note="n" * 50))
+            raw.set("{t:1}:x:unused", "x")
+            raw.sadd("{t:1}:xs", "x:unused")
+            if name == "a misplaced agenda":
+                _another_type(raw)
+            if name == "a repair":
+                raw.set("{t:1}:rev", "no counter")
+                raw.delete("{t:1}:x:unused")
+                raw.srem("{t:1}:xs", "x:unused")
+            server.command("ACL", "SETUSER", "jobs", "-multi")
+            before = contents(raw)
+            with pytest.raises((StoreError, ConfigurationError), match="multi"):
+                await DEEDS[name](one, url)
+            assert contents(raw) == before
+            # With the right back, it is done.
+            server.command("ACL", "SETUSER", "jobs", "+multi")
+            await DEEDS[name](one, url)
+            assert contents(raw) != before
+
+
+async def test_a_right_that_is_taken_while_it_is_decided(launch: Any) -> None:
+    server = launch()
+    server.command("ACL", "SETUSER", "jobs", "on", ">pw", "~*", "&*", "+@all")
+    url = server.url.replace("redis://", "redis://jobs:pw@")
+    async with opened(url) as one, opened(server.url) as other:
+        await other.transact(IDS, create(5))
+
+        def decide(records: Records, now: int) -> Mapping[str, Change]:
+            server.command("ACL", "SETUSER", "jobs", "-multi")
+            for job_id in IDS:
+                _write(server.url, job_id)
+            return claim("me")(records, now)
+
+        with pytest.raises(StoreUnavailableError, match="multi"):
+            await one.transact(IDS, decide, claim=True, signal=False)
+        for record in (await other.read(IDS)).values():
+            assert record.state.runs == ()
 
 
 # --- races ------------------------------------------------------------------------

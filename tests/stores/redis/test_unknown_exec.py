@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+import redis
 
 from aiosched.errors import StoreUnavailableError
+from aiosched.instants import SECOND
 from aiosched.records import Change, Record
+from aiosched.stores.redis import transact
 from aiosched.stores.redis.store import RedisSession
 from aiosched.testing.contract_decisions import (
     claim,
@@ -21,7 +25,7 @@ from aiosched.testing.contract_decisions import (
     touch,
 )
 from tests import servers
-from tests.stores.redis.wire import Proxy, opened
+from tests.stores.redis.wire import KEYS, Proxy, opened
 
 CUTS = ["before", "after", "late"]
 IDS = ids_in(1, 3)
@@ -218,6 +222,89 @@ async def test_what_was_given_up_never_happens(redis_url: str, there: bool) -> N
         await proxy.deliver()
         assert len(calls) == 2
         assert await session.read(IDS) == before
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_others_who_write_all_the_time_keep_nobody_waiting(
+    redis_url: str, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes the resolving abort has made the old EXEC abort, too."""
+    async with (
+        Proxy(redis_url) as proxy,
+        opened(redis_url) as other,
+        opened(proxy.url, resolve_timeout=0.3) as session,
+    ):
+        await session.transact(IDS, create(5))
+        link = session._link
+        real, meanwhile = link.watch, 0
+
+        async def busy(*args: Any) -> list[Any]:
+            nonlocal meanwhile
+            found = await real(*args)
+            if session.counters.unknown and (not meanwhile or cut == "after"):
+                meanwhile += 1
+                await other.transact(IDS[:1], touch(8))
+            return found
+
+        monkeypatch.setattr(link, "watch", busy)
+        proxy.plan = [cut]
+        assert set(await session.transact(IDS, touch(7))) == set(IDS)
+        await proxy.deliver()
+        assert meanwhile == 1
+        assert [await asked(session, one) for one in IDS] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("since", [0, 700])
+async def test_a_clock_that_is_set_back_hides_no_token(
+    redis_url: str, cut: str, since: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and EXEC; and behind it there are others by the hundred."""
+    real, looks = transact.instant_of, 0
+
+    def ahead(reply: Any) -> int:
+        nonlocal looks
+        looks += 1
+        return real(reply) + (60 * SECOND if looks == 1 else 0)
+
+    async with Proxy(redis_url) as proxy, opened(proxy.url) as session:
+        await session.transact(IDS, create(5))
+        link = session._link
+        touched = link.transactions.take
+
+        def others(*args: Any, **options: Any) -> Any:
+            if session.counters.unknown == 1:
+                with redis.Redis.from_url(redis_url) as raw, raw.pipeline() as pipe:
+                    for _ in range(since):
+                        pipe.xadd(KEYS.ledger(1), {"t": "another"})
+                    pipe.execute()
+            return touched(*args, **options)
+
+        monkeypatch.setattr(link.transactions, "take", others)
+        monkeypatch.setattr(transact, "instant_of", ahead)
+        proxy.plan = [cut]
+        await session.transact(IDS, touch(7))
+        await proxy.deliver()
+        assert [await asked(session, one) for one in IDS] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("cut", ["pass", *CUTS])
+async def test_a_keyword_that_is_cleared_away_meanwhile_is_entered_again(
+    redis_url: str, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind a transaction that was resolved."""
+    real = transact._Attempt._execute
+
+    async def late(self: Any, *args: Any) -> list[Any]:
+        with redis.Redis.from_url(redis_url) as raw:
+            raw.srem(KEYS.keyword_shards("word"), 1)
+        return await real(self, *args)
+
+    monkeypatch.setattr(transact._Attempt, "_execute", late)
+    async with Proxy(redis_url) as proxy, opened(proxy.url) as session:
+        proxy.plan = [cut]
+        await session.transact(IDS, create(5, keyword="word"))
+        assert await session.by_keyword("word") == sorted(IDS)
 
 
 async def test_cut_again_and_again(redis_url: str) -> None:
