@@ -176,8 +176,12 @@ async def test_only_who_is_silent_is_left_alone(silent: Node | None) -> None:
 
     nodes.connect = connect  # type: ignore[method-assign]
     pools = Pools(cast("Wiring", nodes), 1, "home", cast("Any", clock))
-    with pytest.raises(LostError):
+
+    async def ask_somebody() -> None:
         async with pools.to(B):
             clock.now += nodes.exchange_timeout
             raise LostError("no answer", silent)
+
+    with pytest.raises(LostError):
+        await ask_somebody()
     assert set(nodes.topology.away) == ({B} if silent == B else set())

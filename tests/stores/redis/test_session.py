@@ -293,7 +293,7 @@ async def test_the_sweep_deletes_what_nobody_uses(redis_url: str) -> None:
 async def test_the_sweep_loses_against_a_creation(
     redis_url: str, look: int, aborts: int
 ) -> None:
-    """A job that takes up a spec after a look under WATCH, the last or another."""
+    """A job that takes up a spec after the scan, or after the look under WATCH."""
     spy = Spy()
     async with (
         opened(redis_url, connection_factory=spy) as one,
@@ -309,7 +309,7 @@ async def test_the_sweep_loses_against_a_creation(
             replies = await real(commands, **options)
             if commands[0][0] == "MGET":
                 looks += 1
-                # The first is without WATCH; then the agendas, then all records.
+                # Agendas and all records without WATCH, then the agendas under it.
                 if looks == look:
                     await two.transact(IDS, noted(LONG))
             return replies
