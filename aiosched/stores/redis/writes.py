@@ -179,7 +179,7 @@ class Composer:
             self._tell(job_id, own, at, old.state.seq)
             if spec.keyword is not None:
                 self._joined.setdefault(spec.keyword, []).append(job_id)
-        for queue in self._link.queues | self._link.looked:
+        for queue in sorted(self._link.queues | self._link.looked):
             if queue != own:
                 self._left.setdefault(queue, []).append(job_id)
 
