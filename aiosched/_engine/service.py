@@ -33,13 +33,16 @@ class Watched(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether its last step went well."""
+        ...
 
     @property
     def trouble(self) -> str:
         """What went wrong in it last, for people; empty: that is not known."""
+        ...
 
     def overdue(self) -> float:
         """Return for how many seconds a step has been overdue; 0: none is."""
+        ...
 
 
 class Service(abc.ABC):

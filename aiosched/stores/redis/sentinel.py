@@ -94,7 +94,8 @@ class Sentinels(Topology):
         """
         packet = pack([("ROLE",)])
         await connection.send_packed_command(packet, check_health=False)
-        role = (await connection.read_response())[0].decode()
+        answer: Any = await connection.read_response()
+        role = answer[0].decode()
         if role != "master":
             host, port = getattr(connection, "host", ""), getattr(connection, "port", 0)
             self._refused = Node(host, port)

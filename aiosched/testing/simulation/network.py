@@ -32,7 +32,13 @@ _RESET = "the simulated server reset the connection"
 class Peer(Protocol):
     """The server's side of one connection: bytes in, bytes out."""
 
-    pushed: Callable[[bytes], None] | None
+    @property
+    def pushed(self) -> Callable[[bytes], None] | None:
+        """Where messages go that nobody has asked for."""
+        ...
+
+    @pushed.setter
+    def pushed(self, value: Callable[[bytes], None] | None) -> None: ...
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes and return the replies that are complete."""

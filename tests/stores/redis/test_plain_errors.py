@@ -23,7 +23,7 @@ async def test_a_port_without_tls_is_named_after_one_time_out() -> None:
     store = RedisJobStore(f"rediss://127.0.0.1:{port}", socket_connect_timeout=1.1)
     try:
         with pytest.raises(
-            StoreUnavailableError, match="TLS.*redis instead of rediss"
+            StoreUnavailableError, match=r"TLS.*redis instead of rediss"
         ) as raised:
             await store.open("tls", {})
     finally:
