@@ -67,11 +67,8 @@ def _arguments(stored: Blob, given: Blob) -> list[str]:
             for blob in (stored, given)
         ]
         (args, kwargs), (others, other_kwargs) = pairs
-    except (
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ):  # another version wrote what this one cannot read
+    except (ValueError, OverflowError, RecursionError):
+        # Another version wrote what this one cannot read.
         return ["args", "kwargs"]
     differ = {
         "args": _canonical(args) != _canonical(others),
