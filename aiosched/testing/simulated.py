@@ -40,6 +40,12 @@ _MOST_RUNS = 60
 _SECONDS = 600.0
 _LONGEST = 1e9
 _NOT_THEIRS = frozenset({"aiosched", "asyncio", "contextlib", "pytest", "_pytest"})
+_KNOWN = frozenset(
+    (
+        *("peers", "executors", "prepare", "store", "incidents", "terms", "span"),
+        *("latency", "run_jobs", "queues", "lease", "max_concurrency", "max_payload"),
+    )
+)
 FAILURES: tuple[type[BaseException], ...] = (Exception, asyncio.CancelledError)
 """What ends a test that has failed, beside what a test runner adds."""
 
@@ -121,6 +127,7 @@ def over_seeds(
         NeverCameWarning: A given incident has happened with none of the seeds.
     """
     chosen, names = _checked(seeds, seconds, options)
+    _check_start(start)
     given = None if incidents is None else incidents_of(incidents, names)
     left = set(given or ())
     shown = options if start == START else {**options, "start": start}
@@ -152,6 +159,11 @@ def _checked(
             "is no option of a test over seeds",
             f"write seeds=[{options['seed']!r}]",
         )
+    for name in sorted(options.keys() - _KNOWN):
+        known = ", ".join(sorted(_KNOWN))
+        raise ConfigurationError(
+            name, options[name], "is no option", f"use seeds, seconds, start, {known}"
+        )
     names = names_of(options.get("peers", 3))
     store_of(options.get("store", "memory"))
     latency_of(options.get("latency", 0))
@@ -160,6 +172,17 @@ def _checked(
         options["executors"] = executors_of(options["executors"])
     checks.share("seconds", seconds, least=0, most=_LONGEST)
     return seeds_of(seeds), names
+
+
+def _check_start(start: object) -> None:
+    aware = isinstance(start, datetime) and start.tzinfo is not None
+    if not aware and type(start) is not int:
+        raise ConfigurationError(
+            "start",
+            start,
+            "is no instant",
+            "give an aware datetime, such as datetime(2027, 3, 27, tzinfo=UTC)",
+        )
 
 
 def _report(never: Sequence[Incident]) -> None:

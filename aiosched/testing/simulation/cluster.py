@@ -289,7 +289,9 @@ class Cluster:
         }
         shown = ", ".join(f"{name}={value!r}" for name, value in parts.items())
         loop = self.world.loop
-        outside = [] if loop.wall_at(0) == START else [f"start={loop.wall_at(0)}"]
+        outside = (
+            [] if loop.wall_at(0) == START else [f"start={moment(loop.wall_at(0))!r}"]
+        )
         if loop.seed not in (None, self.world.seed):
             outside.append(f"seed={loop.seed}")
         behind = f"  # run_virtual(..., {', '.join(outside)})" if outside else ""

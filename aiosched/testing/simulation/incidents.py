@@ -340,11 +340,7 @@ def _check(one: Incident) -> None:
     rule = _RULES.get(one.kind)
     if rule is None:
         _refuse(one, "kind", "is none", KINDS)
-    if (
-        not isinstance(one.target, str)
-        or not one.target
-        or set(one.target) & set(":;#")
-    ):
+    if type(one.target) is not str or not one.target or set(one.target) & set(":;#"):
         _refuse(one, "target", "is no name", (rule.target,))
     known = one.target if one.target in {STORE, CLUSTER} else "node"
     # What the store's host loses, it loses for everybody.
