@@ -24,6 +24,7 @@ from aiosched.testing.simulation import (
     Cluster,
     Incident,
     JobLedger,
+    NeverCameWarning,
     PeerDownError,
     simulate,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "FaultyStore",
     "Incident",
     "JobLedger",
+    "NeverCameWarning",
     "NotSimulatedError",
     "PeerDownError",
     "Stuck",

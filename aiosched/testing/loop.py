@@ -76,10 +76,19 @@ class VirtualLoop(Population):
         self._now = 0.0
         self._steps = 0
         self._wall_offsets: dict[str | None, int] = {}
+        self.seed: int | None = seed
         self._order = None if seed is None else random.Random(seed)  # noqa: S311
         self.livelock_limit = 200_000
         self.deadline = deadline
         self.thread_delay = thread_delay
+
+    def draw_order(self, seed: int) -> None:
+        """Draw the order of steps between nodes from now on, as ``seed`` does.
+
+        A loop that was made with a seed keeps to that.
+        """
+        if self._order is None:
+            self._order = random.Random(seed)  # noqa: S311 - not for secrets
 
     # Time
 

@@ -27,12 +27,14 @@ from typing import Any
 
 import pytest
 
+from aiosched.errors import ConfigurationError
 from aiosched.testing.loop import VirtualLoop
-from aiosched.testing.simulated import over_seeds
+from aiosched.testing.simulated import FAILURES, over_seeds
 
 __all__: list[str] = []
 
 _CHOSEN = "_asyncio_loop_factory"
+_SEEDED = "_aiosched_seeded"
 _Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 
@@ -53,8 +55,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> None:
     """Stand for the cluster of each seed of a test that is marked ``simulate``."""
-    if request.node.get_closest_marker("simulate") is None:
-        message = f"{request.node.nodeid}: cluster needs @pytest.mark.simulate"
+    if not getattr(getattr(request.node, "obj", None), _SEEDED, False):
+        message = (
+            f"{request.node.nodeid}: cluster needs @pytest.mark.simulate on the "
+            "function itself"
+        )
         raise pytest.UsageError(message)
 
 
@@ -65,7 +70,7 @@ def pytest_pycollect_makeitem(
     """Make a marked coroutine function one that runs all its seeds."""
     marks = getattr(obj, "pytestmark", None)
     mark = next((m for m in marks or () if m.name == "simulate"), None)
-    if mark is not None and inspect.iscoroutinefunction(obj):
+    if mark is not None and inspect.isfunction(obj):
         setattr(collector.obj, name, _seeded(obj, mark))
         obj = getattr(collector.obj, name)
         yield
@@ -74,11 +79,26 @@ def pytest_pycollect_makeitem(
 
 
 def _seeded(test: Callable[..., Any], mark: pytest.Mark) -> Callable[..., None]:
-    options: dict[str, Any] = dict(mark.kwargs)
+    options: dict[str, Any] = {"failures": (*FAILURES, pytest.fail.Exception)}
+    options |= mark.kwargs
     seeds = options.pop("seeds", 20)
 
     @functools.wraps(test)
     def run(*args: Any, **fixtures: Any) -> None:
+        if mark.args:
+            raise ConfigurationError(
+                "mark.simulate",
+                mark.args,
+                "takes no arguments by position",
+                "name them, such as seeds=20",
+            )
+        if not inspect.iscoroutinefunction(test):
+            raise ConfigurationError(
+                "mark.simulate",
+                test,
+                "stands on a function that is no coroutine function",
+                "write async def",
+            )
         fixtures.pop("cluster", None)
         failed = over_seeds(
             lambda cluster: test(*args, cluster=cluster, **fixtures), seeds, **options
@@ -87,6 +107,7 @@ def _seeded(test: Callable[..., Any], mark: pytest.Mark) -> Callable[..., None]:
             failed.error.add_note(str(failed))
             raise failed.error
 
+    setattr(run, _SEEDED, True)
     return run
 
 

@@ -10,6 +10,7 @@ from aiosched.testing.simulation.cluster import (
     BrokenRuleError,
     Cluster,
     JobLedger,
+    NeverCameWarning,
     simulate,
 )
 from aiosched.testing.simulation.incidents import Incident
@@ -20,6 +21,7 @@ __all__ = [
     "Cluster",
     "Incident",
     "JobLedger",
+    "NeverCameWarning",
     "PeerDownError",
     "simulate",
 ]

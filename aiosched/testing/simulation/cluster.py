@@ -12,8 +12,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import random
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,21 +30,33 @@ from aiosched.instants import SECOND, moment
 from aiosched.jobs import Job
 from aiosched.records import Record, Row
 from aiosched.scheduler import Scheduler
+from aiosched.testing.loop import START
 from aiosched.testing.simulation.chance import CLOCK
-from aiosched.testing.simulation.commits import Loss
+from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.given import (
+    executors_of,
+    incidents_of,
+    latency_of,
+    names_of,
+    passing,
+    seed_of,
+    span_of,
+    store_of,
+)
 from aiosched.testing.simulation.incidents import (
     CLUSTER,
     STORE,
     Incident,
-    parse_incidents,
     show_incidents,
 )
 from aiosched.testing.simulation.judge import Judge, Violation
 from aiosched.testing.simulation.peers import Peer, Prepare, register_all
 from aiosched.testing.simulation.steps import of_run
+from aiosched.testing.simulation.verdicts import judge_end
+from aiosched.testing.simulation.watched import WatchedRegistry
 from aiosched.testing.simulation.world import StoreKind, World
 
-__all__ = ["BrokenRuleError", "Cluster", "JobLedger", "simulate"]
+__all__ = ["BrokenRuleError", "Cluster", "JobLedger", "NeverCameWarning", "simulate"]
 
 TERMS: Mapping[str, Any] = {
     "shards": 4,
@@ -52,6 +67,10 @@ TERMS: Mapping[str, Any] = {
 """Calmer than those of production, which would fill a day with heartbeats."""
 _BEATS = 365
 _SLOWEST = 86_400.0
+
+
+class NeverCameWarning(UserWarning):
+    """An incident that a test had asked for has never happened."""
 
 
 class BrokenRuleError(AssertionError):
@@ -77,7 +96,8 @@ class JobLedger:
     """What became of one job, from everything that was committed.
 
     Attributes:
-        rows: Its ledger rows, oldest first.
+        rows: Its ledger rows as they were committed, oldest first, also those that
+            the store has lost since.
         starts: When its runs were claimed, aware, oldest first.
         fired: Slots that became firings.
         asked: Firings that somebody asked for.
@@ -109,6 +129,7 @@ class Cluster:
         world: Its clock, nodes, store and incidents.
         judge: Who has seen every write.
         peers: By name; ``client`` is one that runs no jobs.
+        written: The instant at which each job was last written.
     """
 
     def __init__(
@@ -140,6 +161,10 @@ class Cluster:
             agreed.lease + agreed.member_timeout + 2 * agreed.beat + 2 * SECOND
         )
         self.deafness: int = agreed.beat + 2 * SECOND
+        self.written: dict[str, int] = {}
+        self._rows: list[Row] = []
+        self._given: dict[str, Any] = {}
+        world.commits.append(self._committed)
         world.commits.append(self.judge.committed)
         world.told.append(self.judge.told)
         world.crashes.append(self.judge.crashed)
@@ -148,6 +173,11 @@ class Cluster:
         self.judge.capable = self._capable
 
     # -- what the world tells ---------------------------------------------------------
+
+    def _committed(self, commits: Sequence[Commit]) -> None:
+        for one in commits:
+            self.written[one.job_id] = self.world.now()
+            self._rows.extend(one.rows)
 
     def _befell(self, one: Incident, seconds: float) -> None:
         begin = self.world.now()
@@ -222,11 +252,15 @@ class Cluster:
     ) -> None:
         """Let time pass; a year takes as long as what happens in it.
 
+        What is due at the very instant of the end is not done yet on return.
+
         Raises:
+            InvalidInputError: That is no time that can pass.
             BrokenRuleError: An invariant has been broken by then.
         """
-        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        await CLOCK.sleep(span.total_seconds())
+        await CLOCK.sleep(
+            passing(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        )
         self.check()
 
     def check(self) -> None:
@@ -242,17 +276,42 @@ class Cluster:
 
     @property
     def replay(self) -> str:
-        """What makes the same cluster again: its seed, store and incidents."""
-        incidents = show_incidents(self.incidents)
-        return (
-            f"simulate(seed={self.world.seed}, store={self.world.kind!r}, "
-            f"incidents={incidents!r})"
+        """What makes the same cluster again, with the executors of the test.
+
+        One line: all other arguments of :func:`simulate` that were given; behind
+        it, what :func:`aiosched.testing.run_virtual` must be given, if anything.
+        """
+        parts = {
+            "seed": self.world.seed,
+            "store": self.world.kind,
+            "incidents": show_incidents(self.incidents),
+            **self._given,
+        }
+        shown = ", ".join(f"{name}={value!r}" for name, value in parts.items())
+        loop = self.world.loop
+        outside = (
+            [] if loop.wall_at(0) == START else [f"start={moment(loop.wall_at(0))!r}"]
         )
+        if loop.seed not in (None, self.world.seed):
+            outside.append(f"seed={loop.seed}")
+        behind = f"  # run_virtual(..., {', '.join(outside)})" if outside else ""
+        return f"simulate({shown}){behind}"
+
+    @property
+    def never_came(self) -> tuple[Incident, ...]:
+        """The incidents that have not happened so far."""
+        left = Counter(self.incidents)
+        left.subtract(self.world.struck)
+        return tuple(one for one in dict.fromkeys(self.incidents) if left[one] > 0)
 
     def ledger(self, job: Job | str) -> JobLedger:
-        """Return what became of a job, also of one that is gone."""
+        """Return what became of a job, also of one that is gone.
+
+        After data was lost it has what the store has forgotten, too: a slot that
+        was accounted for again is in it twice.
+        """
         job_id = job.id if isinstance(job, Job) else job
-        rows = tuple(row for row in self.judge.rows if row.job_id == job_id)
+        rows = tuple(row for row in self._rows if row.job_id == job_id)
         claims = [
             claim
             for (name, _), claim in self.judge.past.claims.items()
@@ -312,13 +371,63 @@ _COUNTED = (
 )
 
 
-def _calm(span: timedelta | float) -> dict[str, float]:
+def _calm(seconds: float) -> dict[str, float]:
     """Return terms with which so long a time has few hundreds of beats."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
     beat = min(seconds / _BEATS, _SLOWEST)
     if beat <= TERMS["beat"]:
         return {}
     return {"beat": beat, "lease": 3 * beat, "member_timeout": 3 * beat}
+
+
+@contextmanager
+def _random_of(seed: int) -> Iterator[None]:
+    """Let the module ``random`` draw from a seed, and go on afterwards as before."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def _report(cluster: Cluster) -> None:
+    """Warn of incidents that a test had counted on in vain."""
+    if cluster.never_came:
+        message = (
+            f"incidents={show_incidents(cluster.never_came)!r}: never happened within "
+            f"{cluster.world.loop.time():.0f} s; name an earlier second or a smaller "
+            "ordinal of a peer that is up, or run longer"
+        )
+        warnings.warn(message, NeverCameWarning, stacklevel=4)
+
+
+def _made(
+    names: Sequence[str],
+    world: World,
+    given: Mapping[str, Any],
+    incidents: Sequence[Incident],
+    prepare: Prepare | None,
+    executors: Sequence[object],
+) -> Cluster:
+    """Make the cluster of a test, whose peers are still to be started."""
+
+    def ready(peer: Peer, scheduler: Scheduler, revision: int) -> None:
+        scheduler.registry = WatchedRegistry(peer)
+        register_all(scheduler, executors)
+        if prepare is not None:
+            prepare(peer, scheduler, revision)
+
+    own = {"peers", "terms", "span", "latency"}
+    agreed = {
+        **TERMS,
+        **_calm(span_of(given.get("span", 0))),
+        **(given.get("terms") or {}),
+    }
+    cluster = Cluster(world, agreed, incidents=incidents)
+    cluster._given = dict(given)
+    for name in names:
+        cluster.add(name, ready, **{k: given[k] for k in given if k not in own})
+    return cluster
 
 
 @asynccontextmanager
@@ -343,7 +452,9 @@ async def simulate(
 
     Args:
         peers: How many.
-        seed: Decides the interleaving, and everything else that chance decides.
+        seed: Decides the interleaving (unless the loop has a seed of its own), and
+            everything else that chance decides; the module ``random`` draws from
+            it, too, until the block ends.
         executors: What each peer registers; a text is the name of one that
             takes any arguments and succeeds at once.
         prepare: Called with each peer's scheduler before it starts, after each
@@ -361,26 +472,29 @@ async def simulate(
         options: Further options of each ``Scheduler``.
 
     Raises:
+        ConfigurationError: An argument that cannot be used.
         BrokenRuleError: At the end of the block: an invariant was broken.
         TypeError: The running loop is none of virtual time.
+
+    Warns:
+        NeverCameWarning: At the end of the block: an incident never happened.
     """
-    planned = (
-        parse_incidents(incidents) if isinstance(incidents, str) else tuple(incidents)
-    )
-    given = tuple(executors)
-
-    def ready(peer: Peer, scheduler: Scheduler, revision: int) -> None:
-        register_all(scheduler, given)
-        if prepare is not None:
-            prepare(peer, scheduler, revision)
-
-    world = World(seed, kind=store, latency=latency)
-    agreed = {**TERMS, **_calm(span), **(terms or {})}
-    cluster = Cluster(world, agreed, incidents=planned)
-    with ids_from(world.ids("caller")):
+    names = names_of(peers)
+    planned = incidents_of(incidents, names)
+    chosen = executors_of(executors)
+    optional: dict[str, tuple[Any, Any]] = {
+        "peers": (peers, 3),
+        "terms": (terms, None),
+        "span": (span, 0),
+        "latency": (latency_of(latency), 0.005),
+    }
+    span_of(span)
+    given = {k: value for k, (value, usual) in optional.items() if value != usual}
+    world = World(seed_of(seed), kind=store_of(store), latency=latency)
+    world.loop.draw_order(seed)
+    cluster = _made(names, world, {**given, **options}, planned, prepare, chosen)
+    with ids_from(world.ids("caller")), _random_of(seed):
         try:
-            for number in range(peers):
-                cluster.add(f"p{number}", ready, **options)
             await cluster.up(*cluster.peers)
             world.prepare(planned)
             yield cluster
@@ -388,6 +502,8 @@ async def simulate(
             records, rows = await cluster.stored()
             living = sum(1 for peer in cluster.peers.values() if peer.up)
             cluster.judge.finish(records, rows, living, read)
+            judge_end(cluster)
             cluster.check()
+            _report(cluster)
         finally:
             await world.end()

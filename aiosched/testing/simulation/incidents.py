@@ -24,6 +24,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn, cast, get_args
 
+from aiosched.errors import ConfigurationError
+
 __all__ = [
     "CLUSTER",
     "KINDS",
@@ -165,7 +167,7 @@ class Incident:
         """Refuse what could never happen.
 
         Raises:
-            ValueError: It names the field, the value, and what would fit.
+            ConfigurationError: It names the field, the value, and what would fit.
         """
         _check(self)
 
@@ -186,14 +188,16 @@ class Incident:
         """Read the text form.
 
         Raises:
-            ValueError: It is none.
+            ConfigurationError: It is none.
         """
         found = _FORM.fullmatch(text.strip())
         if found is None or found["kind"] not in KINDS:
-            message = (
-                f"{text!r} is no incident; write kind:target:when[:seconds[:amount]]"
+            raise ConfigurationError(
+                "incidents",
+                text,
+                "is no incident",
+                "write kind:target:when[:seconds[:amount]]",
             )
-            raise ValueError(message)
         return cls(
             cast("IncidentKind", found["kind"]),
             found["target"],
@@ -313,7 +317,7 @@ def parse_incidents(text: str) -> tuple[Incident, ...]:
     """Read incidents joined by ``;``; empty text is none.
 
     Raises:
-        ValueError: One of them is no incident.
+        ConfigurationError: One of them is no incident.
     """
     return tuple([Incident.parse(one) for one in text.split(";") if one.strip()])
 
@@ -336,7 +340,7 @@ def _check(one: Incident) -> None:
     rule = _RULES.get(one.kind)
     if rule is None:
         _refuse(one, "kind", "is none", KINDS)
-    if not one.target or set(one.target) & set(":;#"):
+    if type(one.target) is not str or not one.target or set(one.target) & set(":;#"):
         _refuse(one, "target", "is no name", (rule.target,))
     known = one.target if one.target in {STORE, CLUSTER} else "node"
     # What the store's host loses, it loses for everybody.
@@ -345,6 +349,8 @@ def _check(one: Incident) -> None:
         _refuse(one, "target", f"cannot be that of {one.kind}", (rule.target,))
     for field in ("at", "seconds", "amount"):
         value = getattr(one, field)
+        if value is not None and type(value) not in (int, float):
+            _refuse(one, field, "is not a number", ("a number of seconds",))
         signed = field == "amount" and rule.amount == "signed"
         if value is not None and not (math.isfinite(value) and (signed or value >= 0)):
             _refuse(one, field, "is no such number", ("a finite one, not negative",))
@@ -375,7 +381,7 @@ def _check_place(one: Incident, rule: _Rule) -> None:
         return
     if one.point not in rule.points:
         _refuse(one, "point", f"does not fit {one.kind}", rule.points or ("None",))
-    if one.ordinal < 1:
+    if type(one.ordinal) is not int or one.ordinal < 1:
         _refuse(one, "ordinal", "is counted from 1", ("1 or more",))
     _exclude(one, "at")
 
@@ -390,5 +396,4 @@ def _refuse(
     one: Incident, field: str, problem: str, fitting: Sequence[str]
 ) -> NoReturn:
     value = getattr(one, field)
-    message = f"{field}={value!r} {problem}; fitting: {', '.join(fitting)}"
-    raise ValueError(message)
+    raise ConfigurationError(field, value, problem, f"fitting: {', '.join(fitting)}")

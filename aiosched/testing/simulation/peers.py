@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 from aiosched.abc import Executor
 from aiosched.errors import AioschedError
 from aiosched.ids import ids_from
+from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
-from aiosched.testing.simulation.judge import Judge
+from aiosched.testing.simulation.judge import ANSWERED, Judge
 from aiosched.testing.simulation.world import NAMESPACE, World
 
 __all__ = ["Peer", "PeerDownError", "Prepare"]
@@ -26,6 +27,12 @@ TOLD = (
     *("data_lost", "service_failed", "callback_failed", "unreadable"),
     *("lapsed", "fenced"),
 )
+
+
+VERBS = frozenset(
+    ("schedule", "fire_job", "start_job", "pause", "resume", "stop_job", "remove_job")
+)
+"""What is answered by what stands in the store afterwards."""
 
 
 class PeerDownError(AioschedError):
@@ -84,6 +91,11 @@ class Peer:
         :class:`PeerDownError`.  After a crash it is another scheduler.
         """
         return cast("Scheduler", _Facade(self))
+
+    @property
+    def closed(self) -> bool:
+        """Whether its scheduler was shut down while the node lives."""
+        return self._scheduler is not None and self._scheduler._closed
 
     def running(self) -> Scheduler:
         """Return the scheduler itself.
@@ -178,10 +190,31 @@ class _Facade:
         attribute = getattr(self._peer.running(), name)
         if not callable(attribute):
             return attribute
-        called = self._peer.call
         if not inspect.iscoroutinefunction(attribute):
             return functools.partial(self._peer.inside, attribute)
-        return functools.partial(called, attribute)
+        if name in VERBS:
+            return functools.partial(_asked, self._peer, name, attribute)
+        return functools.partial(self._peer.call, attribute)
+
+
+async def _asked(
+    peer: Peer,
+    verb: str,
+    method: Callable[..., Coroutine[Any, Any, Any]],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Call a verb on the node, and have the judge compare what it answers."""
+    judge = peer.judge
+    about = next(iter((*args, *kwargs.values())), None)
+    job_id = about.id if isinstance(about, Job) else str(about)
+    called, known = peer.world.now(), judge.past.records.get(job_id)
+    answer = await peer.call(method, *args, **kwargs)
+    problem = judge.answers(verb, job_id, answer, called, known)
+    if problem is not None:
+        judge.violate(ANSWERED, job_id, f"{verb} by {peer.name}: {problem}")
+    return answer
 
 
 def register_all(scheduler: Scheduler, executors: Iterable[object]) -> None:

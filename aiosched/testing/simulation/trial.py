@@ -25,6 +25,7 @@ from aiosched.testing.simulation.cluster import Cluster
 from aiosched.testing.simulation.incidents import Incident
 from aiosched.testing.simulation.judge import ANSWERED, HEALTH, LOSS, Violation
 from aiosched.testing.simulation.peers import Peer, PeerDownError
+from aiosched.testing.simulation.verdicts import judge_peer, judge_told
 from aiosched.testing.simulation.workers import Worker
 from aiosched.testing.simulation.workload import Act, Workload, draw_workload
 from aiosched.testing.simulation.world import StoreKind, World
@@ -267,35 +268,14 @@ class _Run:
         living = [p for p in cluster.peers.values() if p.up]
         judge.finish(records, rows, len(living), read)
         for name, node in sorted(world.nodes.items()):
-            if node.gone:
-                continue
-            peer = cluster.peers[name]
-            if not peer.up:
-                judge.violate(HEALTH, "", f"{name} has not come up again")
-                continue
-            health = peer.inside(peer.running().health)
-            if not health.ok:
-                judge.violate(HEALTH, "", f"{name} is not well: {health}")
+            if not node.gone:
+                judge_peer(cluster, name)
         self._losses(cluster)
 
     def _losses(self, cluster: Cluster) -> None:
         """Judge whether peers have told of losses, and put back what is declared."""
         judge = cluster.judge
-        for one in judge.forgotten:
-            loss = one.loss
-            for peer in cluster.peers.values():
-                if peer.since is None or peer.since >= loss.at or not one.real:
-                    continue  # it came up afterwards, and knows nothing else
-                told = [
-                    at
-                    for name, at, _ in peer.events
-                    if name == "data_lost" and at >= loss.at
-                ]
-                text = judge.absences.silent(
-                    peer.name, loss, min(told, default=None), cluster.world.now()
-                )
-                if text is not None:
-                    judge.violate(LOSS, "", text)
+        judge_told(cluster)
         if not cluster.losses:
             return
         newest = max(node.revision for node in cluster.world.nodes.values())
