@@ -196,7 +196,7 @@ class Cluster(Topology):
             nodes[first : last + 1] = [node] * (last + 1 - first)
         self._nodes = nodes
         self._masters = tuple(sorted(masters))
-        self.sharded = sharded
+        self.sharded: bool = sharded
         # The others are asked last until they have answered: a master that
         # hangs must not hold up each new map.
         self._suspects.pop(asked, None)

@@ -233,7 +233,7 @@ class Lane:
         """
         self._wiring = wiring
         self._strict = strict
-        self.node = node
+        self.node: Node | None = node
         self._connection: AbstractConnection | None = None
         self._turn = 0
         self.opened: bool = False

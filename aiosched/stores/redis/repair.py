@@ -21,6 +21,7 @@ from aiosched.stores.redis.facts import meta_fields
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.index import put_right
 from aiosched.stores.redis.layout import QUARANTINE
+from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.mend import looked
 from aiosched.stores.redis.parts import shown
 from aiosched.stores.redis.spare import spare_blobs, spare_spec
@@ -58,8 +59,8 @@ class Repairs:
 
     def __init__(self, examination: Examination, *, allowed: bool) -> None:
         """Mend nothing yet."""
-        self.examination = examination
-        self.link = examination.link
+        self.examination: Examination = examination
+        self.link: Link = examination.link
         self.allowed = allowed
 
     async def mend(self, one: Damage) -> bool:

@@ -109,7 +109,7 @@ class Sentinels(Topology):
     def failed(self, node: Node | None) -> None:
         """Make every connection anew: another server may be in charge by now."""
         del node
-        self.turn += 1
+        self.turn: int = self.turn + 1
         self._losses += 1
 
     def forgotten(self) -> None:
@@ -118,7 +118,7 @@ class Sentinels(Topology):
         A master that was replaced takes writes until it hears of it.  Whoever is
         connected to both would find out at each beat.
         """
-        self.turn += 1
+        self.turn = self.turn + 1
 
     # -- asking ----------------------------------------------------------------------
 

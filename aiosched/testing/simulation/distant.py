@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
 
 from aiosched.abc import Signal, SignalStream
@@ -29,9 +29,9 @@ class DistantListener(Listener):
     def __init__(self, world: World, node: str) -> None:
         """Belong to the node whose code is running."""
         super().__init__()
-        self.world = world
-        self.node = node
-        self.context = copy_context()
+        self.world: World = world
+        self.node: str = node
+        self.context: Context = copy_context()
         self.arrival: float = 0.0
         self.generation: int = 0
 
@@ -68,7 +68,7 @@ class LatentStream(SignalStream, AsyncIterator[Signal]):
 
     def __init__(self, door: LatentStore, space: Space) -> None:
         """Subscribe to nothing yet."""
-        self.node = door.node
+        self.node: str = door.node
         self._door = door
         self._space = space
         self._listener = DistantListener(door.world, door.node)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiosched.abc import Decide, JobStore, Report, Session, Signal, SignalStream, Terms
+from aiosched.clock import IdSource
 from aiosched.errors import StoreUnavailableError
 from aiosched.records import Change, Record, Row
 from aiosched.stores.memory import MemoryJobStore
@@ -45,7 +46,7 @@ class MemoryPremises:
         self.world = world
         self.generation: int = 0
         self.streams: list[LatentStream] = []
-        self.store = _WatchedStore(world)
+        self.store: _WatchedStore = _WatchedStore(world)
 
     def store_for(self, node: str) -> JobStore:
         """Return the store as a node reaches it."""
@@ -97,7 +98,7 @@ class _WatchedStore(MemoryJobStore):
     """A memory store whose commits the world hears of."""
 
     def __init__(self, world: World) -> None:
-        self.draw = world.ids("epochs")
+        self.draw: IdSource = world.ids("epochs")
         super().__init__(_StoreClock(world), ids=self.draw)
         self._world = world
         self.spaces: dict[str, _WatchedSpace] = {}

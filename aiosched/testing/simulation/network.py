@@ -97,19 +97,19 @@ class Line:
         """
         self.network = network
         self.node = node
-        self.peer = accept()
+        self.peer: Peer = accept()
         self.peer.pushed = self._push
         self.open: bool = True
-        self.context = copy_context()
+        self.context: Context = copy_context()
         self._ended = ended
         self._upward = 0.0
         self._downward = 0.0
         loop = network.loop
-        self.reader = asyncio.StreamReader(loop=loop)
+        self.reader: asyncio.StreamReader = asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(self.reader, loop=loop)
-        self.transport = _Transport(self, protocol)
+        self.transport: _Transport = _Transport(self, protocol)
         protocol.connection_made(self.transport)
-        self.writer = _Writer(self.transport, protocol, self.reader, loop)
+        self.writer: _Writer = _Writer(self.transport, protocol, self.reader, loop)
 
     # -- from the node ------------------------------------------------------------
 

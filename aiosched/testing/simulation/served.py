@@ -46,7 +46,7 @@ class RedisPremises:
     def __init__(self, world: World) -> None:
         """Start the server; it is empty."""
         self.world = world
-        self.server = Server(world.now)
+        self.server: Server = Server(world.now)
         self.lines: list[Line] = []
         self._doors = 0
         self._served: dict[int, _Served] = {}

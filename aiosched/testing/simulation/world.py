@@ -30,7 +30,7 @@ from aiosched.testing.simulation.parts import Node, Premises
 
 __all__ = ["Commit", "Loss", "Node", "Premises", "StoreKind", "World", "stream_of"]
 
-log = logging.getLogger("aiosched.testing")
+log: logging.Logger = logging.getLogger("aiosched.testing")
 
 StoreKind = Literal["memory", "redis"]
 NAMESPACE = "simulated"
@@ -91,7 +91,7 @@ class World:
         self.crashes: list[Callable[[str], None]] = []
         self.counts: Counter[str] = Counter()
         self.struck: list[Incident] = []
-        self.calm_at = 0.0
+        self.calm_at: float = 0.0
         self._calmed = False
         self.failures: list[BaseException] = []
         self.lines: list[str] | None = [] if keep_trace else None
@@ -102,7 +102,7 @@ class World:
         self._kept: dict[Incident, tuple[int | None, object]] = {}
         self._drifted = (0.0, 0.0, 0.0)  # loop second, seconds ahead then, rate
         self._hands: set[asyncio.Task[None]] = set()
-        self.conditions = Conditions(self.loop, self.stream, latency)
+        self.conditions: Conditions = Conditions(self.loop, self.stream, latency)
         self.premises: Premises = self._build()
 
     def _build(self) -> Premises:
