@@ -29,6 +29,7 @@ from aiosched.records import Record, Row
 from aiosched.scheduler import Scheduler
 from aiosched.testing.simulation.chance import CLOCK
 from aiosched.testing.simulation.commits import Loss
+from aiosched.testing.simulation.conduct import HINDERING
 from aiosched.testing.simulation.incidents import (
     CLUSTER,
     STORE,
@@ -156,6 +157,8 @@ class Cluster:
         end = begin + round(seconds * SECOND)
         node = "" if one.target in {STORE, CLUSTER} else one.target
         self.judge.absences.away(node, begin, end)
+        if one.kind in HINDERING:
+            self.judge.conduct.hindered(node, seconds)
         # What was not heard is read at the next beat, whoever is up.
         deaf = one.kind in {"lose", "delay", "double"}
         self.judge.trouble(begin, end + (self.deafness if deaf else self.recovery))

@@ -191,10 +191,12 @@ class _Run:
         world.calm_at = max(world.calm_at, world.loop.time() + seconds)
         cluster.judge.trouble(now, end + cluster.recovery)
         cluster.judge.absences.away(node, now, end)
+        cluster.judge.conduct.hindered(node, seconds)
 
     # -- beginning ----------------------------------------------------------------
 
     async def _begin(self, cluster: Cluster) -> None:
+        cluster.judge.conduct.witnessed = True
         for plan in self.work.peers:
             cluster.add(
                 plan.name,
@@ -225,6 +227,7 @@ class _Run:
         world, judge = cluster.world, cluster.judge
         called = world.now()
         known = judge.past.records.get(act.job_id)
+        listeners = judge.listeners(act.job_id)
         try:
             async with asyncio.timeout(_PATIENCE):
                 answer = await _use(cluster.peer(act.who), act)
@@ -238,6 +241,8 @@ class _Run:
             world.counts[f"verbs refused {type(error).__name__}"] += 1
             return
         world.counts["verbs answered"] += 1
+        if act.verb == "fire_job":
+            judge.reached(act.job_id, listeners, answer, called)
         problem = judge.answers(act.verb, act.job_id, answer, called, known)
         if problem is not None:
             judge.violate(ANSWERED, act.job_id, f"{act.verb} by {act.who}: {problem}")

@@ -68,12 +68,22 @@ def _work(run: Workplace, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]
 
     async def work(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
         key = _key(context)
-        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        judge.started(
+            peer.name,
+            context.job_id,
+            key,
+            context.attempt,
+            context.fence,
+            lambda: context.cancelled,
+        )
         by = "cancelled"
         try:
             await world.reach("mid_run")
             answer = await _do(run, peer, context, key, seconds, mood)
             by = "returned"
+        except CancelJob:
+            by = "finished"
+            raise
         except Exception:
             by = "raised"
             raise
@@ -91,13 +101,15 @@ def _threaded(run: Workplace, peer: Peer) -> Callable[..., Any]:
     def thread(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
         key = _key(context)
         judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        by = "raised"
         try:
             chance = _chance(run.seed, context, key)
             loop.block(min(seconds, 3.0))
             if mood == "moody" and chance.random() < 0.3:
                 raise ValueError("a bad mood")
+            by = "returned"
         finally:
-            judge.ended(peer.name, context.job_id, context.fence, "returned")
+            judge.ended(peer.name, context.job_id, context.fence, by)
 
     return thread
 
