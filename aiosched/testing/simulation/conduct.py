@@ -15,39 +15,20 @@ from aiosched.enums import Reason, RowKind
 from aiosched.instants import SECOND
 from aiosched.records import LiveRun, Row
 from aiosched.testing.simulation.losses import outside
-from aiosched.testing.simulation.rules import RULES, Rule
 from aiosched.testing.simulation.steps import Step, of_run
+from aiosched.testing.simulation.verdicts import (
+    ABANDONED,
+    LAPSED,
+    OUTCOME,
+    STOPPED,
+    TIMEOUT,
+)
 
-__all__ = ["HINDERING", "REACHED", "Conduct", "Execution"]
+__all__ = ["HINDERING", "Conduct", "Execution"]
 
 Found = Iterator[tuple[str, str]]
 """Rules that were broken, and what was found."""
 
-
-def _told(name: str, text: str) -> str:
-    RULES[name] = Rule(name, text)
-    return name
-
-
-OUTCOME = _told(
-    "outcome",
-    "The outcome of an attempt tells how its execution ended, and there was one.",
-)
-ABANDONED = _told(
-    "abandoned",
-    "A run is lost only where its peer is dead or was kept from working just before.",
-)
-LAPSED = _told(
-    "lapsed", "A peer that has not beaten for a member timeout claims nothing."
-)
-STOPPED = _told(
-    "stopped",
-    "A run that is to stop is told so within a third of a lease, while all is well.",
-)
-TIMEOUT = _told("timeout", "A run ends, or is told to, when its timeout is over.")
-REACHED = _told(
-    "reached", "A fire reaches every job that listens to its keyword meanwhile."
-)
 
 HINDERING = frozenset(
     {
@@ -61,6 +42,9 @@ _SLACK = 1.0
 """Seconds for the way of a message, and for turns that others have first."""
 _PATIENCE = 5.0
 """Seconds within which a peer has reached the store again, once it can be."""
+
+_AGAIN = 2.5
+"""Seconds within which an outcome is written, once it can be."""
 
 
 @dataclass(slots=True)
@@ -155,9 +139,11 @@ class Conduct:
                 run = runs.get(row.fence)
                 if run is None or not of_run(row):
                     continue
-                if row.kind is RowKind.LOST:
+                own = self._owners.get(run.owner, commit.node) == commit.node
+                if row.kind is RowKind.LOST or not own:
+                    # Of a run that was to stop, others write that it was cancelled.
                     yield from self._given_up(step, run)
-                elif self.witnessed and run.owner == row.owner:
+                elif self.witnessed:
                     yield from self._settled(row)
         if after is None:
             return
@@ -211,7 +197,7 @@ class Conduct:
             yield ABANDONED, f"{node} let the lease of {run.fence} run out"
             return
         over = found is not None and found.ended is not None
-        most = _PATIENCE + (0.0 if over else self._lease / 3)
+        most = _AGAIN if over else _PATIENCE + self._lease / 3
         if second - latest > most:
             yield (
                 ABANDONED,
@@ -262,7 +248,10 @@ class Conduct:
         if stop is not None:
             late = self._calm(found.node, max(stop, found.second))
             if late > self._lease / 3 + _SLACK:
-                yield STOPPED, f"{found.fence} goes on {late:.3f} s after it was to stop"
+                yield (
+                    STOPPED,
+                    f"{found.fence} goes on {late:.3f} s after it was to stop",
+                )
 
     def _calm(self, node: str, since: float) -> float:
         """Return for how many seconds a node could work, up to now."""

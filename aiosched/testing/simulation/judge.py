@@ -19,7 +19,7 @@ from aiosched.instants import SECOND
 from aiosched.planning import attend, instant
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.commits import Commit, Loss
-from aiosched.testing.simulation.conduct import REACHED, Conduct, Execution
+from aiosched.testing.simulation.conduct import Conduct, Execution
 from aiosched.testing.simulation.hearing import misheard
 from aiosched.testing.simulation.losses import (
     Absences,
@@ -28,56 +28,22 @@ from aiosched.testing.simulation.losses import (
     named_slots,
     outside,
 )
-from aiosched.testing.simulation.rules import RULES, WRITES, Rule
+from aiosched.testing.simulation.rules import WRITES
 from aiosched.testing.simulation.steps import Claim, Firing, Past, Step, of_run
 from aiosched.testing.simulation.verbs import Verbs
+from aiosched.testing.simulation.verdicts import (
+    BOOKS,
+    ENTERED,
+    PROMPT,
+    REACHED,
+    SIGNALS,
+    TWICE,
+)
 
 __all__ = ["Execution", "Judge", "Violation"]
 
 _MOST = 50
 """Violations that are kept; what follows from the first few helps nobody."""
-
-
-def _told(name: str, text: str) -> str:
-    RULES[name] = Rule(name, text)
-    return name
-
-
-SIGNALS = _told(
-    "signals",
-    "What others have to hear of is published in the transaction that writes it, "
-    "and nothing else is.",
-)
-ENTERED = _told(
-    "entered",
-    "An executor is entered once for a claim, by the peer that has it, while its "
-    "lease lasts.",
-)
-TWICE = _told(
-    "twice",
-    "What may not run twice enters its executor once, whatever becomes of its peer.",
-)
-PROMPT = _told(
-    "prompt",
-    "What is due is looked at at once, save for as long as something is wrong: "
-    "then within a lease, the steal delays and a beat after it is well again.",
-)
-ANSWERED = _told(
-    "answered", "A verb that was answered is in the store, and happened once."
-)
-BOOKS = _told(
-    "books", "The ledger has the rows that were committed, each once, and no others."
-)
-LOSS = _told(
-    "loss",
-    "Within a beat of losing data every peer says so, and what its code declares "
-    "is scheduled again.",
-)
-HEALTH = _told(
-    "health",
-    "After the last incident every peer is well, no service has failed, and "
-    "nothing of a peer outlives its shutdown.",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from aiosched.testing.runner import run_virtual
 from aiosched.testing.simulation.chance import CLOCK
 from aiosched.testing.simulation.cluster import Cluster
 from aiosched.testing.simulation.incidents import Incident
-from aiosched.testing.simulation.judge import ANSWERED, HEALTH, LOSS, Violation
+from aiosched.testing.simulation.judge import Violation
 from aiosched.testing.simulation.peers import Peer, PeerDownError
+from aiosched.testing.simulation.verdicts import ANSWERED, HEALTH, LOSS
 from aiosched.testing.simulation.workers import Worker
 from aiosched.testing.simulation.workload import Act, Workload, draw_workload
 from aiosched.testing.simulation.world import StoreKind, World
