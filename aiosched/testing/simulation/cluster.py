@@ -51,6 +51,8 @@ TERMS: Mapping[str, Any] = {
     "member_timeout": 180,
 }
 """Calmer than those of production, which would fill a day with heartbeats."""
+_LONG = frozenset({"crash", "deploy", "rollback", "empty"})
+"""Incidents after which peers, or the store, are not who they were."""
 _BEATS = 365
 _SLOWEST = 86_400.0
 
@@ -141,6 +143,7 @@ class Cluster:
             agreed.lease + agreed.member_timeout + 2 * agreed.beat + 2 * SECOND
         )
         self.deafness: int = agreed.beat + 2 * SECOND
+        self.patience: int = min(agreed.lease * 2 // 3, agreed.member_timeout) // 2
         world.commits.append(self.judge.committed)
         world.told.append(self.judge.told)
         world.crashes.append(self.judge.crashed)
@@ -159,9 +162,18 @@ class Cluster:
         self.judge.absences.away(node, begin, end)
         if one.kind in HINDERING:
             self.judge.conduct.hindered(node, seconds)
-        # What was not heard is read at the next beat, whoever is up.
-        deaf = one.kind in {"lose", "delay", "double"}
-        self.judge.trouble(begin, end + (self.deafness if deaf else self.recovery))
+        self.judge.trouble(begin, end + self.recovery_from(one.kind, seconds))
+
+    def recovery_from(self, kind: str, seconds: float) -> int:
+        """Return how long it may take until all is well after an incident.
+
+        In microseconds.  What was not heard is read at the next beat, whoever is
+        up; and so are all well by then after what was too short for anybody to
+        be given up.
+        """
+        if kind in _LONG or seconds * SECOND >= self.patience:
+            return self.recovery
+        return self.deafness
 
     def _lost(self, loss: Loss) -> None:
         self.losses.append(loss)

@@ -199,6 +199,20 @@ def _claimer(step: Step) -> Iterator[str]:
 
 
 @_rule
+def _paused(step: Step) -> Iterator[str]:
+    """A paused job starts nothing but what a person has started by hand."""
+    record = step.commit.before
+    if record is None or record.state.status is not JobState.PAUSED:
+        return
+    until = record.state.pause_until
+    if until is not None and until <= step.commit.at:
+        return
+    for run in step.begun:
+        if run.firing.cause is not Cause.MANUAL:
+            yield f"{run.firing.key} is claimed while its job is paused"
+
+
+@_rule
 def _room(step: Step) -> Iterator[str]:
     """No more firings of a job are open at a time than it allows."""
     before, after = step.commit.before, step.commit.after

@@ -165,7 +165,11 @@ class _Run:
             try:
                 await self._begin(cluster)
                 world.prepare(self.incidents)
+                begun = world.now()
                 await self._act(cluster)
+                calm = cluster.judge.calm(begun, world.now())
+                world.counts["virtual ms at work"] += (world.now() - begun) // 1_000
+                world.counts["of these calm"] += calm // 1_000
                 await self._heal(cluster)
                 await self._judge(cluster)
                 await self._end(cluster)
@@ -190,7 +194,7 @@ class _Run:
         end = now + round(seconds * SECOND)
         # Nobody is well meanwhile, so the judge does not look before it is over.
         world.calm_at = max(world.calm_at, world.loop.time() + seconds)
-        cluster.judge.trouble(now, end + cluster.recovery)
+        cluster.judge.trouble(now, end + cluster.recovery_from("block", seconds))
         cluster.judge.absences.away(node, now, end)
         cluster.judge.conduct.hindered(node, seconds)
 

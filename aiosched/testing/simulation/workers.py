@@ -66,7 +66,13 @@ def _key(context: Context) -> str:
 def _work(run: Workplace, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]:
     judge, world = peer.judge, peer.world
 
-    async def work(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+    async def work(
+        context: Context,
+        seconds: float = 0.0,
+        mood: str = "well",
+        n: int = 0,  # noqa: ARG001 - what a fire brings
+        ballast: str = "",  # noqa: ARG001
+    ) -> Any:
         key = _key(context)
         judge.started(
             peer.name,
@@ -98,7 +104,13 @@ def _work(run: Workplace, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]
 def _threaded(run: Workplace, peer: Peer) -> Callable[..., Any]:
     judge, loop = peer.judge, peer.world.loop
 
-    def thread(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+    def thread(
+        context: Context,
+        seconds: float = 0.0,
+        mood: str = "well",
+        n: int = 0,  # noqa: ARG001 - what a fire brings
+        ballast: str = "",  # noqa: ARG001
+    ) -> Any:
         key = _key(context)
         judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
         by = "raised"
