@@ -165,7 +165,7 @@ class Peer:
                     self.judge.conduct.beaten(self.name, sent)
                 return pulse
 
-            session.beat = beat  # type: ignore[method-assign]
+            session.beat = beat  # type: ignore[method-assign,assignment]
             return session
 
         store.open = opened  # type: ignore[method-assign]
