@@ -186,7 +186,7 @@ class Conduct:
         if self._lost_at >= begun - _SLACK:
             return
         found = self._executions.get((step.commit.job_id, run.fence))
-        if found is None and self.witnessed:
+        if found is None:
             # The answer to its claim may have been lost.
             if self._latest(node, begun - _PATIENCE) is None:
                 yield ABANDONED, f"{node} has claimed {run.fence}, and did not begin"
