@@ -30,7 +30,11 @@ class Desk:
     def __init__(self, **options: object) -> None:
         self.at = NOW
         self.trip = 0
-        self.judge = Judge(Terms(lease=LEASE), lambda: self.at + self.trip, lambda: 0.0)
+        self.judge = Judge(
+            Terms(lease=LEASE),
+            lambda: self.at + self.trip,
+            lambda: (self.at - NOW) / SECOND,
+        )
         self.judge.peer("p0", A)
         self.judge.peer("p1", B)
         fields = {"trigger": IntervalTrigger(seconds=10), **options}
@@ -73,14 +77,16 @@ class Desk:
         assert change is not None
         return change
 
-    def settle(self, owner: str, fence: int) -> Change:
+    def settle(
+        self, owner: str, fence: int, outcome: Outcome = Outcome.SUCCEEDED
+    ) -> Change:
         assert self.record is not None
         change = planning.settle(
             self.record.definition,
             self.record.state,
             owner,
             fence,
-            Ended(Outcome.SUCCEEDED),
+            Ended(outcome),
             self.at,
         )
         assert change is not None

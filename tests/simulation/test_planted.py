@@ -15,13 +15,20 @@ from aiosched.testing.simulation.planted import PLANTED, plant
 RULES_BROKEN = {
     "blind-reap": {"holder", "lease", "index"},
     "counted": {"room"},
+    "deaf-to-cancel": {"stopped"},
+    "deaf-to-time": {"timeout"},
     "early-publish": {"signals"},
+    "late-extension": {"abandoned"},
     "local-lease": {"due", "lease", "order"},
+    "never-lapsed": {"lapsed"},
     "no-fence": {"holder", "lease"},
     "no-watch": {"decided", "fence", "lease", "once"},
+    "one-try": {"abandoned"},
     "plain-sequence": {"fence", "order"},
     "rerun-all": {"lost", "twice"},
     "resend": {"order", "settled", "once", "fence", "holder", "decided"},
+    "retry-for-ever": {"tries"},
+    "settle-without-run": {"outcome"},
 }
 """By which rules those are found that show within a few seeds."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiosched.testing.simulation import judge
+from aiosched.testing.simulation import verdicts
 from aiosched.testing.simulation.planted import PLANTED
 from aiosched.testing.simulation.rules import RULES, WRITES
 
@@ -18,7 +18,7 @@ def rows(chapter: str) -> set[str]:
 
 
 def test_the_explanation_has_every_rule() -> None:
-    assert judge.PROMPT in RULES
+    assert verdicts.PROMPT in RULES
     assert rows("The rules") == {f"| `{r.name}` | {r.text} |" for r in RULES.values()}
 
 

@@ -32,7 +32,9 @@ from aiosched.records import Record, Row
 from aiosched.scheduler import Scheduler
 from aiosched.testing.loop import START
 from aiosched.testing.simulation.chance import CLOCK
+from aiosched.testing.simulation.closing import judge_end
 from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.conduct import HINDERING
 from aiosched.testing.simulation.given import (
     executors_of,
     incidents_of,
@@ -52,7 +54,6 @@ from aiosched.testing.simulation.incidents import (
 from aiosched.testing.simulation.judge import Judge, Violation
 from aiosched.testing.simulation.peers import Peer, Prepare, register_all
 from aiosched.testing.simulation.steps import of_run
-from aiosched.testing.simulation.verdicts import judge_end
 from aiosched.testing.simulation.watched import WatchedRegistry
 from aiosched.testing.simulation.world import StoreKind, World
 
@@ -65,6 +66,8 @@ TERMS: Mapping[str, Any] = {
     "member_timeout": 180,
 }
 """Calmer than those of production, which would fill a day with heartbeats."""
+_LONG = frozenset({"crash", "deploy", "rollback", "empty"})
+"""Incidents after which peers, or the store, are not who they were."""
 _BEATS = 365
 _SLOWEST = 86_400.0
 
@@ -161,6 +164,7 @@ class Cluster:
             agreed.lease + agreed.member_timeout + 2 * agreed.beat + 2 * SECOND
         )
         self.deafness: int = agreed.beat + 2 * SECOND
+        self.patience: int = min(agreed.lease * 2 // 3, agreed.member_timeout) // 2
         self.written: dict[str, int] = {}
         self._rows: list[Row] = []
         self._given: dict[str, Any] = {}
@@ -186,9 +190,20 @@ class Cluster:
         end = begin + round(seconds * SECOND)
         node = "" if one.target in {STORE, CLUSTER} else one.target
         self.judge.absences.away(node, begin, end)
-        # What was not heard is read at the next beat, whoever is up.
-        deaf = one.kind in {"lose", "delay", "double"}
-        self.judge.trouble(begin, end + (self.deafness if deaf else self.recovery))
+        if one.kind in HINDERING:
+            self.judge.conduct.hindered(node, seconds)
+        self.judge.trouble(begin, end + self.recovery_from(one.kind, seconds))
+
+    def recovery_from(self, kind: str, seconds: float) -> int:
+        """Return how long it may take until all is well after an incident.
+
+        In microseconds.  What was not heard is read at the next beat, whoever is
+        up; and so are all well by then after what was too short for anybody to
+        be given up.
+        """
+        if kind in _LONG or seconds * SECOND >= self.patience:
+            return self.recovery
+        return self.deafness
 
     def _lost(self, loss: Loss) -> None:
         self.losses.append(loss)

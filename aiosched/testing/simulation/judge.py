@@ -11,14 +11,15 @@ import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiosched.abc import Signal, Terms
-from aiosched.enums import OnLost, RowKind
+from aiosched.enums import JobState, OnLost, RowKind
 from aiosched.instants import SECOND
 from aiosched.planning import attend, instant
 from aiosched.records import Record, Row
 from aiosched.testing.simulation.commits import Commit, Loss
+from aiosched.testing.simulation.conduct import Conduct, Execution
 from aiosched.testing.simulation.hearing import misheard
 from aiosched.testing.simulation.losses import (
     Absences,
@@ -27,56 +28,22 @@ from aiosched.testing.simulation.losses import (
     named_slots,
     outside,
 )
-from aiosched.testing.simulation.rules import RULES, WRITES, Rule
-from aiosched.testing.simulation.steps import Claim, Firing, Past, Step, of_run
+from aiosched.testing.simulation.rules import WRITES
+from aiosched.testing.simulation.steps import Claim, Firing, Past, Step, of_run, plain
 from aiosched.testing.simulation.verbs import Verbs
+from aiosched.testing.simulation.verdicts import (
+    BOOKS,
+    ENTERED,
+    PROMPT,
+    REACHED,
+    SIGNALS,
+    TWICE,
+)
 
 __all__ = ["Execution", "Judge", "Violation"]
 
 _MOST = 50
 """Violations that are kept; what follows from the first few helps nobody."""
-
-
-def _told(name: str, text: str) -> str:
-    RULES[name] = Rule(name, text)
-    return name
-
-
-SIGNALS = _told(
-    "signals",
-    "What others have to hear of is published in the transaction that writes it, "
-    "and nothing else is.",
-)
-ENTERED = _told(
-    "entered",
-    "An executor is entered once for a claim, by the peer that has it, while its "
-    "lease lasts.",
-)
-TWICE = _told(
-    "twice",
-    "What may not run twice enters its executor once, whatever becomes of its peer.",
-)
-PROMPT = _told(
-    "prompt",
-    "What is due is looked at at once, save for as long as something is wrong: "
-    "then within a lease, the steal delays and a beat after it is well again.",
-)
-ANSWERED = _told(
-    "answered", "A verb that was answered is in the store, and happened once."
-)
-BOOKS = _told(
-    "books", "The ledger has the rows that were committed, each once, and no others."
-)
-LOSS = _told(
-    "loss",
-    "Within a beat of losing data every peer says so, and what its code declares "
-    "is scheduled again.",
-)
-HEALTH = _told(
-    "health",
-    "After the last incident every peer is well, no service has failed, and "
-    "nothing of a peer outlives its shutdown.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +67,6 @@ class Violation:
     def __str__(self) -> str:
         """Return one line."""
         return f"{self.second:.6f}s {self.rule}: {self.job_id or '-'}: {self.text}"
-
-
-@dataclass(slots=True)
-class Execution:
-    """One entry into an executor.
-
-    Attributes:
-        ended: When it was left; None: it goes on.
-        by: How it was left: ``returned``, ``raised``, ``cancelled``, ``crashed``.
-    """
-
-    node: str
-    job_id: str
-    key: str
-    attempt: int
-    fence: int
-    started: int
-    ended: int | None = None
-    by: str = ""
 
 
 class _Entry(NamedTuple):
@@ -145,6 +93,7 @@ class Judge:
         losses: When the store lost data.
         forgotten: What it forgot each time.
         absences: Who could hear of nothing, and when.
+        conduct: What peers do, held against what they write.
     """
 
     def __init__(
@@ -171,6 +120,7 @@ class Judge:
         ]
         self.counts: Counter[str] = Counter()
         self.owners: dict[str, str] = {}
+        self.conduct: Conduct = Conduct(terms, second, self.executions, self.owners)
         self.prompt = prompt
         self.capable: Callable[[Record], bool] = lambda _: True
         self._now = now
@@ -208,6 +158,8 @@ class Judge:
                 assert rule.check is not None
                 for text in rule.check(step):
                     self.violate(rule.name, commit.job_id, text, commit.at)
+            for name, text in self.conduct.judge(step):
+                self.violate(name, commit.job_id, text, commit.at)
             self._promptly(step)
             self._count(step)
             self.past.take(step, now)
@@ -253,6 +205,37 @@ class Judge:
         record = self.past.records.get(job_id)
         return self._verbs.answers(verb, job_id, answer, called, known, record)
 
+    def listeners(self, keyword: str) -> frozenset[Firing]:
+        """Return the jobs that a fire of a keyword has to reach, as of now."""
+        return frozenset(
+            Firing(job_id, record.state.created, "")
+            for job_id, record in self.past.records.items()
+            if record.definition.spec.keyword == keyword
+            and record.state.status in (JobState.ACTIVE, JobState.PAUSED)
+        )
+
+    def reached(
+        self,
+        keyword: str,
+        before: frozenset[Firing],
+        firings: Iterable[Any],
+        called: int,
+    ) -> None:
+        """Judge whom a fire has reached.
+
+        Args:
+            keyword: Which was fired.
+            before: Its listeners at the instant of the call.
+            firings: What was answered.
+            called: The instant of the call.
+        """
+        if any(at >= called for at in self.losses):
+            return
+        reached = {firing.job_id for firing in firings}
+        for job_id, *_ in sorted(before & self.listeners(keyword)):
+            if job_id not in reached:
+                self.violate(REACHED, job_id, f"a fire of {keyword} passed it by")
+
     def _count(self, step: Step) -> None:
         self.counts["writes"] += 1
         self.counts["claims"] += len(step.begun)
@@ -297,6 +280,7 @@ class Judge:
         kept = loss.records
         records, rows = dict(self.past.records), self.rows
         self.losses.append(loss.at)
+        self.conduct.lost()
         past = self.past
         past.records = dict(kept)
         self.rows, self._when = ([], []) if since is None else self._ledger_at(since)
@@ -351,12 +335,19 @@ class Judge:
     # -- what executors tell --------------------------------------------------------
 
     def started(
-        self, node: str, job_id: str, key: str, attempt: int, fence: int
+        self,
+        node: str,
+        job_id: str,
+        key: str,
+        attempt: int,
+        fence: int,
+        told: Callable[[], bool] | None = None,
     ) -> None:
-        """Note that an executor was entered."""
+        """Note that an executor was entered; ``told``: whether it is to stop."""
         self.counts["executions"] += 1
         now = self._now()
         found = Execution(node, job_id, key, attempt, fence, now)
+        found.second, found.told = self._second(), told
         claim = self.past.claims.get((job_id, fence))
         if (job_id, fence) in self.executions:
             self.violate(ENTERED, job_id, f"claim {fence} is entered again on {node}")
@@ -405,10 +396,16 @@ class Judge:
         execution = self.executions.get((job_id, fence))
         if execution is not None and execution.ended is None:
             execution.ended, execution.by = self._now(), by
+            self._conducted(execution)
         self._going.get(node, set()).discard((job_id, fence))
+
+    def _conducted(self, execution: Execution) -> None:
+        for name, text in self.conduct.ended(execution):
+            self.violate(name, execution.job_id, text)
 
     def crashed(self, node: str) -> None:
         """Note that whatever ran on a node runs no more."""
+        self.conduct.left(node)
         for job_id, fence in sorted(self._going.pop(node, ())):
             execution = self.executions[job_id, fence]
             execution.ended, execution.by = self._now(), "crashed"
@@ -435,8 +432,11 @@ class Judge:
             ought = self.past.records.get(job_id)
             entry = self._entries.get(job_id)
             fresh = entry.since >= read if entry is not None else job_id in records
-            if not fresh and records.get(job_id) != ought:
+            if not fresh and plain(records.get(job_id)) != plain(ought):
                 self.violate("chain", job_id, "was written by nobody")
+        for keys in self._going.values():
+            for key in sorted(keys):
+                self._conducted(self.executions[key])
         self._compare([row for row in rows if row.at < read], read)
         if living:
             self._unattended(self.past.records, self._now())

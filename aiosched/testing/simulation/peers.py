@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from aiosched.abc import Executor
+from aiosched.abc import Beat, Executor, JobStore, Pulse, Session
 from aiosched.errors import AioschedError
 from aiosched.ids import ids_from
 from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
-from aiosched.testing.simulation.judge import ANSWERED, Judge
+from aiosched.testing.simulation.judge import Judge
+from aiosched.testing.simulation.verdicts import ANSWERED
 from aiosched.testing.simulation.world import NAMESPACE, World
 
 __all__ = ["Peer", "PeerDownError", "Prepare"]
@@ -146,7 +147,7 @@ class Peer:
         incarnation = self.world.nodes[self.name].incarnation
         with ids_from(self._ids):
             scheduler = Scheduler(
-                self.world.store_for(self.name),
+                self._overheard(self.world.store_for(self.name)),
                 namespace=NAMESPACE,
                 name=self.name,
                 ids=self.world.ids("peer", self.name, incarnation),
@@ -162,6 +163,27 @@ class Peer:
             await scheduler.start()
             self.since = self.world.now()
 
+    def _overheard(self, store: JobStore) -> JobStore:
+        """Let the judge hear of each beat that is answered."""
+        opening = store.open
+
+        async def opened(*args: Any, **kwargs: Any) -> Session:
+            session = await opening(*args, **kwargs)
+            beating = session.beat
+
+            async def beat(one: Beat) -> Pulse:
+                sent = self.world.loop.time()
+                pulse = await beating(one)
+                if one.member is not None:
+                    self.judge.conduct.beaten(self.name, sent)
+                return pulse
+
+            session.beat = beat  # type: ignore[method-assign,assignment]
+            return session
+
+        store.open = opened  # type: ignore[method-assign]
+        return store
+
     def _told(self, incarnation: int, event: Any) -> None:
         self.events.append((event.name, self.world.now(), incarnation))
         if event.name == "fenced":
@@ -170,6 +192,7 @@ class Peer:
     async def _halt(self) -> None:
         scheduler, self.since = self._scheduler, None
         if scheduler is not None:
+            self.judge.conduct.left(self.name)
             await scheduler.shutdown(grace=5)
 
     def _crashed(self, name: str) -> None:

@@ -8,8 +8,16 @@ a simulator that does not find it is broken.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +26,13 @@ from aiosched import planning
 from aiosched._engine import attender as attending
 from aiosched._engine import settler as settling
 from aiosched._engine.heads import Heads
-from aiosched.enums import OnLost
+from aiosched._engine.heartbeat import Heartbeat
+from aiosched._engine.live import Live
+from aiosched._engine.membership import Membership
+from aiosched._engine.runner import Runner
+from aiosched.enums import OnLost, Reason
+from aiosched.errors import StoreError
+from aiosched.instants import SECOND
 from aiosched.planning._draft import Draft
 from aiosched.records import Change, Definition, Ended, Record, State
 from aiosched.testing.nodes import NODE, process_of
@@ -253,6 +267,99 @@ def _plain_sequence() -> _Patches:
         self.start_seq = state.seq + 1
 
     yield Draft, "__init__", begin
+
+
+@_bug("memory")
+def _settle_without_run() -> _Patches:
+    """What was lost and comes again is taken to be done.
+
+    Its executor is not called, and a success is recorded.
+    """
+    good = Runner._bind
+
+    async def nothing() -> None:
+        """Do nothing."""
+
+    def bind(self: Runner, live: Live, registered: Any) -> Coroutine[Any, Any, Any]:
+        if live.start.run.firing.lost:
+            return nothing()
+        return good(self, live, registered)
+
+    yield Runner, "_bind", bind
+
+
+@_bug("memory")
+def _retry_for_ever() -> _Patches:
+    """A run that fails is tried again, however often it has failed."""
+    settle = importlib.import_module("aiosched.planning.settle")
+
+    def retries(definition: Definition, firing: object, ended: Ended) -> bool:  # noqa: ARG001
+        return definition.spec.retry is not None and ended.retryable
+
+    yield settle, "retries", retries
+
+
+@_bug("memory")
+def _late_extension() -> _Patches:
+    """Leases are extended when they have been over for as long as they were."""
+    good = Heartbeat.__init__
+
+    def begin(self: Heartbeat, *args: Any, **more: Any) -> None:
+        good(self, *args, **more)
+        self.interval = 2 * self.lease / SECOND
+
+    yield Heartbeat, "__init__", begin
+
+
+@_bug("memory")
+def _deaf_to_cancel() -> _Patches:
+    """That a run is to stop stands in its record, and the run is not told."""
+    good = Heartbeat._answer
+
+    def answer(
+        self: Heartbeat, runs: Collection[Live], held: Mapping[int, Reason]
+    ) -> None:
+        good(self, runs, dict.fromkeys(held, Reason.NONE))
+
+    yield Heartbeat, "_answer", answer
+
+
+@_bug("memory")
+def _deaf_to_time() -> _Patches:
+    """Timeouts are never armed."""
+    good = Runner.cancel
+
+    def cancel(self: Runner, live: Live, reason: Reason) -> None:
+        if reason is not Reason.TIMEOUT:
+            good(self, live, reason)
+
+    yield Runner, "cancel", cancel
+
+
+@_bug("memory")
+def _one_try() -> _Patches:
+    """An outcome that could not be written at once is given up."""
+
+    async def once(
+        self: Any, ids: Sequence[str], decide: Any, *, signal: bool
+    ) -> tuple[dict[str, Change], bool]:
+        self.healthy = True
+        try:
+            return await self.session.transact(ids, decide, signal=signal), False
+        except StoreError:
+            return {}, True
+
+    yield settling.Settler, "_through_outages", once
+
+
+@_bug("memory")
+def _never_lapsed() -> _Patches:
+    """A peer that was away for long goes on as if nothing had been."""
+
+    def lapsed(self: Membership) -> bool:  # noqa: ARG001
+        return False
+
+    yield Membership, "lapsed", lapsed
 
 
 # -- mistakes of the Redis store ------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aiosched.enums import Cause, JobState, OnLost, Reason, RowKind
+from aiosched.instants import SECOND
 from aiosched.planning import conserved, due_at, instant
 from aiosched.records import LiveRun, Record
 from aiosched.testing.simulation.commits import Commit
@@ -198,6 +199,20 @@ def _claimer(step: Step) -> Iterator[str]:
 
 
 @_rule
+def _paused(step: Step) -> Iterator[str]:
+    """A paused job starts nothing but what a person has started by hand."""
+    record = step.commit.before
+    if record is None or record.state.status is not JobState.PAUSED:
+        return
+    until = record.state.pause_until
+    if until is not None and until <= step.commit.at:
+        return
+    for run in step.begun:
+        if run.firing.cause is not Cause.MANUAL:
+            yield f"{run.firing.key} is claimed while its job is paused"
+
+
+@_rule
 def _room(step: Step) -> Iterator[str]:
     """No more firings of a job are open at a time than it allows."""
     before, after = step.commit.before, step.commit.after
@@ -258,6 +273,30 @@ def _attempts(step: Step) -> Iterator[str]:
 
 
 @_rule
+def _tries(step: Step) -> Iterator[str]:
+    """A failed firing is tried again only as often as its job allows."""
+    before = step.commit.before
+    if before is None:
+        return
+    rule = before.definition.spec.retry
+    for row in step.commit.rows:
+        if row.kind not in _FAILURES or row.final:
+            continue
+        told = (
+            step.past.ends.get((row.job_id, fence))
+            for fence in step.past.attempts.get(step.firing(row), ())
+            if fence != row.fence
+        )
+        failed = 1 + sum(one is not None and one.kind in _FAILURES for one in told)
+        most = 1 if rule is None else rule.attempts
+        if failed >= most:
+            yield f"{row.key} has failed {failed} times, {most} may be, and goes on"
+
+
+_FAILURES = (RowKind.FAILED, RowKind.TIMED_OUT)
+
+
+@_rule
 def _lost(step: Step) -> Iterator[str]:
     """What may not run twice is not started again once it was lost.
 
@@ -275,6 +314,24 @@ def _lost(step: Step) -> Iterator[str]:
             yield f"claim {row.fence} was lost and is to run again"
         elif run is not None and run.firing.lost >= spec.max_lost:
             yield f"claim {row.fence} was lost {run.firing.lost + 1} times"
+
+
+@_rule
+def _missed(step: Step) -> Iterator[str]:
+    """A slot is missed only when its grace is over."""
+    before = step.commit.before
+    if before is None:
+        return
+    given = before.definition.spec.misfire_grace
+    grace = _GRACE if given is None else given
+    for row in step.commit.rows:
+        late = step.commit.at - row.until
+        if row.kind is RowKind.MISSED and late <= grace:
+            yield f"the slot {row.until} is missed when it is {late / 1e6:.6f} s late"
+
+
+_GRACE = 60 * SECOND
+"""What a job has that asks for none, as users are told."""
 
 
 @_rule

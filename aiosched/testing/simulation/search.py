@@ -211,6 +211,10 @@ def show_statistics(statistics: Statistics) -> str:
         f"{commits} transactions, {commits / total:.0f} a seed, in "
         f"{statistics.seconds:.0f} s of processors",
     ]
+    worked = statistics.counts["virtual ms at work"]
+    if worked:
+        share = statistics.counts["of these calm"] / worked
+        lines.append(f"{share:.0%} of the time at work was calm: promptness is judged")
     for store, number in sorted(statistics.seeds.items()):
         spent = max(statistics.spent[store], 1e-9)
         made = statistics.commits[store]

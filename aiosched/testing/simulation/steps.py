@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from aiosched.enums import JobState, RowKind
-from aiosched.records import LiveRun, Record, Row
+from aiosched.records import Apart, Blob, LiveRun, Pending, Record, Row
 from aiosched.testing.simulation.commits import Commit
 
-__all__ = ["Claim", "Firing", "Past", "Step", "of_run", "renewed"]
+__all__ = ["Claim", "Firing", "Past", "Step", "of_run", "plain", "renewed"]
 
 
 class Firing(NamedTuple):
@@ -134,6 +135,27 @@ class Step:
         if claim is not None:
             return claim.firing
         return Firing(row.job_id, self.created, row.key)
+
+
+def plain(record: Record | None) -> Record | None:
+    """Return a record with digests in place of bytes, which may be kept apart."""
+    if record is None:
+        return None
+    state = record.state.copy()
+    state.waiting = tuple(_digested(one) for one in state.waiting)
+    state.runs = tuple(replace(r, firing=_digested(r.firing)) for r in state.runs)
+    arguments = _digest(record.definition.arguments)
+    return Record(replace(record.definition, arguments=arguments), state)
+
+
+def _digested(firing: Pending) -> Pending:
+    return replace(firing, payload=_digest(firing.payload))
+
+
+def _digest(blob: Blob) -> bytes:
+    if isinstance(blob, Apart):
+        return blob.digest.encode()
+    return hashlib.blake2b(blob, digest_size=16).hexdigest().encode()
 
 
 def of_run(row: Row) -> bool:

@@ -21,11 +21,12 @@ from aiosched.testing.loop import START, VirtualLoop
 from aiosched.testing.nodes import NODE
 from aiosched.testing.runner import run_virtual
 from aiosched.testing.simulation.chance import CLOCK
+from aiosched.testing.simulation.closing import judge_peer, judge_told
 from aiosched.testing.simulation.cluster import Cluster
 from aiosched.testing.simulation.incidents import Incident
-from aiosched.testing.simulation.judge import ANSWERED, HEALTH, LOSS, Violation
+from aiosched.testing.simulation.judge import Violation
 from aiosched.testing.simulation.peers import Peer, PeerDownError
-from aiosched.testing.simulation.verdicts import judge_peer, judge_told
+from aiosched.testing.simulation.verdicts import ANSWERED, HEALTH, LOSS
 from aiosched.testing.simulation.workers import Worker
 from aiosched.testing.simulation.workload import Act, Workload, draw_workload
 from aiosched.testing.simulation.world import StoreKind, World
@@ -165,7 +166,11 @@ class _Run:
             try:
                 await self._begin(cluster)
                 world.prepare(self.incidents)
+                begun = world.now()
                 await self._act(cluster)
+                calm = cluster.judge.calm(begun, world.now())
+                world.counts["virtual ms at work"] += (world.now() - begun) // 1_000
+                world.counts["of these calm"] += calm // 1_000
                 await self._heal(cluster)
                 await self._judge(cluster)
                 await self._end(cluster)
@@ -190,12 +195,14 @@ class _Run:
         end = now + round(seconds * SECOND)
         # Nobody is well meanwhile, so the judge does not look before it is over.
         world.calm_at = max(world.calm_at, world.loop.time() + seconds)
-        cluster.judge.trouble(now, end + cluster.recovery)
+        cluster.judge.trouble(now, end + cluster.recovery_from("block", seconds))
         cluster.judge.absences.away(node, now, end)
+        cluster.judge.conduct.hindered(node, seconds)
 
     # -- beginning ----------------------------------------------------------------
 
     async def _begin(self, cluster: Cluster) -> None:
+        cluster.judge.conduct.witnessed = True
         for plan in self.work.peers:
             cluster.add(
                 plan.name,
@@ -226,6 +233,7 @@ class _Run:
         world, judge = cluster.world, cluster.judge
         called = world.now()
         known = judge.past.records.get(act.job_id)
+        listeners = judge.listeners(act.job_id)
         try:
             async with asyncio.timeout(_PATIENCE):
                 answer = await _use(cluster.peer(act.who), act)
@@ -239,6 +247,8 @@ class _Run:
             world.counts[f"verbs refused {type(error).__name__}"] += 1
             return
         world.counts["verbs answered"] += 1
+        if act.verb == "fire_job":
+            judge.reached(act.job_id, listeners, answer, called)
         problem = judge.answers(act.verb, act.job_id, answer, called, known)
         if problem is not None:
             judge.violate(ANSWERED, act.job_id, f"{act.verb} by {act.who}: {problem}")

@@ -1,89 +1,83 @@
-"""What is judged of a cluster at its end: whether all are well, and told of losses."""
+"""The names of the rules that the judge sees to, beside those of single writes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiosched.testing.simulation.rules import RULES, Rule
 
-from aiosched.instants import SECOND
-from aiosched.testing.simulation.judge import HEALTH, LOSS
-
-if TYPE_CHECKING:
-    from aiosched.testing.simulation.cluster import Cluster
-    from aiosched.testing.simulation.losses import Forgotten
-
-__all__ = ["judge_end", "judge_peer", "judge_told"]
-
-_WELL = 10 * SECOND
-"""For how long nothing must have been wrong before anything is asked of peers."""
-
-
-def judge_end(cluster: Cluster) -> None:
-    """Judge the peers of a cluster that nobody has let heal.
-
-    Whether they are well is asked only if all incidents were over in time.
-    """
-    world, judge = cluster.world, cluster.judge
-    for error in world.failures:
-        judge.violate(HEALTH, "", f"a peer has not come up again: {error!r}")
-    for peer in cluster.peers.values():
-        for name, _, _ in peer.events:
-            if name in ("service_failed", "unreadable"):
-                judge.violate(HEALTH, "", f"{peer.name} tells of {name}")
-    judge_told(cluster)
-    now = world.now()
-    if judge.calm(now - _WELL, now) < _WELL:
-        return
-    for name, node in sorted(world.nodes.items()):
-        if not node.down and not cluster.peers[name].closed:
-            judge_peer(cluster, name)
-    for one in judge.forgotten:
-        _judge_put_back(cluster, one)
+__all__ = [
+    "ABANDONED",
+    "ANSWERED",
+    "BOOKS",
+    "ENTERED",
+    "HEALTH",
+    "LAPSED",
+    "LOSS",
+    "OUTCOME",
+    "PROMPT",
+    "REACHED",
+    "SIGNALS",
+    "STOPPED",
+    "TIMEOUT",
+    "TWICE",
+]
 
 
-def judge_peer(cluster: Cluster, name: str) -> None:
-    """Judge whether a peer that ought to be well is."""
-    peer = cluster.peers[name]
-    if not peer.up:
-        cluster.judge.violate(HEALTH, "", f"{name} has not come up again")
-        return
-    health = peer.inside(peer.running().health)
-    if not health.ok:
-        cluster.judge.violate(HEALTH, "", f"{name} is not well: {health}")
+def _told(name: str, text: str) -> str:
+    RULES[name] = Rule(name, text)
+    return name
 
 
-def judge_told(cluster: Cluster) -> None:
-    """Judge whether every peer that was up has told of each loss, and in time."""
-    judge = cluster.judge
-    for one in judge.forgotten:
-        loss = one.loss
-        for peer in cluster.peers.values():
-            if peer.since is None or peer.since >= loss.at or not one.real:
-                continue  # it came up afterwards, and knows nothing else
-            if peer.closed:
-                continue
-            told = [
-                at
-                for name, at, _ in peer.events
-                if name == "data_lost" and at >= loss.at
-            ]
-            text = judge.absences.silent(
-                peer.name, loss, min(told, default=None), cluster.world.now()
-            )
-            if text is not None:
-                judge.violate(LOSS, "", text)
-
-
-def _judge_put_back(cluster: Cluster, one: Forgotten) -> None:
-    """Judge whether what is declared, and was lost, has been written since."""
-    judge, nodes = cluster.judge, cluster.world.nodes
-    up = [p for p in cluster.peers.values() if p.up and not p.closed]
-    newest = max((nodes[peer.name].revision for peer in up), default=0)
-    declared = {
-        job_id
-        for peer in up
-        if nodes[peer.name].revision == newest
-        for job_id in peer.running()._declared
-    }
-    for job_id in sorted(declared & (one.records.keys() - one.loss.records.keys())):
-        if cluster.written.get(job_id, 0) < one.loss.at:
-            judge.violate(LOSS, job_id, "it is declared, and was not put back")
+SIGNALS = _told(
+    "signals",
+    "What others have to hear of is published in the transaction that writes it, "
+    "and nothing else is.",
+)
+ENTERED = _told(
+    "entered",
+    "An executor is entered once for a claim, by the peer that has it, while its "
+    "lease lasts.",
+)
+TWICE = _told(
+    "twice",
+    "What may not run twice enters its executor once, whatever becomes of its peer.",
+)
+OUTCOME = _told(
+    "outcome",
+    "The outcome of an attempt tells how its execution ended, and there was one.",
+)
+ABANDONED = _told(
+    "abandoned",
+    "A run is lost only where its peer is dead or was kept from working just before.",
+)
+LAPSED = _told(
+    "lapsed", "A peer that has not beaten for a member timeout claims nothing."
+)
+STOPPED = _told(
+    "stopped",
+    "A run that is to stop is told so within a third of a lease, while all is well.",
+)
+TIMEOUT = _told("timeout", "A run ends, or is told to, when its timeout is over.")
+REACHED = _told(
+    "reached", "A fire reaches every job that listens to its keyword meanwhile."
+)
+PROMPT = _told(
+    "prompt",
+    "What is due is looked at at once, save for as long as something is wrong: "
+    "then within a lease, the steal delays and a beat after it is well again.",
+)
+ANSWERED = _told(
+    "answered", "A verb that was answered is in the store, and happened once."
+)
+BOOKS = _told(
+    "books", "The ledger has the rows that were committed, each once, and no others."
+)
+LOSS = _told(
+    "loss",
+    "Within a beat of losing data every peer says so, and what its code declares "
+    "is scheduled again.",
+)
+HEALTH = _told(
+    "health",
+    "After the last incident every peer is well, no service has failed, and "
+    "nothing of a peer outlives its shutdown.",
+)

@@ -66,14 +66,30 @@ def _key(context: Context) -> str:
 def _work(run: Workplace, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]:
     judge, world = peer.judge, peer.world
 
-    async def work(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+    async def work(
+        context: Context,
+        seconds: float = 0.0,
+        mood: str = "well",
+        n: int = 0,  # noqa: ARG001 - what a fire brings
+        ballast: str = "",  # noqa: ARG001
+    ) -> Any:
         key = _key(context)
-        judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        judge.started(
+            peer.name,
+            context.job_id,
+            key,
+            context.attempt,
+            context.fence,
+            lambda: context.cancelled,
+        )
         by = "cancelled"
         try:
             await world.reach("mid_run")
             answer = await _do(run, peer, context, key, seconds, mood)
             by = "returned"
+        except CancelJob:
+            by = "finished"
+            raise
         except Exception:
             by = "raised"
             raise
@@ -88,16 +104,24 @@ def _work(run: Workplace, peer: Peer) -> Callable[..., Coroutine[Any, Any, Any]]
 def _threaded(run: Workplace, peer: Peer) -> Callable[..., Any]:
     judge, loop = peer.judge, peer.world.loop
 
-    def thread(context: Context, seconds: float = 0.0, mood: str = "well") -> Any:
+    def thread(
+        context: Context,
+        seconds: float = 0.0,
+        mood: str = "well",
+        n: int = 0,  # noqa: ARG001 - what a fire brings
+        ballast: str = "",  # noqa: ARG001
+    ) -> Any:
         key = _key(context)
         judge.started(peer.name, context.job_id, key, context.attempt, context.fence)
+        by = "raised"
         try:
             chance = _chance(run.seed, context, key)
             loop.block(min(seconds, 3.0))
             if mood == "moody" and chance.random() < 0.3:
                 raise ValueError("a bad mood")
+            by = "returned"
         finally:
-            judge.ended(peer.name, context.job_id, context.fence, "returned")
+            judge.ended(peer.name, context.job_id, context.fence, by)
 
     return thread
 

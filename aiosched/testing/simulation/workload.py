@@ -165,6 +165,7 @@ class _Maker:
         self.start: int = start
         self.lease: float = terms["lease"]
         self.rate: float = 0.0
+        self.ballast: dict[str, str] = _ballast(seed, job_id)
 
     def make(self, *, at: float = 0.0) -> Job:
         """Draw the job, as one that is scheduled at a virtual second."""
@@ -193,7 +194,7 @@ class _Maker:
             "keep": chance.choice((0, 20, 3_600)),
             "keep_last": chance.choice((0, 2, 10)),
             "queue": chance.choice(_QUEUES.get(kind, _QUEUES["interval"])),
-            "kwargs": {"seconds": seconds, "mood": self._mood()},
+            "kwargs": {"seconds": seconds, "mood": self._mood()} | self.ballast,
         }
         executor = chance.choices(EXECUTORS, (8, 1, 1))[0]
         return Job(executor, id=self.id, **fields)
@@ -283,6 +284,7 @@ _VERBS = (
     ("schedule", 2),
     ("again", 1),
     ("backfill", 1),
+    ("crowd", 1),
 )
 
 
@@ -303,12 +305,17 @@ def _acts(
     while True:
         at += chance.expovariate(1 / every)
         if at > seconds:
-            return tuple(acts)
+            return tuple(sorted(acts, key=lambda act: act.at))
         verb = chance.choices(verbs, weights)[0]
         who = "client" if chance.random() < 0.6 else chance.choice(peers).name
         number = len(acts)
-        act = _act(seed, chance, verb, number, at, who, ids, jobs, start, terms)
-        acts.append(act)
+        if verb == "crowd":
+            listening = [job for job in jobs if job.keyword is not None]
+            if listening:
+                first = Act(round(at, 3), who, verb, "")
+                acts += _crowd(number, first, chance.choice(listening))
+            continue
+        acts.append(_act(seed, chance, verb, number, at, who, ids, jobs, start, terms))
 
 
 def _act(
@@ -327,7 +334,9 @@ def _act(
     job_id = chance.choice(ids)
     match verb:
         case "fire_job":
-            options: dict[str, Any] = {"payload": {"n": number}}
+            options: dict[str, Any] = {
+                "payload": {"n": number} | _ballast(seed, number)
+            }
             options["ttl"] = chance.choice((None, None, 3.0))
             options["fire_id"] = f"fire-{number}"
             return Act(at, who, verb, chance.choice(KEYWORDS), None, options)
@@ -352,6 +361,30 @@ def _act(
             return Act(at, who, verb, job_id, None, _changes(chance, number))
         case _:
             return Act(at, who, verb, job_id)
+
+
+def _ballast(seed: int, name: object) -> dict[str, str]:
+    """Draw what makes some arguments so large that a store may keep them apart."""
+    size = stream_of(seed, f"ballast/{name}").choice((0, 0, 0, 1_500, 6_000))
+    return {"ballast": "x" * size} if size else {}
+
+
+def _crowd(number: int, first: Act, job: Job) -> list[Act]:
+    """Have firings wait at a job, pause it before they start, and resume it."""
+    at, who, word = first.at, first.who, str(job.keyword)
+    fires = [
+        Act(
+            round(at + n / 1_000, 3),
+            who,
+            "fire_job",
+            word,
+            None,
+            {"payload": {"n": n}, "fire_id": f"crowd-{number}-{n}"},
+        )
+        for n in range(4)
+    ]
+    pause = Act(round(at + 0.012, 3), who, "pause", job.id)
+    return [*fires, pause, Act(round(at + 4.0, 3), who, "resume", job.id)]
 
 
 def _changes(chance: random.Random, number: int) -> dict[str, Any]:
