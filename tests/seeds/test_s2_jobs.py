@@ -179,7 +179,7 @@ async def test_the_table_of_the_command_line_is_the_list_of_the_api(
             done = await asyncio.to_thread(aiosched, "jobs", *place, *words)
             assert (done.returncode, done.stderr) == (0, "")
             head, *lines = done.stdout.splitlines()
-            assert head.split()[:3] == ["ID", "STATE", "NEXT"]
+            assert head.split()[:4] == ["ID", "STATE", "UNCLAIMABLE", "NEXT"]
             return [re.split(r"  +", line) for line in lines]
 
         for words, filters in _FILTERS:
@@ -223,6 +223,7 @@ def _row(job: Job) -> list[str]:
     return [
         job.id,
         str(job.state),
+        str(job.unclaimable or "-"),
         time(job.next_fire_time),
         time(job.last_fire_time),
         str(job.last_outcome or "-"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from aiosched.errors import ConfigurationError, InvalidInputError
 from aiosched.jobs import checks
@@ -166,14 +166,15 @@ def passing(**parts: object) -> float:
         InvalidInputError: One is no number, is negative, or they are too many.
     """
     remedy = "give numbers, none of them negative; time only goes forward"
+    numbers: dict[str, float] = {}
     for field, value in parts.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInputError(field, value, "is not a number", remedy)
         if not (math.isfinite(value) and value >= 0):
             raise InvalidInputError(field, value, "is out of range", remedy)
-    numbers: Mapping[str, Any] = parts
+        numbers[field] = value
     try:
         return timedelta(**numbers).total_seconds()
     except OverflowError:
-        field, value = max(numbers.items(), key=lambda item: float(item[1]))
+        field, value = max(numbers.items(), key=lambda item: item[1])
         raise InvalidInputError(field, value, "is too long", remedy) from None
