@@ -4,7 +4,8 @@ A store that comes back from an older snapshot, or a replica that had not got
 the last writes, has the epoch that it always had.  What gives it away is that
 something is missing which had been confirmed: the last beat of this peer, the
 entry of a commit in the ledger, the sequence number of a record, the counter of
-a shard.
+a shard.  A record that is met again as it was before is told of at once: by the
+next beat it may have been written anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiosched.instants import SECOND
-from aiosched.records import Change, Spec, State
+from aiosched.records import Change, Record, Spec, State
 from aiosched.stores.redis.codec import decode, split
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.routing import AWAY
@@ -68,6 +69,7 @@ class History:
         self._beat_lost: bool | None = False
         self._lower: set[int] = set()
         self._missing: set[int] = set()
+        self._met_older: bool = False
 
     # -- what was confirmed --------------------------------------------------------
 
@@ -225,12 +227,28 @@ class History:
         self._lower |= lower
         self._missing |= missing
 
+    def looked(
+        self, known: Mapping[str, State], found: Mapping[str, Record | None]
+    ) -> None:
+        """Note records that were read, until the next beat judges them.
+
+        Args:
+            known: As they were confirmed before they were asked for, by id.
+            found: What was read.
+        """
+        for job_id, state in known.items():
+            record = found.get(job_id)
+            if record is not None and _before(record.state, state):
+                self._met_older = True
+
     async def judged(self, link: Link, now: int) -> bool:
         """Tell whether the data set has forgotten what it confirmed.
 
         Raises:
             StoreUnavailableError: Calling again is safe.
         """
+        if self._met_older:
+            return True
         lost, lower, missing = self._beat_lost, set(self._lower), set(self._missing)
         suspected = lower | missing
         if lost is None:
@@ -292,8 +310,7 @@ class History:
             records.items(), founds, strict=True
         ):
             found = _state(job_id, reply)
-            # One that was made anew counts from the clock, which may be set back.
-            if found and found.created == state.created and found.seq < state.seq:
+            if found is not None and _before(found, state):
                 lost.add(shard)
         places = zip((*[one for one, _ in entries], *records), replies, strict=True)
         away = {shard for shard, reply in places if reply in (AWAY, [AWAY])}
@@ -321,6 +338,11 @@ def _older(one: bytes, other: bytes) -> bool:
         return bool(json.loads(one)[0] < json.loads(other)[0])
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
+
+
+def _before(found: State, known: State) -> bool:
+    """Tell whether a record went back; made anew, it counts from the clock."""
+    return found.created == known.created and found.seq < known.seq
 
 
 def _instant(entry: bytes) -> int:

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from aiosched.abc import Counters, Member, Report, Terms
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import StoreUnavailableError
-from aiosched.records import Record
+from aiosched.records import Record, State
 from aiosched.stores.redis.cluster import Cluster, slot_of
 from aiosched.stores.redis.connection import (
     Command,
@@ -47,6 +47,11 @@ class Memo:
         """Return the record that these bytes are, if it is remembered."""
         known = self._known.get(job_id)
         return known[1] if known is not None and known[0] == data else None
+
+    def states(self, ids: Iterable[str]) -> dict[str, State]:
+        """Return what is remembered of these."""
+        known = self._known
+        return {one: known[one][1].state for one in ids if one in known}
 
     def put(self, job_id: str, data: bytes, record: Record) -> None:
         """Remember a record that was written, if it is likely to be read."""
@@ -129,6 +134,7 @@ class Link:
         if self.epoch and epoch != self.epoch:
             self.stale = True
             self.history = History()
+            self.memo = Memo()
             self.queues = set(self.written)
             self.wiring.topology.forgotten()
         self.epoch = epoch

@@ -241,6 +241,7 @@ class _Attempt:
         if self._signal and not self._claim:
             reads.append(("EXISTS", *keys))
         begun = link.clock.monotonic()
+        history, known = link.history, link.memo.states(ids)
         values, time, *there = await link.watch(lane, keys, *reads)
         raw: dict[str, bytes | None] = dict(zip(ids, values, strict=True))
         if there and there[0] != len(ids) - values.count(None):
@@ -251,6 +252,7 @@ class _Attempt:
             self._ids = list(raw)
         self._seen = raw
         records = await self._decoded(raw)
+        history.looked(known, records)
         return _Read(instant_of(time), begun, raw, records)
 
     async def _precede(self, lane: Lane, prelude: list[Command]) -> None:

@@ -16,7 +16,7 @@ from aiosched.stores.redis import transact
 from aiosched.stores.redis.history import History
 from aiosched.stores.redis.routing import AWAY
 from aiosched.stores.redis.store import RedisJobStore, RedisSession
-from aiosched.testing.contract_decisions import claim, create, erase, touch
+from aiosched.testing.contract_decisions import claim, create, erase, extend, touch
 from tests.stores.redis.garbage import Client
 from tests.stores.redis.wire import IDS, KEYS, Proxy, opened
 
@@ -102,6 +102,40 @@ async def test_a_claim_that_is_gone(redis_url: str, raw: Client) -> None:
             assert data is not None
             raw.set(KEYS.job(SHARD, job_id), data)
         assert await beat(one) != epoch
+
+
+async def test_a_claim_that_is_gone_and_was_written_anew(
+    redis_url: str, raw: Client
+) -> None:
+    """By the next beat its record has a higher number than it had, so meeting it
+    as it was is what tells; a session that was told of the loss says it once.
+    """
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        assert await beat(two, "other") == epoch
+        won = await one.transact(IDS[:1], claim("me"), claim=True, signal=False)
+        (start,) = won[IDS[0]].starts
+        longer = extend("me", start.run.fence)
+        before = raw.get(RECORD)
+        assert before is not None
+        assert await one.transact(IDS[:1], longer, signal=False)
+        assert await beat(one) == epoch
+        raw.set(RECORD, before)
+        assert await one.transact(IDS[:1], longer, signal=False)
+        found = await beat(one)
+        assert found != epoch
+        assert await one.transact(IDS[:1], longer, signal=False)
+        assert await beat(one) == found == await beat(two, "other")
+
+
+async def test_a_job_that_was_made_anew_is_no_loss(
+    redis_url: str, raw: Client
+) -> None:
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        await one.transact(IDS, claim("me"), claim=True, signal=False)
+        await two.transact(IDS, erase())
+        await two.transact(IDS, create(5))
+        await one.transact(IDS, claim("me"), claim=True, signal=False)
+        assert await beat(one) == epoch
 
 
 async def test_a_counter_that_fell(redis_url: str, raw: Client) -> None:
