@@ -380,6 +380,11 @@ class Lane:
                 await connection.disconnect(nowait=nowait)
 
 
+_CLOSED = "this session is closed; open another one"
+_Turn = asyncio.Future[Lane | None]
+"""Of somebody who waits for a lane; None: there will be none."""
+
+
 class Lanes:
     """A few lanes, handed out one at a time, the most recently used first."""
 
@@ -394,8 +399,8 @@ class Lanes:
         """Have so many lanes to a node, none of them connected yet."""
         self._lanes = [Lane(wiring, node, strict=strict) for _ in range(number)]
         self._free = list(self._lanes)
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._patient: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[_Turn] = deque()
+        self._patient: deque[_Turn] = deque()
         self._closed = False
 
     @asynccontextmanager
@@ -420,22 +425,26 @@ class Lanes:
             else:
                 lane.at_work.add_done_callback(lambda task: self._freed(lane, task))
 
-    async def _acquire(self, queue: deque[asyncio.Future[None]]) -> Lane:
-        while not self._free:
-            self._refuse_closed()
-            turn = asyncio.get_running_loop().create_future()
-            queue.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._wake()
-                raise
-            finally:
-                with suppress(ValueError):
-                    queue.remove(turn)
+    async def _acquire(self, queue: deque[_Turn]) -> Lane:
         self._refuse_closed()
-        return self._free.pop()
+        if self._free:
+            return self._free.pop()
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            lane = await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                lane = turn.result()
+                if lane is not None:
+                    self._release(lane)
+            raise
+        finally:
+            with suppress(ValueError):
+                queue.remove(turn)
+        if lane is None or self._closed:
+            raise StoreError(_CLOSED)
+        return lane
 
     def refuse(self) -> None:
         """Lend no lane any more."""
@@ -443,23 +452,21 @@ class Lanes:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise StoreError("this session is closed; open another one")
+            raise StoreError(_CLOSED)
 
     def _release(self, lane: Lane) -> None:
+        # To whoever waits, not to whoever comes next: that may be always the same.
+        for turn in (*self._waiting, *self._patient):
+            if not turn.done():
+                turn.set_result(lane)
+                return
         self._free.append(lane)
-        self._wake()
 
     def _freed(self, lane: Lane, task: asyncio.Task[list[Any]]) -> None:
         if not task.cancelled():
             task.exception()  # nobody is left to be told
         lane.at_work = None
         self._release(lane)
-
-    def _wake(self) -> None:
-        for turn in (*self._waiting, *self._patient):
-            if not turn.done():
-                turn.set_result(None)
-                break
 
     async def close(self) -> None:
         """Close all connections, after exchanges that nobody may cut short."""

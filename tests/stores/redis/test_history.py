@@ -127,9 +127,7 @@ async def test_a_claim_that_is_gone_and_was_written_anew(
         assert await beat(one) == found == await beat(two, "other")
 
 
-async def test_a_job_that_was_made_anew_is_no_loss(
-    redis_url: str, raw: Client
-) -> None:
+async def test_a_job_that_was_made_anew_is_no_loss(redis_url: str, raw: Client) -> None:
     async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
         await one.transact(IDS, claim("me"), claim=True, signal=False)
         await two.transact(IDS, erase())
