@@ -172,7 +172,7 @@ class _Session(abc.Session):
         last = rows[-1][0] if len(rows) == limit else None
         return abc.Page(tuple(load(data) for _, data in rows), last)
 
-    async def agenda(self, heads: Any, *, limit: int = 100) -> Sequence[abc.Head]:
+    async def agenda(self, heads: Any, *, limit: int = 100, **_: Any) -> Any:
         text = """SELECT id, at FROM jobs WHERE ns=? AND shard=? AND queue=?
                   AND at IS NOT NULL ORDER BY at, id LIMIT ?"""
         revs, found = self.facts("rev"), []

@@ -188,7 +188,7 @@ class Engine(Wiring):
         if self._host is None:
             self.threads.close()
             return
-        self.runner.closing = True
+        self.runner.closing = self.settler.closing = True
         if force:
             self._hurried.set()
         try:

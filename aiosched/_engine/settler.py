@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
@@ -38,6 +39,7 @@ class Settler:
 
     Attributes:
         name: For health.
+        closing: A shutdown has begun.
         healthy: False between a failure and the next success.
     """
 
@@ -65,6 +67,8 @@ class Settler:
         self.unreadable = unreadable
         self.spawn = spawn
         self._ready: dict[int, list[tuple[Live, Ended]]] = {}
+        self._writing: dict[int, list[tuple[Live, Ended]]] = {}
+        self.closing = False
         self.healthy = True
         self.trouble = ""
         self._busy: dict[int, float] = {}
@@ -79,10 +83,12 @@ class Settler:
             self._busy[live.shard] = self.clock.monotonic()
             work = self._shard(live.shard)
             try:
-                self.spawn(work, name=f"aiosched settle {live.shard}")
+                task = self.spawn(work, name=f"aiosched settle {live.shard}")
             except RuntimeError:
                 work.close()
-                self._cut_off(live)
+                self._cut_off(live.shard)
+            else:
+                task.add_done_callback(partial(self._written, live.shard))
 
     def overdue(self) -> float:
         """Return for how many seconds the writing of outcomes has been overdue."""
@@ -95,18 +101,28 @@ class Settler:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
 
-    def _cut_off(self, live: Live) -> None:
-        """Give an outcome up: the loop ends, and cancels the engine with all else."""
-        self._busy.pop(live.shard, None)
-        self._ready.pop(live.shard, None)
+    def _written(self, shard: int, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # if that was before its first step, nobody has said so
+            self._cut_off(shard)
+
+    def _cut_off(self, shard: int) -> None:
+        """Give outcomes up: the loop or the engine ends, and cancels what writes."""
+        given_up = [*self._writing.pop(shard, ()), *self._ready.pop(shard, ())]
+        self._busy.pop(shard, None)
         if not self._busy and not self._ready:
             self._idle.set()
-        log.warning(
-            "the end of a run of %s is not recorded: its loop was ended before "
-            "shutdown() was awaited",
-            live.job_id,
-            extra={"action": "cut_off", "job_id": live.job_id},
+        why = (
+            "the store did not confirm it before the shutdown ended"
+            if self.closing
+            else "its loop was ended before shutdown() was awaited"
         )
+        for live, _ in given_up:
+            log.warning(
+                "the end of a run of %s is not recorded: %s",
+                live.job_id,
+                why,
+                extra={"action": "cut_off", "job_id": live.job_id},
+            )
 
     async def _shard(self, shard: int) -> None:
         try:
@@ -114,8 +130,13 @@ class Settler:
                 batch, ids = _take(ready)
                 if not ready:
                     del self._ready[shard]
+                self._writing[shard] = batch
                 await self._write(batch, ids)
+                del self._writing[shard]
                 self._busy[shard] = self.clock.monotonic()
+        except asyncio.CancelledError:
+            self._cut_off(shard)
+            raise
         finally:
             self._busy.pop(shard, None)
             if not self._busy and not self._ready:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Coroutine
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from aiosched import (
     Reason,
     SchedulerStateError,
 )
+from aiosched._engine.settler import Settler
+from aiosched.clock import SystemClock
 from aiosched.enums import RowKind
 from aiosched.testing.faults import Fault, FaultyStore
 from tests.cli.commands import environment
@@ -273,3 +277,40 @@ def test_who_leaves_without_a_shutdown_is_told_what_is_not_recorded() -> None:
         "the end of a run of left is not recorded: its loop was ended before "
         "shutdown() was awaited"
     ) in done.stderr
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.parametrize("closing", [False, True])
+async def test_each_outcome_that_was_cut_off_is_told(
+    steps: int, caplog: pytest.LogCaptureFixture, *, closing: bool
+) -> None:
+    """Also if what writes it is cancelled before its first step."""
+    writers: list[asyncio.Task[None]] = []
+
+    def spawn(work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        writers.append(asyncio.create_task(work, name=name))
+        return writers[-1]
+
+    async def transact(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    any_: Any = SimpleNamespace(transact=transact)
+    settler = Settler(
+        SystemClock(), any_, any_, "p", lambda _: True, any_, any_, any_, spawn
+    )
+    settler.closing = closing
+    for fence in (1, 2):
+        live: Any = SimpleNamespace(shard=3, job_id=f"j{fence}", fence=fence)
+        ended: Any = SimpleNamespace(finish=True)
+        settler.put(live, ended)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    [writer] = writers
+    writer.cancel()
+    await settler.flush()
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(" is ")[0] for text in told] == [
+        "the end of a run of j1",
+        "the end of a run of j2",
+    ]
+    assert all(("shutdown ended" in text) is closing for text in told)

@@ -110,6 +110,7 @@ _COMPILING = {
 }
 _INSIDE = {
     "stores/redis/facts.py": "with the escaped namespace, for a key's name",
+    "stores/redis/failures.py": "with the escaped secret, for what is to be hidden",
     "testing/redis_model/keyspace.py": "the glob of a test's own SCAN",
 }
 """Patterns that are built in a function, so that no table has them."""
