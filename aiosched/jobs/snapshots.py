@@ -98,7 +98,8 @@ SNAPSHOT_FIELDS = (
 class Stored(Model):
     """The properties by which a job shows its snapshot."""
 
-    _snapshot: Snapshot = PrivateAttr(default=NEVER_STORED)
+    # From a factory: a default that is no plain value is copied deeply each time.
+    _snapshot: Snapshot = PrivateAttr(default_factory=lambda: NEVER_STORED)
 
     @property
     def version(self) -> int:
