@@ -72,6 +72,7 @@ class Heads:
         self._turns: dict[str, int] = {}
         self._stale: set[Key] = set()
         self._seqs: OrderedDict[str, int] = OrderedDict()
+        self._known = 0
 
     # -- which agendas -----------------------------------------------------
 
@@ -79,7 +80,7 @@ class Heads:
         """Look after exactly these agendas, with these ranks."""
         changed = False
         for key in [key for key in self._heads if key not in ranks]:
-            del self._heads[key]
+            self._known -= len(self._heads.pop(key).entries)
             self._stale.discard(key)
             changed = True
         for key, rank in ranks.items():
@@ -174,7 +175,9 @@ class Heads:
         head = self._heads.get(key)
         if head is None:
             return
+        self._known -= len(head.entries)
         head.entries = dict(reading.entries)
+        self._known += len(head.entries)
         head.rev = reading.rev
         head.read_at = asked
         head.horizon = None
@@ -212,14 +215,18 @@ class Heads:
             return
         if head.moved is not None:
             head.moved[job_id] = at
-        if head.entries.get(job_id) != at:
+        before = head.entries.get(job_id)
+        if before != at:
             head.passed.pop(job_id, None)
         if at is None or (head.horizon is not None and at > head.horizon):
-            head.entries.pop(job_id, None)
+            if before is not None:
+                del head.entries[job_id]
+                self._known -= 1
             self._look_beyond(key, head)
             return
-        if head.entries.get(job_id) != at:
+        if before != at:
             head.entries[job_id] = at
+            self._known += before is None
             self._push(key, head, job_id, at)
 
     def _look_beyond(self, key: Key, head: _Head) -> None:
@@ -228,9 +235,9 @@ class Heads:
             self._stale.add(key)
 
     def _newest(self, job_id: str, seq: int) -> bool:
-        known = self._seqs.get(job_id, 0)
         if not seq:
             return True
+        known = self._seqs.get(job_id, 0)
         if seq < known:
             return False
         self._seqs[job_id] = seq
@@ -313,7 +320,7 @@ class Heads:
 
     def __len__(self) -> int:
         """Return how many entries are known."""
-        return sum(len(head.entries) for head in self._heads.values())
+        return self._known
 
     def _valid(self, when: int, key: Key, job_id: str, at: int) -> bool:
         head = self._heads.get(key)
