@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from aiosched.enums import Cause, JobState, Outcome, Reason, RowKind
@@ -75,8 +76,12 @@ class Draft:
 
     def room(self) -> int:
         """Return how many further firings may be open."""
-        tried = [firing for firing in self.state.waiting if firing.open]
-        return self.definition.spec.max_running - len(self.state.runs) - len(tried)
+        state = self.state
+        room = self.definition.spec.max_running - len(state.runs)
+        for firing in state.waiting:
+            if firing.open:
+                room -= 1
+        return room
 
     def runs_left(self) -> int | None:
         """Return how many slots may still be fired; None: any number."""
@@ -274,7 +279,18 @@ class Draft:
             self.owner,
             self.now + lease,
             self.now,
-            replace(firing, attempt=firing.attempt + 1, open=True),
+            Pending(
+                firing.key,
+                firing.cause,
+                firing.slot,
+                firing.at,
+                firing.attempt + 1,
+                firing.lost,
+                firing.missed,
+                firing.expires,
+                firing.payload,
+                open=True,
+            ),
         )
         self.state.runs = (*self.state.runs, run)
         self.starts.append(Start(self.definition, run, self.state.version, waited))
@@ -296,17 +312,10 @@ class Draft:
         value: bytes = b"",
     ) -> None:
         """Write a firing's one final outcome."""
-        row = self._run_row(firing, RowKind.from_code(outcome.code), run, reason, value)
-        row = replace(row, final=True)
+        kind = RowKind.from_code(outcome.code)
+        row = self._run_row(firing, kind, run, reason, value, final=True)
         self.rows.append(row)
         self.add(outcome.value, 1)
-        keep = self.definition.spec.keep_last
-        if keep:
-            recent = self.state.recent[: keep - 1]
-            if len(row.value) > _LARGEST_CARRIED:
-                row = replace(row, value=ELSEWHERE)
-            self.state.recent = (pack_row(row), *recent)
-        self.touched = True
 
     def note_attempt(
         self,
@@ -327,6 +336,8 @@ class Draft:
         run: LiveRun | None,
         reason: Reason,
         value: bytes,
+        *,
+        final: bool = False,
     ) -> Row:
         kept = self.definition.spec.keep_results
         fades = 0
@@ -344,7 +355,7 @@ class Draft:
             firing.key,
             firing.cause,
             firing.attempt,
-            False,
+            final,
             run.fence if run else 0,
             run.owner if run else self.owner,
             reason,
@@ -417,10 +428,6 @@ class Draft:
         if not self.touched:
             return None
         state, definition = self.state, self.definition
-        if self.sums:
-            state.counts = state.counts.plus(**self.sums)
-        if definition.spec.keep_results is not None:
-            state.recent = tuple(fade_row(line, self.now) for line in state.recent)
         rows, starts = tuple(self.rows), tuple(self.starts)
         state.seq = self.start_seq + len(starts)
         if not state.runs and not state.waiting:
@@ -431,9 +438,25 @@ class Draft:
                     return Change(None, None, starts, rows)
                 state.status = JobState.FINISHED
                 state.ends = self.now + definition.spec.keep
+        # Only now: what is deleted needs neither.
+        if self.sums:
+            state.counts = state.counts.plus(**self.sums)
+        self._carry(rows)
         return Change(
             Record(definition, state), instant(definition, state), starts, rows
         )
+
+    def _carry(self, rows: Iterable[Row]) -> None:
+        """Have the record carry the last final outcomes, newest first."""
+        state, spec = self.state, self.definition.spec
+        keep = spec.keep_last
+        for row in rows if keep else ():
+            if row.final:
+                if len(row.value) > _LARGEST_CARRIED:
+                    row = replace(row, value=ELSEWHERE)
+                state.recent = (pack_row(row), *state.recent[: keep - 1])
+        if spec.keep_results is not None:
+            state.recent = tuple(fade_row(line, self.now) for line in state.recent)
 
     def _exhausted(self) -> bool:
         return (
