@@ -55,7 +55,7 @@ class Live:
         self.started_at = now
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel: Callable[[], object] | None = None
         self.settlement: asyncio.Future[Run | None] | None = None
         self.confirmed: asyncio.Future[None] | None = None
 

@@ -22,6 +22,7 @@ from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
 from aiosched.instants import SECOND
+from aiosched.jobs.runs import LATE
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
@@ -79,28 +80,30 @@ class Runner:
             self._run(live), name=f"aiosched run {live.job_id}"
         )
         live.task = task
-        live.on_cancel = functools.partial(_cancel, task)
+        live.on_cancel = task.cancel
         task.add_done_callback(functools.partial(self._never_ended, live))
 
     def _tell(self, live: Live) -> None:
         context = live.context
-        seconds = context.lateness.total_seconds()
-        if context.late:
+        lateness = context.lateness
+        late = lateness >= LATE
+        if late:
             log.log(
                 logging.INFO if live.start.waited else logging.WARNING,
                 "a run of %s starts %.3f s late",
                 live.job_id,
-                seconds,
+                lateness.total_seconds(),
                 extra={"action": "run_late", "job_id": live.job_id},
             )
-        self.bus.emit(
-            "run_started",
-            live.job_id,
-            fence=live.fence,
-            attempt=context.attempt,
-            lateness=seconds,
-            late=context.late,
-        )
+        if self.bus.hears("run_started"):
+            self.bus.emit(
+                "run_started",
+                live.job_id,
+                fence=live.fence,
+                attempt=context.attempt,
+                lateness=lateness.total_seconds(),
+                late=late,
+            )
 
     def cancel(self, live: Live, reason: Reason) -> None:
         """Ask a run to stop."""
@@ -335,10 +338,6 @@ def _from_outside(live: Live, error: BaseException) -> bool:
         except RuntimeError:  # no loop runs: the coroutine is being disposed of
             return True
     return False
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
 
 
 async def _awaited(call: Callable[[], Any]) -> Any:
