@@ -2,7 +2,8 @@
 
 Plain slotted classes, no validation: they are made from models that were
 validated once, or decoded from what this code wrote.  Treat every instance as
-immutable once it has been handed on; planning copies before it changes.
+immutable once it has been handed on; planning copies before it changes.  Of those
+that are made for each run, type checkers alone see to that.
 
 Instants and durations are whole microseconds (:mod:`aiosched.instants`).
 """
@@ -23,6 +24,7 @@ from aiosched.enums import (
     RowKind,
 )
 from aiosched.triggers.base import Trigger
+from aiosched.values import value
 
 __all__ = [
     "MAX_WAITING",
@@ -139,7 +141,7 @@ class Spec:
 NO_ARGUMENTS = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Definition:
     """One job as its user wrote it.
 
@@ -154,7 +156,7 @@ class Definition:
     arguments: Blob = NO_ARGUMENTS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pending:
     """A firing that has no final outcome yet.
 
@@ -182,7 +184,7 @@ class Pending:
     """Tried before, so that it counts against ``max_running``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LiveRun:
     """A claimed firing.
 
@@ -336,7 +338,7 @@ class State:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Record:
     """A stored job: definition and state, always read and written as one."""
 
@@ -355,7 +357,7 @@ def schema_of(record: Record) -> int:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """A run that the decision's peer is to start now.
 
@@ -371,7 +373,7 @@ class Start:
     waited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ended:
     """How a run ended, as its peer saw it; the input of ``settle``.
 
@@ -396,7 +398,7 @@ class Ended:
     finish: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Row:
     """One row of the ledger: what happened to a run or to a range of slots.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from aiosched.abc import MAX_BATCH
 from aiosched.abc import Head as Reading
 from aiosched.records import Change
+from aiosched.values import value
 
 __all__ = ["Due", "Heads", "Key"]
 
@@ -30,7 +31,7 @@ Key = tuple[int, str]
 """Shard and queue: the name of one agenda."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Due:
     """An entry whose time has come for this peer."""
 
