@@ -111,11 +111,8 @@ class Attender:
             self._leases.pop(job_id, None)
             return
         runs = record.state.runs
-        if (
-            runs
-            and all([run.owner == self.owner for run in runs])
-            and change.at == min([run.until for run in runs])
-        ):
+        own = [run.until for run in runs if run.owner == self.owner]
+        if own and len(own) == len(runs) and change.at == min(own):
             self._leases[job_id] = change.at
         else:
             self._leases.pop(job_id, None)

@@ -238,11 +238,12 @@ class Heads:
     def _newest(self, job_id: str, seq: int) -> bool:
         if not seq:
             return True
-        known = self._seqs.get(job_id, 0)
-        if seq < known:
-            return False
+        known = self._seqs.get(job_id)
+        if known is not None:
+            if seq < known:
+                return False
+            self._seqs.move_to_end(job_id)
         self._seqs[job_id] = seq
-        self._seqs.move_to_end(job_id)
         if len(self._seqs) > _REMEMBERED:
             self._seqs.popitem(last=False)
         return True

@@ -21,8 +21,7 @@ from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
-from aiosched.instants import SECOND
-from aiosched.jobs.runs import LATE
+from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
@@ -85,14 +84,13 @@ class Runner:
 
     def _tell(self, live: Live) -> None:
         context = live.context
-        lateness = context.lateness
-        late = lateness >= LATE
-        if late:
+        behind = context._behind
+        if behind >= LATE:
             log.log(
                 logging.INFO if live.start.waited else logging.WARNING,
                 "a run of %s starts %.3f s late",
                 live.job_id,
-                lateness.total_seconds(),
+                behind / SECOND,
                 extra={"action": "run_late", "job_id": live.job_id},
             )
         if self.bus.hears("run_started"):
@@ -101,8 +99,8 @@ class Runner:
                 live.job_id,
                 fence=live.fence,
                 attempt=context.attempt,
-                lateness=lateness.total_seconds(),
-                late=late,
+                lateness=behind / SECOND,
+                late=behind >= LATE,
             )
 
     def cancel(self, live: Live, reason: Reason) -> None:

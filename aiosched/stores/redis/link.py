@@ -29,7 +29,7 @@ from aiosched.stores.redis.topology import Node
 
 __all__ = ["Link", "Memo"]
 
-_REMEMBERED = 4_096
+_REMEMBERED = 16_384
 _LONGEST = 4_096
 _READ_LANES = 2
 _FIRST_PAUSE = 0.002
