@@ -95,7 +95,7 @@ class RetryRule:
     timeouts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Spec:
     """What jobs can share: everything but id, own instants and arguments.
 

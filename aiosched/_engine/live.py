@@ -41,12 +41,11 @@ class Live:
         "settlement",
         "shard",
         "start",
-        "started_at",
         "task",
         "threaded",
     )
 
-    def __init__(self, start: Start, shard: int, context: Context, now: float) -> None:
+    def __init__(self, start: Start, shard: int, context: Context) -> None:
         definition = start.definition
         self.start = start
         self.job_id: str = definition.id
@@ -59,7 +58,6 @@ class Live:
         self.ended = False
         self.threaded = False
         self.reported = False
-        self.started_at = now
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], object] | None = None

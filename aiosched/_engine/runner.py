@@ -60,13 +60,8 @@ class Runner:
 
     def start(self, start: Start) -> Live:
         """Begin a run that this peer has claimed."""
-        context = Context(start)
-        live = Live(
-            start,
-            shard_of(start.definition.id, self.shards),
-            context,
-            self.clock.monotonic(),
-        )
+        shard = shard_of(start.definition.id, self.shards)
+        live = Live(start, shard, Context(start))
         self.live.add(live)
         try:
             self._tell(live)

@@ -336,8 +336,10 @@ class Link:
         """
         monotonic = self.clock.monotonic()
         instant = self.time.estimate(monotonic)
+        if not self._times:
+            return instant
         topology = self.wiring.topology
-        if self._times and isinstance(topology, Cluster):
+        if isinstance(topology, Cluster):
             home, masters = topology.expect(self.home), topology.masters
             for node, keeper in self._times.items():
                 if node in masters and node != home:
