@@ -183,6 +183,21 @@ class Pending:
     open: bool = False
     """Tried before, so that it counts against ``max_running``."""
 
+    def tried(self) -> Pending:
+        """Return it as it is while an attempt more is under way."""
+        return Pending(
+            self.key,
+            self.cause,
+            self.slot,
+            self.at,
+            self.attempt + 1,
+            self.lost,
+            self.missed,
+            self.expires,
+            self.payload,
+            open=True,
+        )
+
 
 @value(frozen=True, slots=True)
 class LiveRun:

@@ -279,18 +279,7 @@ class Draft:
             self.owner,
             self.now + lease,
             self.now,
-            Pending(
-                firing.key,
-                firing.cause,
-                firing.slot,
-                firing.at,
-                firing.attempt + 1,
-                firing.lost,
-                firing.missed,
-                firing.expires,
-                firing.payload,
-                open=True,
-            ),
+            firing.tried(),
         )
         self.state.runs = (*self.state.runs, run)
         self.starts.append(Start(self.definition, run, self.state.version, waited))
