@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from aiosched.enums import Cause, JobState, Outcome, Reason, RowKind
@@ -15,6 +14,7 @@ from aiosched.planning._walk import (
     nth,
     tally,
 )
+from aiosched.planning.carried import carried
 from aiosched.planning.moments import attempt_due, due_at, instant
 from aiosched.records import (
     Change,
@@ -26,14 +26,11 @@ from aiosched.records import (
     Start,
     State,
 )
-from aiosched.rows import ELSEWHERE, NO_ACT, Act, fade_row, pack_act, pack_row
+from aiosched.rows import NO_ACT, Act, pack_act
 from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["Draft"]
-
-_LARGEST_CARRIED = 1024
-"""Bytes of a result that a record carries along; each write rewrites them."""
 
 _LONGEST_NOTE = 200
 
@@ -430,22 +427,10 @@ class Draft:
         # Only now: what is deleted needs neither.
         if self.sums:
             state.counts = state.counts.plus(**self.sums)
-        self._carry(rows)
+        state.recent = carried(state.recent, definition.spec, rows, self.now)
         return Change(
             Record(definition, state), instant(definition, state), starts, rows
         )
-
-    def _carry(self, rows: Iterable[Row]) -> None:
-        """Have the record carry the last final outcomes, newest first."""
-        state, spec = self.state, self.definition.spec
-        keep = spec.keep_last
-        for row in rows if keep else ():
-            if row.final:
-                if len(row.value) > _LARGEST_CARRIED:
-                    row = replace(row, value=ELSEWHERE)
-                state.recent = (pack_row(row), *state.recent[: keep - 1])
-        if spec.keep_results is not None:
-            state.recent = tuple(fade_row(line, self.now) for line in state.recent)
 
     def _exhausted(self) -> bool:
         return (
