@@ -168,9 +168,11 @@ class Conduct:
             case RowKind.FAILED:
                 right = by == "raised"
             case _:
-                # Who shuts down gives up the threads that do not end.
+                # Who shuts down gives up the threads that do not end; and an outcome
+                # that the store has forgotten is not known to whoever ends the run.
                 ended = found is None or (found.ended is not None and by != "raised")
-                right = ended or row.owner in self._left
+                forgotten = found is not None and self._lost_at >= found.second
+                right = ended or forgotten or row.owner in self._left
         if not right:
             how = "was never begun" if found is None else f"ended as {by or 'nothing'}"
             yield OUTCOME, f"claim {row.fence} is {row.kind.value}, and {how}"
