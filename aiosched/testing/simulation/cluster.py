@@ -174,7 +174,7 @@ class Cluster:
         world.crashes.append(self.judge.crashed)
         world.lost.append(self._lost)
         world.befell.append(self._befell)
-        self.judge.capable = self._capable
+        self.judge.able = self._able
 
     # -- what the world tells ---------------------------------------------------------
 
@@ -210,9 +210,14 @@ class Cluster:
         self.judge.lost(loss)
         self.judge.trouble(loss.at, loss.at + self.recovery)
 
-    def _capable(self, record: Record) -> bool:
-        """Tell whether a peer that is up could run a job just now."""
-        spec = record.definition.spec
+    def _able(self, record: Record) -> int | None:
+        """Return the instant since which a peer that is up has had room for a job.
+
+        One that is full takes it up when a place becomes free; None: nobody could
+        run it just now.
+        """
+        spec, now = record.definition.spec, self.world.now()
+        found: list[int] = []
         for peer in self.peers.values():
             if not peer.up:
                 continue
@@ -224,8 +229,10 @@ class Cluster:
                 and scheduler._engine is not None
                 and scheduler._engine.attender.free() > 0
             ):
-                return True
-        return False
+                engine = scheduler._engine
+                room = engine.clock.monotonic() - engine.attender.free_since
+                found.append(now - round(min(room * SECOND, now)))
+        return min(found, default=None)
 
     # -- peers ------------------------------------------------------------------------
 
