@@ -15,7 +15,14 @@ import asyncio
 import random
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -175,6 +182,7 @@ class Cluster:
         world.lost.append(self._lost)
         world.befell.append(self._befell)
         self.judge.able = self._able
+        self.judge.room = self._room
 
     # -- what the world tells ---------------------------------------------------------
 
@@ -211,25 +219,36 @@ class Cluster:
         self.judge.trouble(loss.at, loss.at + self.recovery)
 
     def _able(self, record: Record) -> int | None:
-        """Return the instant since which a peer that is up has had room for a job.
+        """Return the instant since which a peer that is up could have run a job."""
+        return self._room(
+            record,
+            lambda scheduler: (
+                scheduler._resolve(record.definition.spec.executor) is not None
+            ),
+        )
 
-        One that is full takes it up when a place becomes free; None: nobody could
-        run it just now.
+    def _room(
+        self, record: Record, also: Callable[[Scheduler], bool] = lambda _: True
+    ) -> int | None:
+        """Return the instant since which a peer has had room for a job.
+
+        One that is full looks when a place becomes free; None: nobody who serves
+        the job's queue, and of whom the rest is true, has room just now.
         """
-        spec, now = record.definition.spec, self.world.now()
+        queue, now = record.definition.spec.queue, self.world.now()
         found: list[int] = []
         for peer in self.peers.values():
             if not peer.up:
                 continue
             scheduler = peer.running()
+            engine = scheduler._engine
             if (
-                scheduler.run_jobs
-                and (scheduler.queues is None or spec.queue in scheduler.queues)
-                and scheduler._resolve(spec.executor) is not None
-                and scheduler._engine is not None
-                and scheduler._engine.attender.free() > 0
+                engine is not None
+                and scheduler.run_jobs
+                and (scheduler.queues is None or queue in scheduler.queues)
+                and engine.attender.free() > 0
+                and also(scheduler)
             ):
-                engine = scheduler._engine
                 room = engine.clock.monotonic() - engine.attender.free_since
                 found.append(now - round(min(room * SECOND, now)))
         return min(found, default=None)

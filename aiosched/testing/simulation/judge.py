@@ -123,6 +123,7 @@ class Judge:
         self.conduct: Conduct = Conduct(terms, second, self.executions, self.owners)
         self.prompt = prompt
         self.able: Callable[[Record], int | None] = lambda _: 0
+        self.room: Callable[[Record], int | None] = lambda _: 0
         self._now = now
         self._second = second
         self._entries: dict[str, _Entry] = {}
@@ -246,6 +247,10 @@ class Judge:
                 self.counts["takeovers"] += 1
             elif row.kind is RowKind.HANDED_BACK:
                 self.counts["handed back"] += 1
+
+    def _long(self, since: int | None, now: int) -> bool:
+        """Tell whether something has been so for long enough to be acted on."""
+        return since is not None and self.calm(since, now) > self.prompt
 
     def _promptly(self, step: Step) -> None:
         """Judge how long a due entry has waited for this look."""
@@ -465,8 +470,9 @@ class Judge:
             waited = self.calm(max(entry.due, entry.since), now)
             if waited <= self.prompt:
                 continue
-            able = self.able(record)
-            can = int(able is not None and self.calm(able, now) > self.prompt)
+            if not self._long(self.room(record), now):
+                continue
+            can = int(self._long(self.able(record), now))
             change = attend(
                 record.definition, record.state, now, can, "judge", self.terms.lease
             )
