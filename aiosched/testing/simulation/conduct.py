@@ -140,8 +140,10 @@ class Conduct:
                 if run is None or not of_run(row):
                     continue
                 own = self._owners.get(run.owner, commit.node) == commit.node
-                if row.kind is RowKind.LOST or not own:
-                    # Of a run that was to stop, others write that it was cancelled.
+                # Of a run that was to stop it is written that it was cancelled, by
+                # whoever comes first when its lease is over.
+                over = row.kind is RowKind.CANCELLED and commit.at >= run.until
+                if row.kind is RowKind.LOST or not own or over:
                     yield from self._given_up(step, run)
                 elif self.witnessed:
                     yield from self._settled(row)
