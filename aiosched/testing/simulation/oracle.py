@@ -220,8 +220,12 @@ def _attended(
         row.owner for row in commit.rows if not row.fence or row.kind not in _ENDS
     }
     for owner in sorted(owners) or [""]:
-        # One place more than was used never binds; just as many may.
-        for capacity in (len(begun) + 1, len(begun)):
+        # One place more than was used never binds; just as many may.  What nobody
+        # can run is parked: its slots stay where they are.
+        guesses = [(len(begun) + 1, True), (len(begun), True)]
+        if not begun:
+            guesses.append((0, False))
+        for capacity, slots in guesses:
             yield (
                 "attend",
                 attend(
@@ -231,6 +235,7 @@ def _attended(
                     capacity,
                     owner,
                     lease,
+                    slots=slots,
                 ),
             )
 
