@@ -15,14 +15,7 @@ import asyncio
 import random
 import warnings
 from collections import Counter
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -59,7 +52,7 @@ from aiosched.testing.simulation.incidents import (
     show_incidents,
 )
 from aiosched.testing.simulation.judge import Judge, Violation
-from aiosched.testing.simulation.peers import Peer, Prepare, register_all
+from aiosched.testing.simulation.peers import Peer, Prepare, register_all, room
 from aiosched.testing.simulation.steps import of_run
 from aiosched.testing.simulation.watched import WatchedRegistry
 from aiosched.testing.simulation.world import StoreKind, World
@@ -181,7 +174,6 @@ class Cluster:
         world.crashes.append(self.judge.crashed)
         world.lost.append(self._lost)
         world.befell.append(self._befell)
-        self.judge.able = self._able
         self.judge.room = self._room
 
     # -- what the world tells ---------------------------------------------------------
@@ -218,40 +210,8 @@ class Cluster:
         self.judge.lost(loss)
         self.judge.trouble(loss.at, loss.at + self.recovery)
 
-    def _able(self, record: Record) -> int | None:
-        """Return the instant since which a peer that is up could have run a job."""
-        return self._room(
-            record,
-            lambda scheduler: (
-                scheduler._resolve(record.definition.spec.executor) is not None
-            ),
-        )
-
-    def _room(
-        self, record: Record, also: Callable[[Scheduler], bool] = lambda _: True
-    ) -> int | None:
-        """Return the instant since which a peer has had room for a job.
-
-        One that is full looks when a place becomes free; None: nobody who serves
-        the job's queue, and of whom the rest is true, has room just now.
-        """
-        queue, now = record.definition.spec.queue, self.world.now()
-        found: list[int] = []
-        for peer in self.peers.values():
-            if not peer.up:
-                continue
-            scheduler = peer.running()
-            engine = scheduler._engine
-            if (
-                engine is not None
-                and scheduler.run_jobs
-                and (scheduler.queues is None or queue in scheduler.queues)
-                and engine.attender.free() > 0
-                and also(scheduler)
-            ):
-                room = engine.clock.monotonic() - engine.attender.free_since
-                found.append(now - round(min(room * SECOND, now)))
-        return min(found, default=None)
+    def _room(self, record: Record, able: bool) -> int | None:  # noqa: FBT001
+        return room(self.peers.values(), record, self.world.now(), able=able)
 
     # -- peers ------------------------------------------------------------------------
 

@@ -122,8 +122,7 @@ class Judge:
         self.owners: dict[str, str] = {}
         self.conduct: Conduct = Conduct(terms, second, self.executions, self.owners)
         self.prompt = prompt
-        self.able: Callable[[Record], int | None] = lambda _: 0
-        self.room: Callable[[Record], int | None] = lambda _: 0
+        self.room: Callable[[Record, bool], int | None] = lambda *_: 0
         self._now = now
         self._second = second
         self._entries: dict[str, _Entry] = {}
@@ -259,7 +258,7 @@ class Judge:
             return
         before = step.commit.before
         ready = max(entry.due, entry.since)
-        able = None if before is None or ready <= 0 else self.able(before)
+        able = None if before is None or ready <= 0 else self.room(before, True)
         if able is None:
             return
         waited = self.calm(max(ready, able), step.commit.at)
@@ -470,9 +469,9 @@ class Judge:
             waited = self.calm(max(entry.due, entry.since), now)
             if waited <= self.prompt:
                 continue
-            if not self._long(self.room(record), now):
+            if not self._long(self.room(record, False), now):
                 continue
-            can = int(self._long(self.able(record), now))
+            can = int(self._long(self.room(record, True), now))
             change = attend(
                 record.definition, record.state, now, can, "judge", self.terms.lease
             )
