@@ -1,0 +1,129 @@
+"""Interleaved rounds: everybody once in each, and every figure is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.contenders import Variant
+from benchmarks.harness.environments import CannotInstall
+from benchmarks.harness.figures import load, machine, revision, today
+from benchmarks.harness.processes import Failed
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that one contender does once a round."""
+
+    variant: Variant
+    name: str
+    run: Callable[[], Metrics]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    rounds: int = 5
+    quick: bool = False
+    peers: tuple[str, ...] = ()
+    seconds: float | None = None
+
+    def scaled(self, number: int) -> int:
+        """Return a size, a tenth of it if things are to be quick."""
+        return max(100, number // 10) if self.quick else number
+
+
+def measure(row: str, title: str, cases: Sequence[Case], options: Options) -> Metrics:
+    """Run all cases in each round, and return what is written to the file."""
+    begun = time.monotonic()
+    samples: list[Metrics] = []
+    for number in range(options.rounds):
+        # Who goes first pays for nothing that the others do not pay for, in turn.
+        shift = number % max(1, len(cases))
+        for case in [*cases[shift:], *cases[:shift]]:
+            if _hopeless(samples, case):
+                continue
+            sample = _sample(case, number)
+            samples.append(sample)
+            _tell(row, case, sample)
+    variants = {case.variant.key: case.variant for case in cases}
+    return {
+        "row": row,
+        "title": title,
+        "date": today(),
+        "revision": revision(),
+        "machine": machine(),
+        "rounds": options.rounds,
+        "quick": options.quick,
+        "seconds": round(time.monotonic() - begun),
+        "contenders": {key: _told(one) for key, one in variants.items()},
+        "samples": samples,
+    }
+
+
+def _sample(case: Case, number: int) -> Metrics:
+    before = load()
+    sample: Metrics = {
+        "who": case.variant.key,
+        "case": case.name,
+        "round": number,
+        "load": before,
+    }
+    try:
+        sample["metrics"] = case.run()
+    except (Failed, CannotInstall) as error:
+        sample["failed"] = str(error)
+    return sample
+
+
+def _hopeless(samples: Sequence[Metrics], case: Case) -> bool:
+    """Tell whether a case has failed twice and never worked."""
+    mine = [
+        one
+        for one in samples
+        if one["who"] == case.variant.key and one["case"] == case.name
+    ]
+    return len(mine) >= 2 and all("failed" in one for one in mine)
+
+
+def _told(variant: Variant) -> Metrics:
+    return {
+        "who": variant.who,
+        "note": variant.note,
+        "outcomes": variant.outcomes,
+        "settings": variant.settings,
+        "defaults": variant.defaults,
+        "ours": variant.ours,
+        "floor": variant.floor,
+        "asynchronous": variant.asynchronous,
+        "versions": dict(variant.packages),
+    }
+
+
+def _tell(row: str, case: Case, sample: Metrics) -> None:
+    if "failed" in sample:
+        said = f"failed: {sample['failed']}"
+    else:
+        found = sample["metrics"]
+        said = " ".join(
+            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in found.items()
+            if not isinstance(value, list | dict)
+        )
+    place = f"{row} {sample['round'] + 1}, {case.variant.who}, {case.name}"
+    print(f"{place}: {said} (load {sample['load']})", flush=True)
+
+
+def write(folder: Path, found: Metrics) -> Path:
+    """Write the figures of a row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{found['row']}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return path
