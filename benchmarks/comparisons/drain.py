@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.harness.processes import (
 )
 from benchmarks.harness.recorded import recording
 from benchmarks.harness.rounds import Case, Metrics, Options
+from benchmarks.peers.shared.marks import cpu_of
 from tests.servers import Server
 
 NAME = "drain"
@@ -47,6 +49,7 @@ def drain(variant: Variant, jobs: int, count: int = 1) -> Metrics:
         more = marking(running, folder, jobs)
         before = server.counters(running)
         with workers(variant, running.url, count, more) as adapters:
+            ready = (time.time(), cpu_of_all(adapters), cpu_of(running.pid))
             marked.wait_for(
                 folder, jobs, _LIMIT, lambda: any(one.alive for one in adapters)
             )
@@ -55,7 +58,9 @@ def drain(variant: Variant, jobs: int, count: int = 1) -> Metrics:
             marks = marked.read(folder, jobs)
             if marks.done < 2:
                 raise Failed(f"{marks.done} jobs ran; {adapters[0].log()}")
-        return _figures(marks, before, after, used, queued["seconds"])
+        begun = ready if variant.whole else at_first(marks)
+        found = _figures(marks, before, after, used, begun)
+        return {**found, "queued_seconds": queued["seconds"]}
 
 
 def marking(running: Server, folder: Path, jobs: int) -> Mapping[str, str]:
@@ -67,19 +72,28 @@ def marking(running: Server, folder: Path, jobs: int) -> Mapping[str, str]:
     }
 
 
+Begun = tuple[float, Mapping[int, float], float]
+"""Since when things count: wall time, CPU by process, CPU of the server."""
+
+
+def at_first(marks: marked.Marks) -> Begun:
+    """Return how things stood when the first job started."""
+    heads = marks.heads.values()
+    cpu = {pid: head[1] for pid, head in marks.heads.items()}
+    return min(head[0] for head in heads), cpu, min(head[2] for head in heads)
+
+
 def _figures(
     marks: marked.Marks,
     before: Mapping[str, float],
     after: Mapping[str, float],
     used: Mapping[int, float],
-    queued: float,
+    begun: Begun,
 ) -> Metrics:
     started, done = marks.started(), marks.done
     # What a process had used when its first job began does not count.
-    begun = {pid: head[1] for pid, head in marks.heads.items()}
-    worker = sum(cpu - begun.get(pid, 0.0) for pid, cpu in used.items())
-    at_first = min(head[2] for head in marks.heads.values())
-    mine = after["cpu"] - at_first
+    worker = sum(cpu - begun[1].get(pid, 0.0) for pid, cpu in used.items())
+    mine = after["cpu"] - begun[2]
 
     def each(name: str) -> float:
         return (after[name] - before[name]) / done
@@ -88,7 +102,7 @@ def _figures(
         "jobs": marks.jobs,
         "done": done,
         "doubles": marks.doubles,
-        "jobs_per_second": (done - 1) / (started[-1] - started[0]),
+        "jobs_per_second": (done - 1) / (started[-1] - begun[0]),
         "worker_us": worker / done * 1e6,
         "server_us": mine / done * 1e6,
         "cpu_us": (worker + mine) / done * 1e6,
@@ -96,5 +110,4 @@ def _figures(
         "round_trips": each("total_writes_processed"),
         "reads": each("total_reads_processed"),
         "bytes_in": each("total_net_input_bytes"),
-        "queued_seconds": queued,
     }

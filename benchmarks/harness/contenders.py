@@ -31,6 +31,8 @@ class Variant:
     floor: bool = False
     tree: bool = False
     asynchronous: bool = True
+    whole: bool = False
+    """Claims all that is due before it runs the first."""
     rows: tuple[str, ...] = STANDARD
     processes: tuple[int, ...] = ()
     packages: dict[str, str] = field(default_factory=dict, compare=False)
@@ -108,6 +110,7 @@ def _all() -> list[Variant]:
                     floor=told.get("floor", False),
                     tree=told.get("tree", False),
                     asynchronous=told.get("asynchronous", True),
+                    whole=told.get("whole", False),
                     **lists,
                 )
             )

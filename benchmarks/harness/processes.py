@@ -114,7 +114,10 @@ class Adapter:
         return total
 
     def end(self) -> None:
-        """Kill it and what it forked."""
+        """Kill it and what it forked, also into groups of their own."""
+        for pid in reversed(self.pids()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
