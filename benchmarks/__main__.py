@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from benchmarks.comparisons import ROWS
@@ -17,9 +19,12 @@ def main() -> None:
     parser.add_argument("--peers", default="", help="only these, as arq,taskiq/list")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the jobs")
+    parser.add_argument("--full", action="store_true", help="a million jobs, too")
     parser.add_argument("--seconds", type=float, help="length of a timed round")
     parser.add_argument("--into", type=Path, default=RESULTS, help="folder of results")
     chosen = parser.parse_args()
+    # Servers and workers are ended on the way out, also when this is killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     unknown = set(chosen.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
@@ -28,10 +33,14 @@ def main() -> None:
         quick=chosen.quick,
         peers=tuple(filter(None, chosen.peers.split(","))),
         seconds=chosen.seconds,
+        full=chosen.full,
     )
     for row in chosen.rows or list(ROWS):
         module = ROWS[row]
-        found = measure(row, module.TITLE, module.cases(options), options)
+        # What is counted rather than timed needs fewer rounds.
+        rounds = min(chosen.rounds, getattr(module, "ROUNDS", chosen.rounds))
+        cases = module.cases(options)
+        found = measure(row, module.TITLE, cases, rounds, quick=options.quick)
         print(f"+ {write(chosen.into, found)}", flush=True)
 
 

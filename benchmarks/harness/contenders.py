@@ -10,8 +10,11 @@ from typing import Any
 
 from benchmarks.harness.places import BENCHMARKS
 
-STANDARD = ("drain", "workers", "enqueue", "lateness", "periodic", "scale", "idle")
+STANDARD = ("drain", "enqueue", "scale", "idle")
 """Rows for which a variant stands unless it names its own."""
+
+DEFAULTS = ("drain", "idle")
+"""The same, of a variant that is the library's defaults."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,8 @@ def _all() -> list[Variant]:
     found = []
     for path, told in _files():
         for name, given in told["variants"].items():
-            lists = {
-                key: tuple(given[key]) for key in ("rows", "processes") if key in given
-            }
+            usual = DEFAULTS if given.get("defaults") else STANDARD
+            rows = (*given.get("rows", usual), *given.get("also", ()))
             found.append(
                 Variant(
                     peer=path.parent.name,
@@ -111,7 +113,8 @@ def _all() -> list[Variant]:
                     tree=told.get("tree", False),
                     asynchronous=told.get("asynchronous", True),
                     whole=told.get("whole", False),
-                    **lists,
+                    rows=rows,
+                    processes=tuple(given.get("processes", ())),
                 )
             )
     return found

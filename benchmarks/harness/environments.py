@@ -32,7 +32,8 @@ def python_of(variant: Variant) -> Path:
     home = environments() / _environment(variant)
     python = home / "bin" / "python"
     wanted = hashlib.sha256(
-        requirements.read_bytes() + f"{sys.version} {variant.tree} {ROOT}".encode()
+        requirements.read_bytes()
+        + f"{sys.version} {ROOT if variant.tree else None}".encode()
     ).hexdigest()
     ready = home / "ready"
     if ready.exists() and ready.read_text() == wanted:

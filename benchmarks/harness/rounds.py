@@ -34,17 +34,20 @@ class Options:
     quick: bool = False
     peers: tuple[str, ...] = ()
     seconds: float | None = None
+    full: bool = False
 
     def scaled(self, number: int) -> int:
         """Return a size, a tenth of it if things are to be quick."""
         return max(100, number // 10) if self.quick else number
 
 
-def measure(row: str, title: str, cases: Sequence[Case], options: Options) -> Metrics:
+def measure(
+    row: str, title: str, cases: Sequence[Case], rounds: int, *, quick: bool = False
+) -> Metrics:
     """Run all cases in each round, and return what is written to the file."""
     begun = time.monotonic()
     samples: list[Metrics] = []
-    for number in range(options.rounds):
+    for number in range(rounds):
         # Who goes first pays for nothing that the others do not pay for, in turn.
         shift = number % max(1, len(cases))
         for case in [*cases[shift:], *cases[:shift]]:
@@ -60,8 +63,8 @@ def measure(row: str, title: str, cases: Sequence[Case], options: Options) -> Me
         "date": today(),
         "revision": revision(),
         "machine": machine(),
-        "rounds": options.rounds,
-        "quick": options.quick,
+        "rounds": rounds,
+        "quick": quick,
         "seconds": round(time.monotonic() - begun),
         "contenders": {key: _told(one) for key, one in variants.items()},
         "samples": samples,

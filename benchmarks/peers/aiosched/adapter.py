@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from marks import mark
+from marks import mark, tick
 from protocol import Due, Peer, forever, main, run, when
 
 from aiosched import DateTrigger, IntervalTrigger, Job, Scheduler
@@ -14,6 +14,11 @@ from aiosched import DateTrigger, IntervalTrigger, Job, Scheduler
 async def noop(index: int) -> None:
     """Say that it ran."""
     mark(index)
+
+
+async def pulse(job: int) -> None:
+    """Say that it ran in this second."""
+    tick(job)
 
 
 class Aiosched(Peer):
@@ -25,6 +30,7 @@ class Aiosched(Peer):
         """Begin as a client; ``noop`` is registered to check its arguments."""
         self.client = Scheduler(self.url, run_jobs=False)
         self.client.register(noop)
+        self.client.register(pulse)
         return self.client.start()
 
     def close(self) -> Any:
@@ -52,11 +58,11 @@ class Aiosched(Peer):
             )
 
     async def every(self, jobs: int, first: float, times: int) -> None:
-        """Store jobs of one slot each second; each passes its own number."""
+        """Store jobs of one slot each second."""
         await self.client.schedule_many(
             [
                 Job(
-                    executor="noop",
+                    executor="pulse",
                     args=(index,),
                     max_runs=times,
                     trigger=IntervalTrigger(seconds=1, start=when(first)),
@@ -72,6 +78,7 @@ class Aiosched(Peer):
     async def _work(self) -> None:
         async with Scheduler(self.url, **self.settings.get("scheduler", {})) as peer:
             peer.register(noop)
+            peer.register(pulse)
             await forever()
 
 

@@ -44,6 +44,18 @@ class Apscheduler3(Peer):
                 "work:noop", "date", args=(index,), run_date=when(due), **OPTIONS
             )
 
+    def every(self, jobs: int, first: float, times: int) -> None:
+        """Add jobs of each second."""
+        for job in range(jobs):
+            self.scheduler.add_job(
+                "work:pulse",
+                "interval",
+                args=(job,),
+                seconds=1,
+                start_date=when(first),
+                **OPTIONS,
+            )
+
     def work(self) -> None:
         """Run the scheduler."""
         logging.disable(logging.WARNING)

@@ -8,14 +8,25 @@ from typing import Any
 
 from arq import create_pool
 from arq.connections import RedisSettings
+from arq.cron import CronJob, cron
 from arq.worker import Worker
-from marks import mark
+from marks import mark, tick
 from protocol import Due, Peer, address, forever, main, run, when
 
 
 async def noop(ctx: dict[str, Any], index: int) -> None:
     """Say that it ran."""
     mark(index)
+
+
+def pulse(job: int) -> CronJob:
+    """Return a job of each whole second."""
+
+    async def work(ctx: dict[str, Any]) -> None:
+        tick(job)
+
+    second = set(range(60))
+    return cron(work, name=f"pulse{job}", second=second, microsecond=0)
 
 
 class Arq(Peer):
@@ -66,6 +77,7 @@ class Arq(Peer):
     async def _work(self) -> None:
         worker = Worker(
             [noop],
+            cron_jobs=[pulse(job) for job in range(self.periodic)],
             redis_settings=self._settings(),
             handle_signals=False,
             **self.settings.get("worker", {}),

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from docket import Docket, Worker
-from marks import mark
+from docket import Cron, Docket, Worker
+from marks import mark, tick
 from protocol import Due, Peer, main, run, when
 
 
 async def noop(index: int) -> None:
     """Say that it ran."""
     mark(index)
+
+
+def pulse(job: int) -> Any:
+    """Return a task of each whole second."""
+
+    async def work(cron: Cron = Cron("* * * * * *")) -> None:  # noqa: B008 - its way
+        tick(job)
+
+    work.__name__ = f"pulse{job}"
+    return work
 
 
 class Dockets(Peer):
@@ -66,6 +76,8 @@ class Dockets(Peer):
                 options[name] = timedelta(seconds=options[name])
         async with Docket(url=self.url) as docket:
             docket.register(noop)
+            for job in range(self.periodic):
+                docket.register(pulse(job))
             async with Worker(docket, **options) as worker:
                 await worker.run_forever()
 

@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from marks import mark
+from marks import mark, tick
 from protocol import Due, Peer, main, run
-from saq import Queue, Worker
+from saq import CronJob, Queue, Worker
 
 
 async def noop(ctx: dict[str, Any], *, index: int) -> None:
     """Say that it ran."""
     mark(index)
+
+
+def pulse(job: int) -> CronJob[Any]:
+    """Return a job of each whole second."""
+
+    async def work(ctx: dict[str, Any]) -> None:
+        tick(job)
+
+    work.__qualname__ = f"pulse{job}"
+    return CronJob(work, cron="* * * * * *")
 
 
 class Saq(Peer):
@@ -61,7 +71,12 @@ class Saq(Peer):
     async def _work(self) -> None:
         queue = Queue.from_url(self.url, **self.settings.get("queue", {}))
         await queue.connect()
-        worker: Any = Worker(queue, [noop], **self.settings.get("worker", {}))
+        worker: Any = Worker(
+            queue,
+            [noop],
+            cron_jobs=[pulse(job) for job in range(self.periodic)],
+            **self.settings.get("worker", {}),
+        )
         await worker.start()
 
 

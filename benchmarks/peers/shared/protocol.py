@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
@@ -33,6 +34,9 @@ class Peer:
 
     packages: Sequence[str] = ()
     """Distributions whose versions are told."""
+
+    periodic = int(os.environ.get("BENCH_PERIODIC", "0"))
+    """How many jobs run each second, where jobs are defined in the code."""
 
     def __init__(self, url: str, settings: dict[str, Any]) -> None:
         """Remember where the server is and how the library is set up."""
@@ -56,6 +60,9 @@ class Peer:
     def at(self, dues: Sequence[Due]) -> Any:
         """Queue jobs that are due later."""
         raise NotImplementedError
+
+    def every(self, jobs: int, first: float, times: int) -> Any:
+        """Store jobs of one slot each second, unless they are in the code."""
 
     def work(self) -> None:
         """Run jobs; never return."""
@@ -123,9 +130,10 @@ async def _do(peer: Peer, asked: dict[str, Any]) -> Any:
     return await _called(getattr(peer, verb)(**asked))
 
 
-async def _produce(peer: Peer, answer: TextIO) -> None:
+async def _produce(peer: Peer, answer: TextIO, *, opened: bool = True) -> None:
     loop = asyncio.get_running_loop()
-    await _called(peer.open())
+    if opened:
+        await _called(peer.open())
     _say(answer, ready=True, versions=_versions(peer))
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         begin, used = time.perf_counter(), time.process_time()
@@ -138,7 +146,14 @@ async def _produce(peer: Peer, answer: TextIO) -> None:
         seconds, cpu = time.perf_counter() - begin, time.process_time() - used
         more = found if isinstance(found, dict) else {}
         _say(answer, **{"ok": True, "seconds": seconds, "cpu": cpu, **more})
-    await _called(peer.close())
+    if opened:
+        await _called(peer.close())
+
+
+def _end_with_harness() -> None:
+    """End when the harness closes its end of stdin, for whatever reason."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 def _versions(peer: Peer) -> dict[str, str]:
@@ -158,7 +173,10 @@ def main(kind: type[Peer]) -> None:
     given = json.loads(os.environ["BENCH"])
     peer = kind(given["url"], given["settings"])
     if sys.argv[1] == "worker":
+        threading.Thread(target=_end_with_harness, daemon=True).start()
         _say(answer, ready=True, versions=_versions(peer))
         peer.work()
     else:
-        run(_produce(peer, answer), uvloop=bool(peer.settings.get("uvloop")))
+        # As "memory" it does what it is asked in this process, without a server.
+        producing = _produce(peer, answer, opened=sys.argv[1] == "producer")
+        run(producing, uvloop=bool(peer.settings.get("uvloop")))

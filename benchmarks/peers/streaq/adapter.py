@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from marks import mark
+from marks import mark, tick
 from protocol import Due, Peer, main, when
 from streaq import Worker
 
@@ -30,6 +30,14 @@ class Streaq(Peer):
             mark(index)
 
         self.noop = noop
+        for job in range(self.periodic):
+            self._pulse(job)
+
+    def _pulse(self, job: int) -> None:
+        @self.worker.cron("* * * * * * *", name=f"pulse{job}")
+        async def pulse() -> None:
+            """Say that it ran in this second."""
+            tick(job)
 
     async def open(self) -> None:
         """Connect."""
