@@ -43,7 +43,8 @@ class Variant:
     @property
     def who(self) -> str:
         """Return what tables call it."""
-        return self.title if self.floor else f"{self.title}, {self.name}"
+        plain = self.floor and self.name == "plain"
+        return self.title if plain else f"{self.title}, {self.name}"
 
     @property
     def key(self) -> str:

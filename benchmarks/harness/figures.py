@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ from statistics import median
 
 from benchmarks.harness import server
 from benchmarks.harness.places import ROOT
+
+
+_SPIN = 0.02
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -28,6 +32,17 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 def load() -> float:
     """Return the load of the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def processor_share() -> float:
+    """Return how much of a processor we get: 1 on an idle machine.
+
+    The load counts who waits; this tells what is left for one of our priority.
+    """
+    begun, used = time.perf_counter(), time.process_time()
+    while time.process_time() - used < _SPIN:
+        pass
+    return round(_SPIN / (time.perf_counter() - begun), 2)
 
 
 def machine() -> dict[str, str]:

@@ -11,7 +11,13 @@ from typing import Any
 
 from benchmarks.harness.contenders import Variant
 from benchmarks.harness.environments import CannotInstall
-from benchmarks.harness.figures import load, machine, revision, today
+from benchmarks.harness.figures import (
+    load,
+    machine,
+    processor_share,
+    revision,
+    today,
+)
 from benchmarks.harness.processes import Failed
 
 Metrics = dict[str, Any]
@@ -78,6 +84,7 @@ def _sample(case: Case, number: int) -> Metrics:
         "case": case.name,
         "round": number,
         "load": before,
+        "share": processor_share(),
     }
     try:
         sample["metrics"] = case.run()
@@ -121,7 +128,7 @@ def _tell(row: str, case: Case, sample: Metrics) -> None:
             if not isinstance(value, list | dict)
         )
     place = f"{row} {sample['round'] + 1}, {case.variant.who}, {case.name}"
-    print(f"{place}: {said} (load {sample['load']})", flush=True)
+    print(f"{place}: {said} (load {sample['load']}, share {sample['share']})", flush=True)
 
 
 def write(folder: Path, found: Metrics) -> Path:

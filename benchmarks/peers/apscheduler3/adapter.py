@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from apscheduler.jobstores.redis import RedisJobStore
+from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from inmemory import Starts, resident
 from protocol import Due, Peer, address, forever, main, run, when
 
 OPTIONS: dict[str, Any] = {"misfire_grace_time": None}
@@ -55,6 +58,60 @@ class Apscheduler3(Peer):
                 start_date=when(first),
                 **OPTIONS,
             )
+
+    async def memory_drain(self, count: int) -> dict[str, Any]:
+        """Let so many due jobs go at once."""
+        starts = Starts(count)
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        scheduler.add_jobstore(MemoryJobStore())
+        scheduler.start(paused=True)
+        now = when(time.time())
+        begun = time.perf_counter()
+        for index in range(count):
+            scheduler.add_job(
+                starts.run, "date", args=(index,), run_date=now, **OPTIONS
+            )
+        added = time.perf_counter() - begun
+        begun, used = time.perf_counter(), time.process_time()
+        scheduler.resume()
+        await starts.all()
+        found = {"drained": time.perf_counter() - begun, "added": added}
+        found["drain_cpu"] = time.process_time() - used
+        scheduler.shutdown(wait=False)
+        return found
+
+    async def memory_bytes(self, count: int) -> dict[str, Any]:
+        """Hold so many jobs an hour ahead."""
+        starts = Starts(1)
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        scheduler.start(paused=True)
+        before, begin = resident(), time.time() + 3_600
+        for index in range(count):
+            scheduler.add_job(
+                starts.run,
+                "date",
+                args=(index,),
+                run_date=when(begin + index / 1_000),
+                **OPTIONS,
+            )
+        found = {"bytes": (resident() - before) / count}
+        scheduler.shutdown(wait=False)
+        return found
+
+    async def memory_lateness(self, offsets: Sequence[float]) -> dict[str, Any]:
+        """Run jobs at instants, and say how late each was."""
+        starts = Starts(len(offsets))
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        scheduler.start()
+        begin = time.time() + 0.5 + len(offsets) / 1_000
+        dues = [begin + offset for offset in offsets]
+        for index, due in enumerate(dues):
+            scheduler.add_job(
+                starts.run, "date", args=(index,), run_date=when(due), **OPTIONS
+            )
+        await starts.all()
+        scheduler.shutdown(wait=False)
+        return {"late_ms": starts.late_ms(dues)}
 
     def work(self) -> None:
         """Run the scheduler."""
