@@ -11,7 +11,7 @@ from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.processes import (
     Adapter,
-    Failed,
+    AdapterError,
     cpu_of_all,
     pause,
     scratch,
@@ -57,7 +57,7 @@ def drain(variant: Variant, jobs: int, count: int = 1) -> Metrics:
             after, used = server.counters(running), cpu_of_all(adapters)
             marks = marked.read(folder, jobs)
             if marks.done < 2:
-                raise Failed(f"{marks.done} jobs ran; {adapters[0].log()}")
+                raise AdapterError(f"{marks.done} jobs ran; {adapters[0].log()}")
         begun = ready if variant.whole else at_first(marks)
         found = _figures(marks, before, after, used, begun)
         return {**found, "queued_seconds": queued["seconds"]}

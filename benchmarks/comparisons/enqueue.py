@@ -9,6 +9,7 @@ from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.processes import Adapter
 from benchmarks.harness.recorded import recording
 from benchmarks.harness.rounds import Case, Metrics, Options
+from tests.servers import Server
 
 NAME = "enqueue"
 TITLE = "Queueing jobs: many at once, by 50 concurrent tasks, one at a time"
@@ -32,31 +33,38 @@ def cases(options: Options) -> list[Case]:
 
 def enqueue(variant: Variant, bulk: int, options: Options) -> Metrics:
     """Queue in three ways on a fresh server, and read what it cost."""
-    with server.server() as running:
-        with Adapter(variant, "producer", running.url, {}) as producer:
-            variant.packages.update(producer.versions)
-            if not variant.floor:
-                producer.ask(do="concurrent", count=_WARM, tasks=50)
-            before = server.counters(running)
-            many = producer.ask(do="bulk", count=bulk)
-            after = server.counters(running)
-            found = {
-                "bulk_jobs": bulk,
-                "bulk_per_second": bulk / many["seconds"],
-                "bulk_cpu_us": (many["cpu"] + after["cpu"] - before["cpu"]) / bulk * 1e6,
-                "bulk_commands": _each("total_commands_processed", before, after, bulk),
-                "bulk_round_trips": _each("total_writes_processed", before, after, bulk),
-            }
-            if not variant.floor:
-                some = options.scaled(CONCURRENT)
-                lanes = producer.ask(do="concurrent", count=some, tasks=50)
-                found["concurrent_per_second"] = some / lanes["seconds"]
-            serial = producer.ask(do="serial", count=SERIAL)
-            found["serial_us"] = serial["seconds"] / SERIAL * 1e6
-            return found
+    with (
+        server.server() as running,
+        Adapter(variant, "producer", running.url, {}) as producer,
+    ):
+        variant.packages.update(producer.versions)
+        if variant.floor:
+            return {**_bulk(running, producer, bulk), **_serial(producer)}
+        producer.ask(do="concurrent", count=_WARM, tasks=50)
+        found = _bulk(running, producer, bulk)
+        some = options.scaled(CONCURRENT)
+        lanes = producer.ask(do="concurrent", count=some, tasks=50)
+        found["concurrent_per_second"] = some / lanes["seconds"]
+        return {**found, **_serial(producer)}
 
 
-def _each(
-    name: str, before: dict[str, float], after: dict[str, float], jobs: int
-) -> float:
-    return (after[name] - before[name]) / jobs
+def _bulk(running: Server, producer: Adapter, jobs: int) -> Metrics:
+    before = server.counters(running)
+    many = producer.ask(do="bulk", count=jobs)
+    after = server.counters(running)
+
+    def each(name: str) -> float:
+        return (after[name] - before[name]) / jobs
+
+    return {
+        "bulk_jobs": jobs,
+        "bulk_per_second": jobs / many["seconds"],
+        "bulk_cpu_us": many["cpu"] / jobs * 1e6 + each("cpu") * 1e6,
+        "bulk_commands": each("total_commands_processed"),
+        "bulk_round_trips": each("total_writes_processed"),
+    }
+
+
+def _serial(producer: Adapter) -> Metrics:
+    found = producer.ask(do="serial", count=SERIAL)
+    return {"serial_us": found["seconds"] / SERIAL * 1e6}

@@ -7,7 +7,13 @@ from functools import partial
 from benchmarks.comparisons.drain import marking
 from benchmarks.harness import server
 from benchmarks.harness.contenders import Variant, contenders
-from benchmarks.harness.processes import Failed, cpu_of_all, pause, scratch, workers
+from benchmarks.harness.processes import (
+    AdapterError,
+    cpu_of_all,
+    pause,
+    scratch,
+    workers,
+)
 from benchmarks.harness.rounds import Case, Metrics, Options
 
 NAME = "idle"
@@ -36,7 +42,7 @@ def idle(variant: Variant, seconds: float) -> Metrics:
             before, used = server.counters(running), cpu_of_all(adapters)
             pause(seconds)
             if not adapters[0].alive:
-                raise Failed(f"ended: {adapters[0].log()}")
+                raise AdapterError(f"ended: {adapters[0].log()}")
             after, then = server.counters(running), cpu_of_all(adapters)
             cpu = sum(then[pid] - used.get(pid, 0.0) for pid in then)
             commands = "total_commands_processed"

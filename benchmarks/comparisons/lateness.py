@@ -10,7 +10,7 @@ from benchmarks.comparisons.drain import marking
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.figures import percentile
-from benchmarks.harness.processes import Adapter, Failed, pause, scratch, workers
+from benchmarks.harness.processes import Adapter, AdapterError, pause, scratch, workers
 from benchmarks.harness.rounds import Case, Metrics, Options
 
 NAME = "lateness"
@@ -72,7 +72,7 @@ def figures(marks: marked.Marks, dues: list[float], stored: float) -> Metrics:
         if marks.starts[index] and due > stored
     ]
     if not late:
-        raise Failed("no job ran")
+        raise AdapterError("no job ran")
     return {
         "jobs": marks.jobs,
         "done": marks.done,

@@ -25,10 +25,12 @@ def cases(options: Options) -> list[Case]:
 
 def resync(variant: Variant, count: int) -> Metrics:
     """Take turns with a bare PUBLISH."""
-    with server.server() as running:
-        with Adapter(variant, "producer", running.url, {}) as adapter:
-            variant.packages.update(adapter.versions)
-            found = adapter.ask(do="resync", count=count)
+    with (
+        server.server() as running,
+        Adapter(variant, "producer", running.url, {}) as adapter,
+    ):
+        variant.packages.update(adapter.versions)
+        found = adapter.ask(do="resync", count=count)
     armed, floor = found["armed_ms"], found["floor_ms"]
     return {
         "count": count,

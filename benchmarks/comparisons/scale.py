@@ -11,7 +11,7 @@ from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.processes import (
     Adapter,
-    Failed,
+    AdapterError,
     cpu_of_all,
     pause,
     scratch,
@@ -91,7 +91,7 @@ def _worker(variant: Variant, running: Server, place: Path) -> Metrics:
         marked.wait_for(place, 1, 60.0, lambda: adapters[0].alive)
         marks = marked.read(place, 1)
         if not marks.done:
-            raise Failed(f"the job that was due did not run; {adapters[0].log()}")
+            raise AdapterError(f"the job that was due did not run; {adapters[0].log()}")
         pause(1.0)
         used = cpu_of_all(adapters)
         pause(_LOOK)

@@ -15,7 +15,7 @@ from benchmarks.harness.places import ROOT, environments
 _LIMIT = 300.0
 
 
-class CannotInstall(Exception):
+class InstallError(Exception):
     """What a peer needs cannot be had here."""
 
 
@@ -26,7 +26,7 @@ def python_of(variant: Variant) -> Path:
     """Return the Python that has a peer, making its environment if need be.
 
     Raises:
-        CannotInstall: With the reason, which is printed instead of figures.
+        InstallError: With the reason, which is printed instead of figures.
     """
     requirements = variant.folder / "requirements.txt"
     home = environments() / _environment(variant)
@@ -39,7 +39,7 @@ def python_of(variant: Variant) -> Path:
     if ready.exists() and ready.read_text() == wanted:
         return python
     if str(home) in _failed:
-        raise CannotInstall(_failed[str(home)])
+        raise InstallError(_failed[str(home)])
     shutil.rmtree(home, ignore_errors=True)
     words = ["-r", str(requirements)]
     if variant.tree:
@@ -50,7 +50,7 @@ def python_of(variant: Variant) -> Path:
     except subprocess.SubprocessError as error:
         said = getattr(error, "stderr", None) or str(error)
         _failed[str(home)] = f"cannot be installed: {said.strip()[-300:]}"
-        raise CannotInstall(_failed[str(home)]) from None
+        raise InstallError(_failed[str(home)]) from None
     ready.write_text(wanted)
     return python
 

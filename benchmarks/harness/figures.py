@@ -14,7 +14,6 @@ from statistics import median
 from benchmarks.harness import server
 from benchmarks.harness.places import ROOT
 
-
 _SPIN = 0.02
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).parents[1]
 ROOT = BENCHMARKS.parent
 SHARED = BENCHMARKS / "peers" / "shared"
+LOOK = ROOT / ".nox" / "bench-look"
 RESULTS = BENCHMARKS / "results"
 PLOTS = ROOT / "docs" / "images"
 PAGE = ROOT / "docs" / "performance.md"

@@ -25,7 +25,7 @@ from benchmarks.peers.shared.marks import cpu_of
 _READY = 60.0
 
 
-class Failed(Exception):
+class AdapterError(Exception):
     """A process did not do what it was asked; the text is for the page."""
 
 
@@ -36,7 +36,7 @@ class Adapter:
         self, variant: Variant, role: str, url: str, more: Mapping[str, str]
     ) -> None:
         """Start it, and wait until it says that it is ready."""
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
         given = json.dumps({"url": url, "settings": variant.settings})
         environment = {
             **os.environ,
@@ -63,25 +63,25 @@ class Adapter:
         """Send a request and return its answer.
 
         Raises:
-            Failed: It could not, or not in time.
+            AdapterError: It could not, or not in time.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
         self.process.stdin.flush()
         answer = self._read(limit)
         if not answer["ok"]:
-            raise Failed(str(answer["error"]))
+            raise AdapterError(str(answer["error"]))
         return answer
 
     def _read(self, limit: float) -> dict[str, Any]:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], limit)
         if not ready:
-            raise Failed(f"no answer in {limit:.0f} s")
+            raise AdapterError(f"no answer in {limit:.0f} s")
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
-            raise Failed(f"ended: {self.log()}")
+            raise AdapterError(f"ended: {self.log()}")
         found = json.loads(line)
         assert isinstance(found, dict)
         return found
@@ -158,7 +158,8 @@ def workers(
     running: list[Adapter] = []
     try:
         for _ in range(count):
-            running.append(Adapter(variant, "worker", url, more))
+            # One by one: those that began must end if the next one does not.
+            running.append(Adapter(variant, "worker", url, more))  # noqa: PERF401
         yield running
     finally:
         for adapter in running:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.contenders import Variant
-from benchmarks.harness.environments import CannotInstall
+from benchmarks.harness.contenders import Variant, absent
+from benchmarks.harness.environments import InstallError
 from benchmarks.harness.figures import (
     load,
     machine,
@@ -18,7 +18,7 @@ from benchmarks.harness.figures import (
     revision,
     today,
 )
-from benchmarks.harness.processes import Failed
+from benchmarks.harness.processes import AdapterError
 
 Metrics = dict[str, Any]
 
@@ -49,10 +49,11 @@ class Options:
 
 def measure(
     row: str, title: str, cases: Sequence[Case], rounds: int, *, quick: bool = False
-) -> Metrics:
-    """Run all cases in each round, and return what is written to the file."""
+) -> Iterator[Metrics]:
+    """Run all cases in each round; yield what is written to the file after each."""
     begun = time.monotonic()
     samples: list[Metrics] = []
+    variants = {case.variant.key: case.variant for case in cases}
     for number in range(rounds):
         # Who goes first pays for nothing that the others do not pay for, in turn.
         shift = number % max(1, len(cases))
@@ -62,19 +63,19 @@ def measure(
             sample = _sample(case, number)
             samples.append(sample)
             _tell(row, case, sample)
-    variants = {case.variant.key: case.variant for case in cases}
-    return {
-        "row": row,
-        "title": title,
-        "date": today(),
-        "revision": revision(),
-        "machine": machine(),
-        "rounds": rounds,
-        "quick": quick,
-        "seconds": round(time.monotonic() - begun),
-        "contenders": {key: _told(one) for key, one in variants.items()},
-        "samples": samples,
-    }
+        yield {
+            "row": row,
+            "title": title,
+            "date": today(),
+            "revision": revision(),
+            "machine": machine(),
+            "rounds": number + 1,
+            "quick": quick,
+            "seconds": round(time.monotonic() - begun),
+            "absent": absent(row),
+            "contenders": {key: _told(one) for key, one in variants.items()},
+            "samples": samples,
+        }
 
 
 def _sample(case: Case, number: int) -> Metrics:
@@ -88,7 +89,7 @@ def _sample(case: Case, number: int) -> Metrics:
     }
     try:
         sample["metrics"] = case.run()
-    except (Failed, CannotInstall) as error:
+    except (AdapterError, InstallError) as error:
         sample["failed"] = str(error)
     return sample
 
@@ -128,7 +129,9 @@ def _tell(row: str, case: Case, sample: Metrics) -> None:
             if not isinstance(value, list | dict)
         )
     place = f"{row} {sample['round'] + 1}, {case.variant.who}, {case.name}"
-    print(f"{place}: {said} (load {sample['load']}, share {sample['share']})", flush=True)
+    print(
+        f"{place}: {said} (load {sample['load']}, share {sample['share']})", flush=True
+    )
 
 
 def write(folder: Path, found: Metrics) -> Path:

@@ -27,6 +27,7 @@ class Wire(asyncio.Protocol):
     """A connection that sends commands and counts answers."""
 
     def __init__(self) -> None:
+        """Begin without anything to wait for."""
         self.reader = hiredis.Reader()
         self.missing = 0
         self.answered: asyncio.Future[None] | None = None
@@ -105,9 +106,7 @@ class Writes(Peer):
         gc.freeze()
         tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
-        for indices, pipeline in zip(
-            parts(jobs, len(writes)), writes, strict=True
-        ):
+        for indices, pipeline in zip(parts(jobs, len(writes)), writes, strict=True):
             for index in indices:
                 task = loop.create_task(noop(index))
                 tasks.add(task)
