@@ -15,6 +15,7 @@ from benchmarks.harness import server
 from benchmarks.harness.places import ROOT
 
 _SPIN = 0.02
+_PATIENCE = 20.0
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -42,6 +43,11 @@ def processor_share() -> float:
     while time.process_time() - used < _SPIN:
         pass
     return round(_SPIN / (time.perf_counter() - begun), 2)
+
+
+def patient(seconds: float) -> float:
+    """Return how long to wait for what takes so long on an idle machine."""
+    return seconds * min(_PATIENCE, 1 / max(processor_share(), 0.01))
 
 
 def machine() -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.harness.figures import patient
 from benchmarks.peers.shared.marks import HEAD
 
 
@@ -88,6 +89,7 @@ def wait_for(
     Returns:
         How many there are.
     """
+    limit, stall = patient(limit), patient(stall)
     end = time.monotonic() + limit
     last, moved = -1, time.monotonic()
     while time.monotonic() < end and alive():

@@ -19,7 +19,8 @@ import psutil
 
 from benchmarks.harness.contenders import Variant
 from benchmarks.harness.environments import python_of
-from benchmarks.harness.places import SHARED
+from benchmarks.harness.figures import patient
+from benchmarks.harness.places import ROOT, SHARED
 from benchmarks.peers.shared.marks import cpu_of
 
 _READY = 60.0
@@ -38,11 +39,12 @@ class Adapter:
         """Start it, and wait until it says that it is ready."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
         given = json.dumps({"url": url, "settings": variant.settings})
+        paths = [SHARED, variant.folder, *([ROOT] if variant.tree else [])]
         environment = {
             **os.environ,
             **more,
             "BENCH": given,
-            "PYTHONPATH": f"{SHARED}{os.pathsep}{variant.folder}",
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
         }
         # In a session of its own, so that what it forks can be ended with it.
         self.process = subprocess.Popen(
@@ -75,7 +77,7 @@ class Adapter:
 
     def _read(self, limit: float) -> dict[str, Any]:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], limit)
+        ready, _, _ = select.select([self.process.stdout], [], [], patient(limit))
         if not ready:
             raise AdapterError(f"no answer in {limit:.0f} s")
         line = self.process.stdout.readline()

@@ -21,8 +21,9 @@ import time
 import traceback
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TextIO
 
 Due = tuple[int, float]
@@ -157,7 +158,11 @@ def _end_with_harness() -> None:
 
 
 def _versions(peer: Peer) -> dict[str, str]:
-    return {name: version(name) for name in peer.packages}
+    found = {}
+    for name in peer.packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _say(answer: TextIO, **words: Any) -> None:
