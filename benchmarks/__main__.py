@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--peers", default="", help="only these, as arq,taskiq/list")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help="a tenth of the jobs")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the jobs")
     parser.add_argument("--full", action="store_true", help="a million jobs, too")
     parser.add_argument("--seconds", type=float, help="length of a timed round")
     parser.add_argument("--into", type=Path, help="folder of results")
@@ -36,11 +37,12 @@ def main() -> None:
     unknown = set(chosen.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
-    partial = chosen.quick or chosen.peers or chosen.rounds < ROUNDS
+    scale = 0.1 if chosen.quick else chosen.scale
+    partial = scale != 1 or chosen.peers or chosen.rounds < ROUNDS
     folder = chosen.into or (LOOK if partial else RESULTS)
     options = Options(
         rounds=chosen.rounds,
-        quick=chosen.quick,
+        scale=scale,
         peers=tuple(filter(None, chosen.peers.split(","))),
         seconds=chosen.seconds,
         full=chosen.full,
@@ -50,7 +52,7 @@ def main() -> None:
         # What is counted rather than timed needs fewer rounds.
         rounds = min(chosen.rounds, getattr(module, "ROUNDS", chosen.rounds))
         cases = module.cases(options)
-        for found in measure(row, module.TITLE, cases, rounds, quick=options.quick):
+        for found in measure(row, module.TITLE, cases, rounds, options):
             path = write(folder, found)  # an interrupted run keeps its whole rounds
         print("", *table(found), "", f"+ {path}", sep="\n", flush=True)
 

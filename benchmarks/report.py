@@ -86,12 +86,14 @@ def _row(name: str, found: Found) -> Iterator[str]:
 def _conditions(found: Found) -> str:
     loads = [one["load"] for one in found["samples"]]
     shares = [one["share"] for one in found["samples"]]
-    small = "  A quick run, with a tenth of the jobs." if found["quick"] else ""
+    less = "" if found["scale"] == 1 else f"  Only {found['scale']:.0%} of the jobs."
+    if found["asked"]:
+        less += f"  Only {', '.join(found['asked'])} were asked."
     word = "round" if found["rounds"] == 1 else "rounds"
     return (
         f"{found['rounds']} {word}, load {min(loads):.1f} to {max(loads):.1f}, "
         f"share {min(shares):.2f} to {max(shares):.2f}, "
-        f"{found['seconds']} s in all.{small}"
+        f"{found['seconds']} s in all.{less}"
     )
 
 

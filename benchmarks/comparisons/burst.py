@@ -9,6 +9,7 @@ from benchmarks.comparisons.drain import marking
 from benchmarks.comparisons.lateness import SETTLE, figures
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
+from benchmarks.harness.figures import patient
 from benchmarks.harness.processes import Adapter, pause, scratch, workers
 from benchmarks.harness.rounds import Case, Metrics, Options
 
@@ -39,7 +40,7 @@ def burst(variant: Variant, jobs: int) -> Metrics:
             lead = (time.monotonic() - begun) * 15 + 1.0
             running.flush()
         with workers(variant, running.url, PEERS, more) as adapters:
-            pause(SETTLE)
+            pause(patient(SETTLE))
             with Adapter(variant, "producer", running.url, {}) as producer:
                 due = time.time() + lead
                 producer.ask(do="at", dues=_dues(jobs, due))

@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks.comparisons.drain import marking
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
-from benchmarks.harness.figures import percentile
+from benchmarks.harness.figures import patient, percentile
 from benchmarks.harness.processes import Adapter, AdapterError, pause, scratch, workers
 from benchmarks.harness.rounds import Case, Metrics, Options
 
@@ -52,13 +52,13 @@ def lateness(variant: Variant, count: int, seconds: float) -> Metrics:
     with server.server() as running, scratch() as folder:
         more = marking(running, folder, jobs)
         with workers(variant, running.url, count, more) as adapters:
-            pause(SETTLE)
+            pause(patient(SETTLE))
             with Adapter(variant, "producer", running.url, {}) as producer:
                 variant.packages.update(producer.versions)
-                dues = instants(seconds, RATE, time.time() + _LEAD)
+                dues = instants(seconds, RATE, time.time() + patient(_LEAD))
                 producer.ask(do="at", dues=list(enumerate(dues)))
                 stored = time.time()
-            limit = dues[-1] - time.time() + _PATIENCE
+            limit = dues[-1] - time.time() + patient(_PATIENCE)
             marked.wait_for(folder, jobs, limit, lambda: adapters[0].alive)
             pause(0.3)
             return figures(marked.read(folder, jobs), dues, stored)

@@ -10,6 +10,7 @@ from benchmarks.comparisons.drain import marking
 from benchmarks.comparisons.lateness import SETTLE, figures
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
+from benchmarks.harness.figures import patient
 from benchmarks.harness.processes import Adapter, pause, scratch, workers
 from benchmarks.harness.rounds import Case, Metrics, Options
 
@@ -39,7 +40,7 @@ def cases(options: Options) -> list[Case]:
 def periodic(variant: Variant, count: int, seconds: int) -> Metrics:
     """Run workers, and look at so many whole seconds."""
     total = JOBS * seconds
-    first = float(math.ceil(time.time() + SETTLE + _LEAD))
+    first = float(math.ceil(time.time() + patient(SETTLE + _LEAD)))
     with server.server() as running, scratch() as folder:
         more = {
             **marking(running, folder, total),
@@ -48,7 +49,7 @@ def periodic(variant: Variant, count: int, seconds: int) -> Metrics:
             "BENCH_TICKS": str(seconds),
         }
         with workers(variant, running.url, count, more):
-            pause(SETTLE)
+            pause(patient(SETTLE))
             with Adapter(variant, "producer", running.url, more) as producer:
                 variant.packages.update(producer.versions)
                 producer.ask(do="every", jobs=JOBS, first=first, times=seconds)

@@ -37,18 +37,18 @@ class Options:
     """What the command line asks for."""
 
     rounds: int = 5
-    quick: bool = False
+    scale: float = 1.0
     peers: tuple[str, ...] = ()
     seconds: float | None = None
     full: bool = False
 
     def scaled(self, number: int) -> int:
-        """Return a size, a tenth of it if things are to be quick."""
-        return max(100, number // 10) if self.quick else number
+        """Return a size, or the part of it that is asked for."""
+        return number if self.scale == 1 else max(100, round(number * self.scale))
 
 
 def measure(
-    row: str, title: str, cases: Sequence[Case], rounds: int, *, quick: bool = False
+    row: str, title: str, cases: Sequence[Case], rounds: int, options: Options
 ) -> Iterator[Metrics]:
     """Run all cases in each round; yield what is written to the file after each."""
     begun = time.monotonic()
@@ -70,7 +70,8 @@ def measure(
             "revision": revision(),
             "machine": machine(),
             "rounds": number + 1,
-            "quick": quick,
+            "scale": options.scale,
+            "asked": list(options.peers),
             "seconds": round(time.monotonic() - begun),
             "absent": absent(row),
             "contenders": {key: _told(one) for key, one in variants.items()},

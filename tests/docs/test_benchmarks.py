@@ -47,7 +47,6 @@ def test_figures_are_of_enough_rounds_and_say_how_busy_it_was(path: Path) -> Non
     found = json.loads(path.read_text(encoding="utf-8"))
     if path.stem not in ROWS:
         return
-    assert not found["quick"]
     assert found["rounds"] >= getattr(ROWS[path.stem], "ROUNDS", LEAST_ROUNDS)
     for sample in found["samples"]:
         assert sample["load"] >= 0
@@ -93,7 +92,8 @@ def drained(ours: float, theirs: float) -> dict[str, Any]:
         "revision": "abc",
         "machine": {"processor": "p", "system": "s", "python": "3", "server": "r"},
         "rounds": 3,
-        "quick": False,
+        "scale": 1.0,
+        "asked": [],
         "seconds": 3,
         "absent": [],
         "contenders": {
@@ -140,6 +140,14 @@ def test_what_failed_is_told_with_its_reason() -> None:
     assert "quick, best (1 worker) has no figures: cannot be installed" in text
     assert "slow is not in this table: it cannot do this." in text
     assert [one.failure != "" for one in lines(found)] == [False, True]
+
+
+def test_a_run_that_is_not_whole_says_so() -> None:
+    found = {**drained(2.0, 1.0), "scale": 0.25, "asked": ["quick"]}
+    text = report.page({"drain": found})
+    assert "Only 25% of the jobs." in text
+    assert "Only quick were asked." in text
+    assert "Only" not in report.page({"drain": drained(2.0, 1.0)})
 
 
 # --- who takes part ------------------------------------------------------------------
@@ -220,7 +228,7 @@ def test_what_is_recorded_is_what_was_written() -> None:
 def test_a_worker_that_fails_is_a_reason_and_not_a_figure() -> None:
     broken = replace(ours(), settings={"scheduler": {"max_concurrency": 0}})
     case = rounds.Case(broken, "1 worker", lambda: drain(broken, 10))
-    [found] = list(rounds.measure("drain", "Drain", [case], 1))
+    [found] = list(rounds.measure("drain", "Drain", [case], 1, rounds.Options()))
     [one] = found["samples"]
     assert "max_concurrency" in one["failed"]
 
@@ -233,7 +241,7 @@ def test_who_cannot_be_installed_is_asked_twice_and_then_left() -> None:
         raise InstallError("no such thing")
 
     case = rounds.Case(ours(), "1 worker", fail)
-    *_, found = rounds.measure("drain", "Drain", [case], 5)
+    *_, found = rounds.measure("drain", "Drain", [case], 5, rounds.Options())
     assert len(asked) == 2
     assert [one["failed"] for one in found["samples"]] == ["no such thing"] * 2
 
