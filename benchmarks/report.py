@@ -178,8 +178,8 @@ def _settings(rows: Mapping[str, Found]) -> Iterator[str]:
     yield "| who | set up | outcomes kept | versions |"
     yield "| --- | --- | --- | --- |"
     for one in told.values():
-        versions = ", ".join(f"{name} {text}" for name, text in one["versions"].items())
-        yield f"| {one['who']} | {one['note']} | {one['outcomes']} | {versions} |"
+        said = ", ".join(f"{name} {text}" for name, text in one["versions"].items())
+        yield f"| {one['who']} | {one['note']} | {one['outcomes']} | {said} |"
 
 
 def written(text: str, rows: Mapping[str, Found]) -> str:

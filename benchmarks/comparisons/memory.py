@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 from benchmarks.comparisons.lateness import instants
@@ -20,7 +21,7 @@ def store_cases(options: Options) -> list[Case]:
     """Return everyone who keeps jobs in memory."""
     drained, held = options.scaled(DRAINED), max(1_000, options.scaled(HELD))
     return [
-        Case(one, "1 process", lambda one=one: memory_store(one, drained, held))
+        Case(one, "1 process", partial(memory_store, one, drained, held))
         for one in contenders("memory_store", options.peers)
     ]
 
@@ -46,7 +47,7 @@ def lateness_cases(options: Options) -> list[Case]:
     """Return everyone who keeps jobs in memory, and the loop itself."""
     seconds = options.seconds or SECONDS
     return [
-        Case(one, "1 process", lambda one=one: memory_lateness(one, seconds))
+        Case(one, "1 process", partial(memory_lateness, one, seconds))
         for one in contenders("memory_lateness", options.peers)
     ]
 

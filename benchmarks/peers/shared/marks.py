@@ -29,7 +29,7 @@ class _Book:
 
     def __init__(self) -> None:
         self.pid = -1
-        self.starts: memoryview
+        self.starts: memoryview[float]
         self.runs: memoryview
 
     def open(self) -> None:
