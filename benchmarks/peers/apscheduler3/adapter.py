@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -115,7 +114,6 @@ class Apscheduler3(Peer):
 
     def work(self) -> None:
         """Run the scheduler."""
-        logging.disable(logging.WARNING)
         run(self._work(), uvloop=bool(self.settings.get("uvloop")))
 
     async def _work(self) -> None:

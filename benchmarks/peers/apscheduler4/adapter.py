@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,6 @@ class Apscheduler4(Peer):
     packages = ("apscheduler", "uvloop")
 
     def _scheduler(self) -> AsyncScheduler:
-        logging.disable(logging.WARNING)
         return AsyncScheduler(**self.settings.get("scheduler", {}))
 
     async def memory_drain(self, count: int) -> dict[str, Any]:

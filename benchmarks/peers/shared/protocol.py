@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import os
 import sys
 import threading
@@ -177,6 +178,8 @@ def main(kind: type[Peer]) -> None:
     os.dup2(2, 1)
     given = json.loads(os.environ["BENCH"])
     peer = kind(given["url"], given["settings"])
+    if peer.settings.get("quiet"):
+        logging.disable(logging.WARNING)
     if sys.argv[1] == "worker":
         threading.Thread(target=_end_with_harness, daemon=True).start()
         _say(answer, ready=True, versions=_versions(peer))
