@@ -72,7 +72,11 @@ def figures(marks: marked.Marks, dues: list[float], stored: float) -> Metrics:
         if marks.starts[index] and due > stored
     ]
     if not late:
-        raise AdapterError("no job ran")
+        stale = sum(due <= stored for due in dues)
+        raise AdapterError(
+            f"{marks.done} of {marks.jobs} jobs ran, and {stale} were stored after "
+            "their instant"
+        )
     return {
         "jobs": marks.jobs,
         "done": marks.done,
