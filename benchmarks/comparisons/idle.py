@@ -7,6 +7,7 @@ from functools import partial
 from benchmarks.comparisons.drain import marking
 from benchmarks.harness import server
 from benchmarks.harness.contenders import Variant, contenders
+from benchmarks.harness.figures import patient
 from benchmarks.harness.processes import (
     AdapterError,
     cpu_of_all,
@@ -38,7 +39,7 @@ def idle(variant: Variant, seconds: float) -> Metrics:
         more = marking(running, folder, 1)
         with workers(variant, running.url, 1, more) as adapters:
             variant.packages.update(adapters[0].versions)
-            pause(_SETTLE)
+            pause(patient(_SETTLE))
             before, used = server.counters(running), cpu_of_all(adapters)
             pause(seconds)
             if not adapters[0].alive:

@@ -46,18 +46,6 @@ class Apscheduler3(Peer):
                 "work:noop", "date", args=(index,), run_date=when(due), **OPTIONS
             )
 
-    def every(self, jobs: int, first: float, times: int) -> None:
-        """Add jobs of each second."""
-        for job in range(jobs):
-            self.scheduler.add_job(
-                "work:pulse",
-                "interval",
-                args=(job,),
-                seconds=1,
-                start_date=when(first),
-                **OPTIONS,
-            )
-
     async def memory_drain(self, count: int) -> dict[str, Any]:
         """Let so many due jobs go at once."""
         starts = Starts(count)
