@@ -14,6 +14,7 @@ from tests.servers import Server
 NAME = "enqueue"
 TITLE = "Queueing jobs: many at once, by 50 concurrent tasks, one at a time"
 BULK = 10_000
+PEERS_BULK = 3_000
 CONCURRENT = 2_000
 SERIAL = 300
 _WARM = 200
@@ -23,10 +24,14 @@ def cases(options: Options) -> list[Case]:
     """Return who queues."""
     taking_part = contenders(NAME, options.peers)
     ours = next(one for one in taking_part if one.ours)
-    bulk = options.scaled(BULK)
+    bulk, some = options.scaled(BULK), options.scaled(PEERS_BULK)
     recording(ours, bulk)
     return [
-        Case(one, "1 producer", partial(enqueue, one, bulk, options))
+        Case(
+            one,
+            "1 producer",
+            partial(enqueue, one, bulk if one.ours or one.floor else some, options),
+        )
         for one in taking_part
     ]
 

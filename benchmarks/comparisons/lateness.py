@@ -16,11 +16,11 @@ from benchmarks.harness.rounds import Case, Metrics, Options
 NAME = "lateness"
 TITLE = "One-time jobs at random instants, 100 a second: start − due"
 RATE = 100
-SECONDS = 2.5
+SECONDS = 2.0
 PROCESSES = (1, 3)
-SETTLE = 2.0
+SETTLE = 1.2
 """Seconds that workers are given to begin and to find each other."""
-_LEAD = 1.5
+_LEAD = 1.0
 _PATIENCE = 6.0
 
 

@@ -17,9 +17,9 @@ from benchmarks.harness.rounds import Case, Metrics, Options
 NAME = "periodic"
 TITLE = "100 jobs at each whole second: start − second"
 JOBS = 100
-SECONDS = 4
+SECONDS = 3
 PROCESSES = (1, 3)
-_LEAD = 4.0
+_LEAD = 2.0
 _PATIENCE = 1.5
 
 

@@ -13,7 +13,7 @@ from benchmarks.harness.places import BENCHMARKS
 STANDARD = ("drain", "enqueue", "scale", "idle")
 """Rows for which a variant stands unless it names its own."""
 
-DEFAULTS = ("drain", "idle")
+DEFAULTS = ("drain",)
 """The same, of a variant that is the library's defaults."""
 
 
