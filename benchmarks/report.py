@@ -35,6 +35,8 @@ def results(folder: Path = RESULTS) -> dict[str, Found]:
 
 def page(rows: Mapping[str, Found]) -> str:
     """Write the page's part about all rows."""
+    if not rows:
+        return "Nothing was measured yet."
     parts = [_machine(rows), _targets(rows), _losses(rows)]
     for name, found in rows.items():
         parts.append("\n".join(_row(name, found)))
@@ -44,8 +46,6 @@ def page(rows: Mapping[str, Found]) -> str:
 
 def _machine(rows: Mapping[str, Found]) -> str:
     found = list(rows.values())
-    if not found:
-        return "Nothing was measured yet."
     machine = found[0]["machine"]
     revisions = ", ".join(sorted({f"`{one['revision']}`" for one in found}))
     dates = sorted({one["date"] for one in found})
