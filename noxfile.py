@@ -246,6 +246,36 @@ def bench_triggers(session: nox.Session) -> None:
     session.run("python", "benchmarks/triggers.py", *(session.posargs or ["--check"]))
 
 
+def install_benchmarks(session: nox.Session) -> None:
+    """Install what the harness needs; each peer has an environment of its own."""
+    session.install("-e", ".[hiredis]", *group("bench"))
+    system_server()
+    # Kept from one run to the next, beside the sessions' own environments.
+    peers = Path(session.create_tmp()).parent.parent / "bench-peers"
+    session.env["BENCH_ENVIRONMENTS"] = str(peers)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure aiosched beside its peers, write docs/performance.md: half an hour.
+
+    ``-- drain``: one comparison; ``-- drain --peers arq,taskiq``: with these only;
+    ``--quick``: a tenth of the jobs; ``--full``: a million jobs, too.  The page is
+    made of whole rows only: of five rounds, all peers and all jobs.
+    """
+    install_benchmarks(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks.plots")
+    session.run("python", "-m", "benchmarks.report")
+
+
+@nox.session
+def shown(session: nox.Session) -> None:
+    """Show that every limit in milliseconds holds, each beside its floor."""
+    install_benchmarks(session)
+    session.run("python", "-m", "benchmarks.shown", *session.posargs)
+
+
 @nox.session
 def seeds(session: nox.Session) -> None:
     """Print which rows of the seeds are shown by a test that passes."""

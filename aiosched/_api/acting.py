@@ -218,26 +218,26 @@ class Acting(Base):
         ids = await session.by_keyword(keyword)
         records = await self._subscribers(keyword, ids)
         text = await self._check_fire(records, payload, fire_id)
-        asked: list[int] = [session.estimate()]
+        asked: dict[str, int] = {}
 
-        def decide(_: str) -> DecideOne:
+        def decide(job_id: str) -> DecideOne:
             def fire(record: Record | None, now: int) -> Change | None:
+                asked.pop(job_id, None)
                 if record is None or not _subscribed(record, keyword):
-                    return None
-                asked[0] = now
+                    return None  # it was removed, or listens to another one, since
                 expires = None if life is None else now + life
-                return planning.fire(record, now, fire_id, text, expires=expires)
+                change = planning.fire(record, now, fire_id, text, expires=expires)
+                asked[job_id] = now
+                return change
 
             return fire
 
-        after, errors = await self._decide_many(sorted(records), decide)
+        _, errors = await self._decide_many(sorted(records), decide)
         if errors:
             raise next(iter(errors.values()))
-        when = moment(asked[0])
         return [
-            Firing(job_id, fire_id, Cause.KEYWORD, when)
-            for job_id in sorted(after)
-            if after[job_id] is not None
+            Firing(job_id, fire_id, Cause.KEYWORD, moment(asked[job_id]))
+            for job_id in sorted(asked)
         ]
 
     async def _subscribers(self, keyword: str, ids: Sequence[str]) -> dict[str, Record]:

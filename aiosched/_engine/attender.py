@@ -19,7 +19,7 @@ from aiosched._engine.live import Live
 from aiosched._engine.membership import Membership
 from aiosched._engine.needs import Need, need_of, need_of_definition
 from aiosched._engine.runner import Runner
-from aiosched._engine.telling import finishes, tell
+from aiosched._engine.telling import entries_again, finishes, tell
 from aiosched.abc import Session
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.instants import SECOND
@@ -175,18 +175,9 @@ class Attender:
         if not ids:
             return
 
-        def again(records: Mapping[str, Record | None], _: int) -> dict[str, Change]:
-            return {
-                job_id: Change(
-                    r, planning.instant(r.definition, r.state), index_only=True
-                )
-                for job_id, r in records.items()
-                if r is not None
-            }
-
         with suppress(StoreUnavailableError, StoreConflictError):
             # They hear of it at their next extension all the same.
-            await self.session.transact(ids, again)
+            await self.session.transact(ids, entries_again)
 
     def _stops_others(self, change: Change) -> bool:
         runs = change.record.state.runs if change.record is not None else ()

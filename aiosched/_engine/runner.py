@@ -16,6 +16,7 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
+from aiosched._engine.quota import Quota
 from aiosched.abc import shard_of
 from aiosched.clock import Clock
 from aiosched.context import Context
@@ -25,12 +26,15 @@ from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
-__all__ = ["UNCOOPERATIVE", "Runner"]
+__all__ = ["LATE_TOLD", "UNCOOPERATIVE", "Runner"]
 
 log = logging.getLogger("aiosched")
 
 UNCOOPERATIVE = 5.0
 """Seconds after which a cancelled run that goes on is reported."""
+
+LATE_TOLD = 20
+"""Late runs that are logged one by one within a minute, of each level."""
 
 
 class Runner:
@@ -57,6 +61,10 @@ class Runner:
         self.shards = shards
         self.live = LiveRuns()
         self.closing = False
+        self._late = {
+            level: Quota(clock, LATE_TOLD, 60.0)
+            for level in (logging.INFO, logging.WARNING)
+        }
 
     def start(self, start: Start) -> Live:
         """Begin a run that this peer has claimed."""
@@ -81,13 +89,7 @@ class Runner:
         context = live.context
         behind = context._behind
         if behind >= LATE:
-            log.log(
-                logging.INFO if live.start.waited else logging.WARNING,
-                "a run of %s starts %.3f s late",
-                live.job_id,
-                behind / SECOND,
-                extra={"action": "run_late", "job_id": live.job_id},
-            )
+            self._log_late(live, behind / SECOND)
         if self.bus.hears("run_started"):
             self.bus.emit(
                 "run_started",
@@ -96,6 +98,26 @@ class Runner:
                 attempt=context.attempt,
                 lateness=behind / SECOND,
                 late=behind >= LATE,
+            )
+
+    def _log_late(self, live: Live, seconds: float) -> None:
+        level = logging.INFO if live.start.waited else logging.WARNING
+        beyond = self._late[level].beyond()
+        if not beyond:
+            log.log(
+                level,
+                "a run of %s starts %.3f s late",
+                live.job_id,
+                seconds,
+                extra={"action": "run_late", "job_id": live.job_id},
+            )
+        elif beyond == 1:
+            log.log(
+                level,
+                "more than %d runs have started late within a minute: of further "
+                "ones only events and the history tell",
+                LATE_TOLD,
+                extra={"action": "runs_late"},
             )
 
     def cancel(self, live: Live, reason: Reason) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
 from aiosched._engine.service import PATIENCE
-from aiosched._engine.telling import finishes
+from aiosched._engine.telling import entries_again, finishes
 from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
 from aiosched.enums import Outcome, RowKind
@@ -172,6 +173,8 @@ class Settler:
             for live, ended in batch
         )
         changes, doubtful = await self._through_outages(ids, decide, signal=signal)
+        if not signal:
+            await self._tell_of(batch, changes)
         told = {i: (change, i in finished) for i, change in changes.items()}
         for live, ended in batch:
             if live.fence in written.get(live.job_id, ()):
@@ -185,6 +188,25 @@ class Settler:
             self.settled(live, change)
         for job_id, (change, over) in told.items():
             self.told(job_id, change, over)
+
+    async def _tell_of(
+        self, batch: list[tuple[Live, Ended]], changes: Mapping[str, Change]
+    ) -> None:
+        """Let others hear of jobs whose queue changed while they ran.
+
+        They may be the owners of the new one, and the end was written silently.
+        """
+        ids = {
+            live.job_id
+            for live, _ in batch
+            if (change := changes.get(live.job_id)) is not None
+            and change.record is not None
+            and change.record.definition.spec.queue != live.queue
+        }
+        if ids:
+            with suppress(StoreUnavailableError, StoreConflictError):
+                # The index is compared with the records all the time, too.
+                await self.session.transact(sorted(ids), entries_again)
 
     def _too_late(self, live: Live) -> None:
         self.bus.emit("fenced", live.job_id, fence=live.fence)

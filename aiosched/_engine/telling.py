@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
-from aiosched.records import Change, Row, State
+from aiosched.records import Change, Record, Row, State
 
-__all__ = ["finishes", "tell"]
+__all__ = ["entries_again", "finishes", "tell"]
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
 
@@ -28,6 +31,18 @@ def finishes(before: State | None, change: Change) -> bool:
         if row.kind is RowKind.REMOVED:
             return False
     return after is None or after.state.status is JobState.FINISHED
+
+
+def entries_again(records: Mapping[str, Record | None], _: int) -> dict[str, Change]:
+    """Decide to write the entries of jobs once more, so that others hear of them.
+
+    For what a silent commit turns out to have changed for others, too.
+    """
+    return {
+        job_id: Change(r, planning.instant(r.definition, r.state), index_only=True)
+        for job_id, r in records.items()
+        if r is not None
+    }
 
 
 def tell(bus: EventBus, job_id: str, change: Change, *, finished: bool) -> None:

@@ -258,7 +258,11 @@ class Wiring(abc.ABC):
             self.heads.invalidate([key])
         else:
             self.attender.moved(live.job_id, change)
-            self.heads.commit(key, live.job_id, change)
+            record = change.record
+            queue = live.queue if record is None else record.definition.spec.queue
+            if queue != live.queue:  # it was modified while it ran
+                self.heads.update(key, live.job_id, None)
+            self.heads.commit((live.shard, queue), live.job_id, change)
             self.completions.deliver(change.rows)
             if live.settlement is not None or self.bus.hears("run_ended"):
                 for row in change.rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiosched.abc import Beat, Session
+from aiosched.abc import Beat, Session, Signal
 from aiosched.records import Change, Record
 from aiosched.testing.contract_base import ContractBase
 from aiosched.testing.contract_decisions import (
@@ -175,15 +175,28 @@ class SignalsContract(ContractBase):
             assert len(ear.heard) == FLOOD + 1 or resyncs
 
     async def test_a_reset(self) -> None:
-        """A deaf connection that is given up is a gap, and is told as one."""
+        """A deaf connection that is given up is a gap, and is told as one.
+
+        A store of several servers may tell of each: what is not heard then is
+        told of by the resync of a server that was not back yet.
+        """
         async with self.opened(2) as [one, two], self.ear(two, {0}) as ear:
             [job_id] = ids_in(0, 1)
+
+            def told(signal: Signal) -> bool:
+                return signal.kind == "resync" or any(
+                    entry[0] == job_id for entry in signal.entries
+                )
+
             for at in range(3):
                 ear.stream.reset()
                 await ear.until(lambda signal: signal.kind == "resync")
                 await one.transact([job_id], create(at))
-                await ear.changed(job_id)
+                await ear.until(told)
                 await one.transact([job_id], erase(), signal=False)
+            await ear.stream.watch(frozenset({0}), frozenset())
+            await one.transact([job_id], create(9))
+            await ear.changed(job_id)
 
     async def test_the_only_index(self) -> None:
         """Putting an entry right is heard as well, if it is to be."""

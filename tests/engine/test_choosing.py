@@ -193,3 +193,32 @@ async def test_namespaces_know_nothing_of_each_other() -> None:
         await asyncio.sleep(1)
         assert [ran.peer for ran in world.runs] == ["one"]
         assert [peer.name for peer in await two.peers()] == ["two"]
+
+
+async def test_a_job_whose_queue_changes_while_it_runs_goes_on_at_once() -> None:
+    """Who runs it still has it by its former queue, which others may own."""
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        for n in range(3):
+            await world.peer(f"p{n}")
+        names = [f"j{n:02}" for n in range(12)]
+        await client.schedule_many(
+            Job(
+                "work",
+                id=name,
+                keyword="k",
+                queue="first",
+                overlap="queue",
+                kwargs={"seconds": 2},
+            )
+            for name in names
+        )
+        for _ in range(2):
+            await client.fire_job("k")
+        await asyncio.sleep(1)
+        for name in names:
+            await client.modify(name, queue="second")
+        await asyncio.sleep(4)
+        for name in names:
+            first, second = world.begun(name)
+            assert first + 2 <= second <= first + 2.25, name

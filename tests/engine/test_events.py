@@ -26,7 +26,7 @@ from aiosched import (
 from aiosched.enums import RowKind
 from aiosched.testing import Fault, FaultyStore
 from tests.engine.conftest import MakeScheduler
-from tests.engine.kit import World, at, loop, now
+from tests.engine.kit import World, after, at, loop, now
 
 virtual = pytest.mark.virtual(timeout=100_000)
 
@@ -295,6 +295,30 @@ async def test_a_late_run_is_flagged_wherever_somebody_looks(
             True,
         )
         assert not rows["close"].late
+
+
+@virtual
+async def test_a_backlog_does_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Twenty late runs are told one by one, then that there are more, each minute."""
+    async with World() as world:
+        p0 = world.build("p0")
+        await p0.start(paused=True)
+        told = listen(p0, "run_started")
+        for batch in range(2):
+            jobs = [Job("work", id=f"{batch}-{n}", when=after(1)) for n in range(50)]
+            await p0.schedule_many(jobs)
+            await asyncio.sleep(20)
+            with caplog.at_level(logging.WARNING, "aiosched"):
+                await p0.release()
+                await asyncio.sleep(10)
+            actions = [getattr(record, "action", "") for record in caplog.records]
+            assert actions == [*["run_late"] * 20, "runs_late"]
+            assert sum(event.data["late"] for event in told) == 50 * (batch + 1)
+            caplog.clear()
+            await p0.hold()
+            await asyncio.sleep(60)
 
 
 @virtual

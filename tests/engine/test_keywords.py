@@ -215,3 +215,36 @@ async def test_a_job_that_changes_its_keyword_hears_the_new_one() -> None:
         assert await p0.fire_job("old") == []
         (firing,) = await p0.fire_job("new")
         await p0.wait(firing, timeout=1)
+
+
+@pytest.mark.parametrize("how", ["removed", "another keyword"])
+async def test_who_listens_no_more_when_it_is_fired_is_not_among_the_fired(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record is there, because a run of it goes on, and takes no fire."""
+    async with World() as world:
+        client = await world.peer("client", run_jobs=False)
+        p0 = await world.peer("p0")
+        options = {"kwargs": {"seconds": 60}, "overlap": "allow", "max_running": 2}
+        for job_id in ("gone", "stays"):
+            await p0.schedule(Job("work", id=job_id, keyword="k", **options))
+        await client.fire_job("k", fire_id="first")
+        await asyncio.sleep(1)
+        found = client._subscribers
+
+        async def overtaken(keyword: str, ids: Any) -> Any:
+            records = await found(keyword, ids)
+            if how == "removed":
+                await p0.remove_job("gone")
+            else:
+                await p0.modify("gone", keyword="else")
+            return records
+
+        monkeypatch.setattr(client, "_subscribers", overtaken)
+        assert [one.job_id for one in await client.fire_job("k")] == ["stays"]
+        monkeypatch.undo()
+        again = await client.fire_job("k", fire_id="first")
+        assert [one.job_id for one in again] == ["stays"]
+        await asyncio.sleep(100)
+        assert len(world.of("gone")) == 1
+        assert len(world.of("stays")) == 2

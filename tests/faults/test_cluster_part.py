@@ -149,6 +149,8 @@ async def go_on_without(
     ended = monotonic()
     await crew.until_ran(*whole, *hurt, times=3, since=ended)
     await crew.until_well()
+    # It is told with the next beat; an outage before that would be the same one.
+    await crew.until_told("store_up", since=ended, by=2)
     assert [ran.attempt for ran in crew.ran(kept)] == [1], "its lease ended"
     told = crew.events("store_down", since=began)
     assert len(told) == len({one.peer for one in told}), "not once each"

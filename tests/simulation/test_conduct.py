@@ -50,6 +50,17 @@ def test_an_outcome_tells_how_its_execution_ended(
     assert desk.rules == (set() if right else {"outcome"})
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_outcome_that_the_store_has_forgotten(*, lost: bool) -> None:
+    """Whoever ends the run that came back with the store cannot know of it."""
+    desk = running()
+    desk.judge.ended("p0", "job", desk.fence, "raised")
+    if lost:
+        desk.judge.conduct.lost()
+    desk.write(desk.settle(A, desk.fence, Outcome.CANCELLED), "p0")
+    assert desk.rules == (set() if lost else {"outcome"})
+
+
 def test_a_success_that_was_never_begun() -> None:
     desk = Desk()
     desk.judge.conduct.witnessed = True

@@ -52,7 +52,7 @@ from aiosched.testing.simulation.incidents import (
     show_incidents,
 )
 from aiosched.testing.simulation.judge import Judge, Violation
-from aiosched.testing.simulation.peers import Peer, Prepare, register_all
+from aiosched.testing.simulation.peers import Peer, Prepare, register_all, room
 from aiosched.testing.simulation.steps import of_run
 from aiosched.testing.simulation.watched import WatchedRegistry
 from aiosched.testing.simulation.world import StoreKind, World
@@ -174,7 +174,7 @@ class Cluster:
         world.crashes.append(self.judge.crashed)
         world.lost.append(self._lost)
         world.befell.append(self._befell)
-        self.judge.capable = self._capable
+        self.judge.room = self._room
 
     # -- what the world tells ---------------------------------------------------------
 
@@ -210,22 +210,8 @@ class Cluster:
         self.judge.lost(loss)
         self.judge.trouble(loss.at, loss.at + self.recovery)
 
-    def _capable(self, record: Record) -> bool:
-        """Tell whether a peer that is up could run a job just now."""
-        spec = record.definition.spec
-        for peer in self.peers.values():
-            if not peer.up:
-                continue
-            scheduler = peer.running()
-            if (
-                scheduler.run_jobs
-                and (scheduler.queues is None or spec.queue in scheduler.queues)
-                and scheduler._resolve(spec.executor) is not None
-                and scheduler._engine is not None
-                and scheduler._engine.attender.free() > 0
-            ):
-                return True
-        return False
+    def _room(self, record: Record, able: bool) -> int | None:  # noqa: FBT001
+        return room(self.peers.values(), record, self.world.now(), able=able)
 
     # -- peers ------------------------------------------------------------------------
 

@@ -140,8 +140,10 @@ class Conduct:
                 if run is None or not of_run(row):
                     continue
                 own = self._owners.get(run.owner, commit.node) == commit.node
-                if row.kind is RowKind.LOST or not own:
-                    # Of a run that was to stop, others write that it was cancelled.
+                # Of a run that was to stop it is written that it was cancelled, by
+                # whoever comes first when its lease is over.
+                over = row.kind is RowKind.CANCELLED and commit.at >= run.until
+                if row.kind is RowKind.LOST or not own or over:
                     yield from self._given_up(step, run)
                 elif self.witnessed:
                     yield from self._settled(row)
@@ -168,9 +170,11 @@ class Conduct:
             case RowKind.FAILED:
                 right = by == "raised"
             case _:
-                # Who shuts down gives up the threads that do not end.
+                # Who shuts down gives up the threads that do not end; and an outcome
+                # that the store has forgotten is not known to whoever ends the run.
                 ended = found is None or (found.ended is not None and by != "raised")
-                right = ended or row.owner in self._left
+                forgotten = found is not None and self._lost_at >= found.second
+                right = ended or forgotten or row.owner in self._left
         if not right:
             how = "was never begun" if found is None else f"ended as {by or 'nothing'}"
             yield OUTCOME, f"claim {row.fence} is {row.kind.value}, and {how}"

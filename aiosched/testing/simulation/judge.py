@@ -122,7 +122,7 @@ class Judge:
         self.owners: dict[str, str] = {}
         self.conduct: Conduct = Conduct(terms, second, self.executions, self.owners)
         self.prompt = prompt
-        self.capable: Callable[[Record], bool] = lambda _: True
+        self.room: Callable[[Record, bool], int | None] = lambda *_: 0
         self._now = now
         self._second = second
         self._entries: dict[str, _Entry] = {}
@@ -247,24 +247,28 @@ class Judge:
             elif row.kind is RowKind.HANDED_BACK:
                 self.counts["handed back"] += 1
 
+    def _long(self, since: int | None, now: int) -> bool:
+        """Tell whether something has been so for long enough to be acted on."""
+        return since is not None and self.calm(since, now) > self.prompt
+
     def _promptly(self, step: Step) -> None:
         """Judge how long a due entry has waited for this look."""
         entry = self._entries.get(step.commit.job_id)
         if entry is None or entry.due is None or not step.begun:
             return
+        before = step.commit.before
         ready = max(entry.due, entry.since)
-        waited = self.calm(ready, step.commit.at)
-        if waited > self.prompt and self._needed(step.commit.before, ready):
+        able = None if before is None or ready <= 0 else self.room(before, True)
+        if able is None:
+            return
+        waited = self.calm(max(ready, able), step.commit.at)
+        if waited > self.prompt:
             self.violate(
                 PROMPT,
                 step.commit.job_id,
                 f"due at {ready}, it was looked at {waited / SECOND:.3f} s later",
                 step.commit.at,
             )
-
-    def _needed(self, record: Record | None, ready: int) -> bool:
-        """Tell whether a peer could have acted on a record when it was due."""
-        return record is not None and self.capable(record) and ready > 0
 
     def calm(self, begin: int, end: int) -> int:
         """Return how much of a time, in microseconds, nothing was wrong."""
@@ -465,7 +469,9 @@ class Judge:
             waited = self.calm(max(entry.due, entry.since), now)
             if waited <= self.prompt:
                 continue
-            can = 1 if self.capable(record) else 0
+            if not self._long(self.room(record, False), now):
+                continue
+            can = int(self._long(self.room(record, True), now))
             change = attend(
                 record.definition, record.state, now, can, "judge", self.terms.lease
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from aiosched.enums import Cause, JobState, OnConflict, Outcome, Reason, RowKind
 from aiosched.errors import JobError
@@ -219,8 +220,12 @@ def _attended(
         row.owner for row in commit.rows if not row.fence or row.kind not in _ENDS
     }
     for owner in sorted(owners) or [""]:
-        # One place more than was used never binds; just as many may.
-        for capacity in (len(begun) + 1, len(begun)):
+        # One place more than was used never binds; just as many may.  What nobody
+        # can run is parked: its slots stay where they are.
+        guesses = [(len(begun) + 1, True), (len(begun), True)]
+        if not begun:
+            guesses.append((0, False))
+        for capacity, slots in guesses:
             yield (
                 "attend",
                 attend(
@@ -230,6 +235,7 @@ def _attended(
                     capacity,
                     owner,
                     lease,
+                    slots=slots,
                 ),
             )
 
@@ -276,11 +282,13 @@ def _guesses(commit: Commit, record: Record, run: LiveRun, row: Row) -> Iterator
     """Yield what its peer may have said of the end of a run."""
     rule = record.definition.spec.retry
     final, back = row.final, row.kind is RowKind.HANDED_BACK
-    finish = any(
+    over = any(
         one.kind is RowKind.REMOVED and one.reason is Reason.ITSELF
         for one in commit.rows
     )
-    for at in _instants(commit, record, run):
+    # Of several runs that end at once, any may have asked for it.
+    finishes = (True, False) if over else (False,)
+    for at, finish in product(_instants(commit, record, run), finishes):
         yield Ended(
             _ENDS[row.kind],
             Reason.SHUTDOWN if back else row.reason,

@@ -11,13 +11,15 @@ from typing import Any, TypeVar, cast
 from aiosched.abc import Beat, Executor, JobStore, Pulse, Session
 from aiosched.errors import AioschedError
 from aiosched.ids import ids_from
+from aiosched.instants import SECOND
 from aiosched.jobs import Job
+from aiosched.records import Record
 from aiosched.scheduler import Scheduler
 from aiosched.testing.simulation.judge import Judge
 from aiosched.testing.simulation.verdicts import ANSWERED
 from aiosched.testing.simulation.world import NAMESPACE, World
 
-__all__ = ["Peer", "PeerDownError", "Prepare"]
+__all__ = ["Peer", "PeerDownError", "Prepare", "register_all", "room"]
 
 T = TypeVar("T")
 Prepare = Callable[["Peer", Scheduler, int], None]
@@ -256,3 +258,36 @@ def _stand_in(name: str) -> type[Executor]:
         """Do nothing."""
 
     return type(name, (Executor,), {"run": run})
+
+
+def room(peers: Iterable[Peer], record: Record, now: int, *, able: bool) -> int | None:
+    """Return the instant since which one of some peers has had room for a job.
+
+    One that is full looks when a place becomes free.
+
+    Args:
+        peers: Of whom those count that are up and serve the job's queue.
+        record: The job's.
+        now: The present instant.
+        able: Only those that have its executor.
+
+    Returns:
+        None: nobody has room just now.
+    """
+    spec = record.definition.spec
+    found: list[int] = []
+    for peer in peers:
+        if not peer.up:
+            continue
+        scheduler = peer.running()
+        engine = scheduler._engine
+        if (
+            engine is not None
+            and scheduler.run_jobs
+            and (scheduler.queues is None or spec.queue in scheduler.queues)
+            and engine.attender.free() > 0
+            and (not able or scheduler._resolve(spec.executor) is not None)
+        ):
+            free = engine.clock.monotonic() - engine.attender.free_since
+            found.append(now - round(min(free * SECOND, now)))
+    return min(found, default=None)

@@ -157,7 +157,7 @@ async def _do(
             with suppress(asyncio.CancelledError):
                 await CLOCK.sleep(lease)
             return "stubborn"
-    elif mood == "blocking" and lot < 0.2:
+    elif mood == "blocking" and lot < 0.2 and not run.healing:
         held = lease * chance.uniform(0.1, 2.5)
         run.blocks(peer.name, held)
         peer.world.loop.stall(peer.name, held, threads=False)

@@ -405,8 +405,9 @@ class World:
     def _do_deploy(self, one: Incident) -> None:
         gap = one.seconds or 0.0
         names = sorted(self.nodes)
+        calm_at = max(self.calm_at, self.loop.time())
         self._note(one, (gap + POLITE) * len(names))
-        self.calm_at = self.loop.time()
+        self.calm_at = calm_at  # the deploy itself is waited for
         task = self.loop.create_task(
             deployed(self, names, gap), name="deploy", context=Context()
         )

@@ -1,0 +1,38 @@
+"""How many lines of one kind the log gets in a while."""
+
+from __future__ import annotations
+
+import math
+
+from aiosched.clock import Clock
+
+__all__ = ["Quota"]
+
+
+class Quota:
+    """Lets so many through in a span that begins with the first of them.
+
+    Attributes:
+        most: How many are let through.
+        span: In seconds.
+    """
+
+    def __init__(self, clock: Clock, most: int, span: float) -> None:
+        """Begin with none."""
+        self.most = most
+        self.span = span
+        self._clock = clock
+        self._since = -math.inf
+        self._count = 0
+
+    def beyond(self) -> int:
+        """Count one more, and return by how many there are too many now.
+
+        Returns:
+            0: it is let through. 1: it is the first that is not.
+        """
+        now = self._clock.monotonic()
+        if now - self._since >= self.span:
+            self._since, self._count = now, 0
+        self._count += 1
+        return max(self._count - self.most, 0)

@@ -1,0 +1,1 @@
+"""What aiosched costs, beside what one would use otherwise, in the same rounds."""

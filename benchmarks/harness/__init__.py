@@ -1,0 +1,1 @@
+"""Everything that all comparisons share: servers, processes, rounds, figures."""

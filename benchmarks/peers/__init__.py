@@ -1,0 +1,1 @@
+"""What is compared: a folder for each library, and what they share."""
