@@ -44,7 +44,9 @@ async def test_processes_in_trouble(
     fenced = {"fenced: frozen", "fenced: away"}
     assert verdict.explained.keys() & fenced
     felt = verdict.explained.keys() - fenced
-    assert felt == {"dead", "handed back", "tried again"}
+    every = {"dead", "handed back", "tried again"}
+    # One fault of each kind may meet a peer that has nothing to run just then.
+    assert felt == every if long_run else felt <= every
     for job_id in [x for x in evidence.jobs if x.startswith("block-")]:
         ((_, lines),) = [i for i in evidence.starts.items() if i[0][0] == job_id]
         assert len(lines) == 1, "it was handed round"

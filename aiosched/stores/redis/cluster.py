@@ -54,6 +54,7 @@ class Cluster(Topology):
         Args:
             seeds: Nodes that may be asked for the others.
         """
+        super().__init__()
         self.sharded = False
         self.away: dict[Node, tuple[float, str]] = {}
         self._seeds = tuple(seeds)

@@ -38,6 +38,7 @@ from aiosched.stores.redis.failures import (
     SECRETS,
     no_handshake,
     read_only,
+    timed_out,
     translated,
     unechoed,
 )
@@ -246,10 +247,11 @@ class Lane:
             LostError: The server cannot be reached.
         """
         wiring, node = self._wiring, self.node
-        if self._turn != wiring.topology.turn:
+        turn = wiring.topology.turn(node)
+        if self._turn != turn:
             await self.drop()
         if self._connection is None:
-            self._turn = wiring.topology.turn
+            self._turn = turn
             try:
                 self._connection = await (
                     wiring.connect() if node is None else wiring.connect(node)
@@ -282,6 +284,7 @@ class Lane:
         if connection is None or not connection.is_connected:
             self._connection = None
             self.opened = False
+            wiring.topology.hung_up(self.node, self._turn)
             wiring.topology.failed(self.node)
             raise LostError(f"{wiring.place} closed the connection", self.node)
         counters = wiring.counters
@@ -299,6 +302,8 @@ class Lane:
                         unechoed(error)
                         replies.append(error)
         except FAILURES as error:
+            if not timed_out(error):
+                wiring.topology.hung_up(self.node, self._turn)
             wiring.topology.failed(self.node)
             await self.drop()
             text = str(translated(error, wiring.place))

@@ -27,6 +27,7 @@ __all__ = [
     "no_handshake",
     "read_only",
     "refusal",
+    "timed_out",
     "translated",
     "unechoed",
     "wrong_type",
@@ -139,7 +140,7 @@ def translated(error: BaseException, place: str) -> StoreError:
         return refusal(error, place)
     if isinstance(error, _DENIALS):
         return StoreUnavailableError(f"{place} denies access: {error}")
-    if isinstance(error, (driver.TimeoutError, TimeoutError)):
+    if timed_out(error):
         return StoreUnavailableError(f"{place} did not answer in time")
     if isinstance(error, driver.BusyLoadingError):
         return StoreUnavailableError(f"{place} is loading its data")
@@ -148,6 +149,11 @@ def translated(error: BaseException, place: str) -> StoreError:
     if isinstance(error, (driver.ConnectionError, OSError)):
         return StoreUnavailableError(f"{place} cannot be reached: {error}")
     return StoreError(f"{place} could not be used: {error}")
+
+
+def timed_out(error: BaseException) -> bool:
+    """Return whether a server hangs, rather than having hung up."""
+    return isinstance(error, (driver.TimeoutError, TimeoutError))
 
 
 def no_handshake(place: str) -> str:

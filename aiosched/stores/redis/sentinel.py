@@ -52,6 +52,7 @@ class Sentinels(Topology):
         Args:
             address: Whose sentinels, and the name of whose master.
         """
+        super().__init__()
         self._sentinels = address.sentinels
         self._master = address.master
         self._asking = address.asking
@@ -109,7 +110,7 @@ class Sentinels(Topology):
     def failed(self, node: Node | None) -> None:
         """Make every connection anew: another server may be in charge by now."""
         del node
-        self.turn: int = self.turn + 1
+        self._renew()
         self._losses += 1
 
     def forgotten(self) -> None:
@@ -118,7 +119,7 @@ class Sentinels(Topology):
         A master that was replaced takes writes until it hears of it.  Whoever is
         connected to both would find out at each beat.
         """
-        self.turn = self.turn + 1
+        self._renew()
 
     # -- asking ----------------------------------------------------------------------
 

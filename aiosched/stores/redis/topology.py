@@ -6,6 +6,7 @@ a master that others name, and many masters with a part of the keys each.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,13 +36,25 @@ class Topology:
         clustered: Keys are spread over nodes; see
             :class:`aiosched.stores.redis.cluster.Cluster`.
         sharded: Signals go over sharded channels.
-        turn: Raised when connections that were made before are not to be used
-            again, because the server may not be in charge any more.
     """
 
     clustered: ClassVar[bool] = False
     sharded: bool = False
-    turn: int = 0
+
+    def __init__(self) -> None:
+        """Know of no trouble."""
+        self._turns: Counter[Node | None] = Counter()
+
+    def turn(self, node: Node | None) -> int:
+        """Return the turn of a server's connections.
+
+        One that was made in a turn before is not to be used again: the server
+        may have closed it, or may not be in charge any more.
+        """
+        return self._turns[node]
+
+    def _renew(self, node: Node | None = None) -> None:
+        self._turns[node] += 1
 
     async def where(self, wiring: Wiring, node: Node | None) -> dict[str, Any]:
         """Return what of the connection's options differs from the URL's.
@@ -69,9 +82,21 @@ class Topology:
     def failed(self, node: Node | None) -> None:
         """Note that a server was not reached, or hung up."""
 
+    def hung_up(self, node: Node | None, turn: int) -> None:
+        """Note that a server has closed a connection, most likely all of them.
+
+        Otherwise each of those that nobody used meanwhile would fail somebody.
+
+        Args:
+            node: Which.
+            turn: When the connection was made.
+        """
+        if turn == self.turn(node):
+            self._renew(node)
+
     def demoted(self) -> None:
         """Note that a server takes no writes: somebody else is in charge now."""
-        self.turn += 1
+        self._renew()
 
     def forgotten(self) -> None:
         """Note that what was confirmed is missing: it may be with another server."""

@@ -407,6 +407,24 @@ async def test_signals_come_back_after_a_cut(
             assert heard.entries[0][0] == job_id
 
 
+async def test_a_node_that_hangs_up_is_called_again_and_no_other(
+    cluster: Cluster, cluster_url: str
+) -> None:
+    async with session_on(cluster_url) as session:
+        link = session._link
+        ids = ids_on(range(64), 1)
+        await write_jobs(session, ids)
+        before = session.counters.extra["connects"]
+        closed = cluster.masters[0]
+        closed.command("CLIENT", "KILL", "TYPE", "normal")
+        assert len(await session.read(ids)) == len(ids)
+        turn = link.wiring.topology.turn
+        assert [x.port for x in link.reads._nodes if turn(x)] == [closed.port]
+        # Its own connections, and that which is asked for the map.
+        assert session.counters.extra["connects"] - before <= 2
+        await write_jobs(session, ids)
+
+
 async def test_a_stream_that_was_never_told_what_to_watch(cluster_url: str) -> None:
     async with session_on(cluster_url) as one, session_on(cluster_url) as two:
         stream = one.signals()

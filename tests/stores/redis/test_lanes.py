@@ -1,14 +1,17 @@
-"""Lanes are lent in the order in which they were asked for."""
+"""Lanes are lent in the order in which they were asked for, and none is dead."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import cast
 
 import pytest
 
 from aiosched.errors import StoreError
-from aiosched.stores.redis.connection import Lane, Lanes, Wiring
+from aiosched.stores.redis.connection import Lane, Lanes, LostError, Wiring
+from aiosched.stores.redis.link import Link
+from tests.stores.redis.wire import command, opened
 
 
 @pytest.fixture
@@ -61,3 +64,31 @@ async def test_who_waits_when_the_session_is_closed_is_told(lanes: Lanes) -> Non
     with pytest.raises(StoreError, match="closed"):
         await waiting
     assert said == []
+
+
+async def taken(link: Link, key: str, number: int) -> list[object]:
+    """What so many lanes of one server are answered, lent at the same time."""
+    async with AsyncExitStack() as stack:
+        lanes = [
+            await stack.enter_async_context(pool.take(key))
+            for pool in (link.transactions, link.reads)
+            for _ in range(number)
+        ]
+        return [await lane.exchange([("PING",)]) for lane in lanes]
+
+
+async def test_what_one_finds_closed_the_others_do_not_stumble_over(
+    redis_url: str,
+) -> None:
+    """Connections that were idle when a server restarted are all closed."""
+    async with opened(redis_url) as session:
+        link = session._link
+        alive = await taken(link, "", 2)
+        command(redis_url, "CLIENT", "KILL", "TYPE", "normal")
+        async with link.transactions.take() as lane:
+            with pytest.raises(LostError):
+                await lane.exchange([("PING",)])
+        assert await taken(link, "", 2) == alive == [[b"PONG"]] * 4
+        connects = session.counters.extra["connects"]
+        await taken(link, "", 2)
+        assert session.counters.extra["connects"] == connects
