@@ -15,7 +15,7 @@ import redis
 
 from aiosched import IntervalTrigger, Job, RedisJobStore, Scheduler
 from aiosched.errors import StoreUnavailableError
-from tests.faults.crew import BEAT, LEASE, Crew
+from tests.faults.crew import BEAT, LEASE, TERMS, Crew
 from tests.faults.proxies import Pipe, Wire
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 EVERY = 0.2
 JOBS = 4
+SPREAD = {**TERMS, "shards": 64}
+"""So many shards that none of two peers is the owner of none of them."""
 PUSHED = b"*3\r\n$7\r\nmessage\r\n"
 
 
@@ -41,7 +43,7 @@ async def scene(
     """Peers behind one wire, and a client that reaches the server directly."""
     async with (
         Wire(server.address) as wire,
-        Crew(store(wire.url), namespace="network") as crew,
+        Crew(store(wire.url), namespace="network", terms=SPREAD) as crew,
     ):
         for _ in range(through):
             await crew.peer()
@@ -162,6 +164,7 @@ async def test_a_peer_that_is_cut_off_is_stood_in_for(launch: Any) -> None:
         await crew.until_told("lapsed", since=began)
         await crew.until_told("store_up", since=began)
         since = monotonic()
+        await client.schedule_many([Job("tick", id=f"new-{n}") for n in range(100)])
         await wait_until(
             lambda: {x.peer for x in crew.ran(since=since)} == {"peer-1", "peer-3"},
             "both take part again",
@@ -227,7 +230,7 @@ async def test_messages_do_not_decide(
     fires = 100 if long_run else 20
     async with (
         Wire(launch().address) as wire,
-        Crew(store(wire.url), namespace="network") as crew,
+        Crew(store(wire.url), namespace="network", terms=SPREAD) as crew,
     ):
         mangled = Mangled(wire, chance)
         if kind == "dropped":

@@ -36,13 +36,13 @@ from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.stores.redis.failures import (
     FAILURES,
     SECRETS,
+    hung_up,
     no_handshake,
     read_only,
-    timed_out,
     translated,
     unechoed,
 )
-from aiosched.stores.redis.tls import hung_up
+from aiosched.stores.redis.tls import advice
 from aiosched.stores.redis.topology import Node, Topology
 from aiosched.stores.redis.urls import Address
 
@@ -263,7 +263,7 @@ class Lane:
                 wiring.topology.failed(node)
                 ours = translated(error, wiring.place)
                 if type(ours) is StoreUnavailableError:
-                    hint = hung_up(error, wiring.place)
+                    hint = advice(error, wiring.place)
                     raise LostError(f"{ours}{hint}", node) from error
                 raise ours from error
 
@@ -302,7 +302,7 @@ class Lane:
                         unechoed(error)
                         replies.append(error)
         except FAILURES as error:
-            if not timed_out(error):
+            if hung_up(error):
                 wiring.topology.hung_up(self.node, self._turn)
             wiring.topology.failed(self.node)
             await self.drop()

@@ -24,10 +24,10 @@ __all__ = [
     "SECRETS",
     "SentinelError",
     "denied",
+    "hung_up",
     "no_handshake",
     "read_only",
     "refusal",
-    "timed_out",
     "translated",
     "unechoed",
     "wrong_type",
@@ -70,6 +70,7 @@ _LONG = 6
 """Characters of a secret that is found within other words, too."""
 _DISCARDED = "Transaction discarded because of: "
 _CLUSTER = {"AskError", "ClusterCrossSlotError", "MovedError"}
+_TIMEOUTS = (driver.TimeoutError, TimeoutError)
 _DENIALS = (
     driver.AuthenticationError,
     driver.AuthorizationError,
@@ -140,7 +141,7 @@ def translated(error: BaseException, place: str) -> StoreError:
         return refusal(error, place)
     if isinstance(error, _DENIALS):
         return StoreUnavailableError(f"{place} denies access: {error}")
-    if timed_out(error):
+    if isinstance(error, _TIMEOUTS):
         return StoreUnavailableError(f"{place} did not answer in time")
     if isinstance(error, driver.BusyLoadingError):
         return StoreUnavailableError(f"{place} is loading its data")
@@ -151,9 +152,15 @@ def translated(error: BaseException, place: str) -> StoreError:
     return StoreError(f"{place} could not be used: {error}")
 
 
-def timed_out(error: BaseException) -> bool:
-    """Return whether a server hangs, rather than having hung up."""
-    return isinstance(error, (driver.TimeoutError, TimeoutError))
+def hung_up(error: BaseException) -> bool:
+    """Return whether a server has closed the connection.
+
+    It has not where it hangs, nor where it refuses: redis-py raises these
+    refusals as errors of the connection.
+    """
+    still_there = (*_DENIALS, *_TIMEOUTS, driver.BusyLoadingError)
+    closed = isinstance(error, (driver.ConnectionError, OSError))
+    return closed and not isinstance(error, still_there)
 
 
 def no_handshake(place: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiosched.errors import ConfigurationError
 
-__all__ = ["hung_up", "tls_refused"]
+__all__ = ["advice", "tls_refused"]
 
 _TABLE = (
     (
@@ -77,7 +77,7 @@ def tls_refused(error: BaseException, place: str) -> ConfigurationError | None:
     return None
 
 
-def hung_up(error: BaseException, place: str) -> str:
+def advice(error: BaseException, place: str) -> str:
     """Return what may be behind it, if a server hangs up on whoever is new.
 
     Nothing more certain is said: the same is seen of a server that ends.

@@ -15,7 +15,7 @@ from aiosched.errors import (
     StoreUnavailableError,
 )
 from aiosched.stores.redis import connection
-from aiosched.stores.redis.failures import denied, refusal, translated
+from aiosched.stores.redis.failures import denied, hung_up, refusal, translated
 from aiosched.stores.redis.store import RedisJobStore
 from aiosched.testing.contract_decisions import create
 from tests.stores.redis.wire import IDS, opened, parse
@@ -63,6 +63,26 @@ def test_the_table(error: Exception, ours: type[StoreError]) -> None:
     assert "redis://h" in str(made)
     if isinstance(error, driver.ResponseError):
         assert type(refusal(error, "k")) is ours
+
+
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [
+        (driver.ConnectionError("Connection closed by server."), True),
+        (ConnectionResetError(), True),
+        (BrokenPipeError(), True),
+        (TimeoutError(), False),
+        (driver.TimeoutError("slow"), False),
+        (driver.BusyLoadingError("LOADING"), False),
+        (driver.AuthenticationError("NOAUTH"), False),
+        (driver.ResponseError("ERR"), False),
+    ],
+    ids=repr,
+)
+def test_what_tells_that_a_server_has_hung_up(
+    error: Exception, *, closed: bool
+) -> None:
+    assert hung_up(error) is closed
 
 
 def test_what_waiting_cannot_mend_is_told_at_opening() -> None:
