@@ -2,11 +2,17 @@
 
 Stores append these lines to their ledgers and records carry the last few of
 them; both sides treat them as opaque until somebody wants to read one.
+
+There may be far more of them than there are jobs, so they are short.  Fields at
+their defaults are empty, and left out at the end; slot, fence and the end of a
+value's time are told by their distance from the row's instant; rows of one commit
+that differ in nothing but the job are one line, which names all of these jobs.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,13 +25,16 @@ __all__ = [
     "NO_ACT",
     "Act",
     "Escapes",
+    "Lines",
     "escape",
     "fade_row",
+    "one_line",
     "pack_act",
     "pack_row",
     "row_key",
     "unescape",
     "unpack_act",
+    "unpack_line",
     "unpack_row",
 ]
 
@@ -51,6 +60,7 @@ _ESCAPES: Escapes = (
     ("\n", "%0A"),
     ("\r", "%0D"),
     ("=", "%3D"),
+    (",", "%2C"),
 )
 ELSEWHERE = b"~"
 """Stands in a record's copy of a row for a value that only the ledger has."""
@@ -87,29 +97,65 @@ def unescape(text: str, table: Escapes = _ESCAPES) -> str:
 
 
 def pack_row(row: Row) -> str:
-    """Write a row as one line of text; fields at their defaults are empty."""
-    slot = row.slot
-    return "|".join(
-        (
-            escape(row.job_id),
-            row.kind.code,
-            str(row.at),
-            str(slot) if slot else "",
-            str(row.until - slot) if row.until > slot else "",
-            str(row.count) if row.count else "",
-            _SLOT_KEY if slot and row.key == str(slot) else escape(row.key),
-            row.cause.code,
-            str(row.attempt) if row.attempt else "",
-            "1" if row.final else "",
-            str(row.fence) if row.fence else "",
-            row.owner,
-            row.reason.code,
-            str(row.at - row.started) if row.started else "",
-            str(row.due - slot) if row.due and row.due != slot else "",
-            str(row.value_until) if row.value_until else "",
-            (f"{row.missed}~" if row.missed else "") + row.value.decode(),
-        )
+    """Write a row as one line of text."""
+    return f"{escape(row.job_id)}|{_pack_rest(row)}"
+
+
+def _pack_rest(row: Row) -> str:
+    """Write all but the job."""
+    at, slot, key, fence, due = row.at, row.slot, row.key, row.fence, row.due
+    text = (
+        f"{row.kind.code}|{at}|{at - slot if slot else ''}|"
+        f"{row.until - slot if row.until > slot else ''}|{row.count or ''}|"
+        f"{_SLOT_KEY if slot and key == str(slot) else escape(key)}|"
+        f"{'' if row.cause is Cause.SLOT else row.cause.code}|{row.attempt or ''}|"
+        f"{1 if row.final else ''}|{at - fence if fence else ''}|{row.owner}|"
+        f"{row.reason.code}|{at - row.started if row.started else ''}|"
+        f"{due - slot if due and due != slot else ''}|"
+        f"{row.value_until - at if row.value_until else ''}|"
     )
+    if row.missed:
+        return f"{text}{row.missed}~{row.value.decode()}"
+    return text + row.value.decode() if row.value else text.rstrip("|")
+
+
+def one_line(text: str) -> str:
+    """Return a packed row without line breaks.
+
+    In JSON text, which is all that a row holds unescaped, a raw line break can
+    only be white space.
+    """
+    return text.replace("\n", " ") if "\n" in text else text
+
+
+class Lines:
+    """Rows of one commit, as lines of text."""
+
+    __slots__ = ("_parts", "_rest")
+
+    def __init__(self) -> None:
+        """Have none yet."""
+        self._parts: list[str] = []
+        self._rest = ""
+
+    def add(self, row: Row) -> None:
+        """Write a row behind the others; in their last line, if it is alike."""
+        rest, parts = one_line(_pack_rest(row)), self._parts
+        if rest == self._rest:
+            parts.append(",")
+        else:
+            if parts:
+                parts.append(f"|{self._rest}\n")
+            self._rest = rest
+        parts.append(escape(row.job_id))
+
+    def text(self) -> str:
+        """Return all lines; empty if there are no rows."""
+        return f"{''.join(self._parts)}|{self._rest}" if self._parts else ""
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._parts)
 
 
 def row_key(line: str) -> str:
@@ -118,22 +164,29 @@ def row_key(line: str) -> str:
     Of what is no row, an empty one, which no firing has.
     """
     parts = line.split("|", 7)
-    if len(parts) < 8:
+    if len(parts) < 7:
         return ""
-    return parts[3] if parts[6] == _SLOT_KEY else unescape(parts[6])
+    if parts[6] != _SLOT_KEY:
+        return unescape(parts[6])
+    try:
+        return str(_number(parts[2]) - _number(parts[3]))
+    except ValueError:
+        return ""
 
 
 def fade_row(line: str, now: int) -> str:
     """Return a packed row without its value, if the time of that is over."""
     parts = line.split("|", _FIELDS - 1)
-    if len(parts) != _FIELDS:
+    if len(parts) != _FIELDS or not parts[-1] or not parts[-2]:
         return line
-    fades, value = parts[-2:]
-    if not value or not fades.isdecimal() or len(fades) > _DIGITS or int(fades) > now:
+    try:
+        if _number(parts[2]) + _number(parts[-2]) > now:
+            return line
+    except ValueError:
         return line
-    missed, mark, _ = value.partition("~")
-    parts[-1] = f"{missed}~" if mark and missed.isdecimal() else ""
-    return "|".join(parts)
+    missed, mark, _ = parts.pop().partition("~")
+    head = "|".join(parts)
+    return f"{head}|{missed}~" if mark and missed.isdecimal() else head
 
 
 def unpack_row(line: str) -> Row:
@@ -142,51 +195,79 @@ def unpack_row(line: str) -> Row:
     Raises:
         ValueError: The line is not such a row.
     """
-    parts = line.split("|", _FIELDS - 1)
-    if len(parts) != _FIELDS:
-        message = f"not a ledger row: {line[:80]!r}"
+    job, _, rest = line.partition("|")
+    if "," in job:
+        message = f"a ledger row of several jobs: {line[:80]!r}"
         raise ValueError(message)
-    job_id, kind, at, slot, width, count, key, cause, attempt, final = parts[:10]
-    fence, owner, reason, took, moved, fades, value = parts[10:]
-    first = int(slot or 0)
-    instant = int(at)
-    until = first + int(width or 0)
-    started = instant - int(took) if took else 0
+    return _unpack(job, rest)
+
+
+def unpack_line(line: str) -> list[Row]:
+    """Read a line of a ledger, which may stand for several rows.
+
+    Raises:
+        ValueError: The line is none.
+    """
+    jobs, _, rest = line.partition("|")
+    first, *others = jobs.split(",")
+    row = _unpack(first, rest)
+    return [row, *[replace(row, job_id=unescape(job)) for job in others]]
+
+
+def _number(text: str) -> int:
+    if len(text) > _DIGITS:
+        message = f"a number of {len(text)} digits"
+        raise ValueError(message)
+    return int(text)
+
+
+def _unpack(job_id: str, rest: str) -> Row:
+    parts = rest.split("|", _FIELDS - 2)
+    if not job_id or not 2 <= len(parts) < _FIELDS:
+        message = f"not a ledger row: {job_id[:40]!r}, {rest[:80]!r}"
+        raise ValueError(message)
+    parts += [""] * (_FIELDS - 1 - len(parts))
+    kind, at, behind, width, count, key, cause, attempt, final = parts[:9]
+    fence, owner, reason, took, moved, fades, value = parts[9:]
+    instant = _number(at)
+    slot = instant - _number(behind) if behind else 0
+    until = slot + _number(width or "0")
+    started = instant - _number(took) if took else 0
     # Datetimes are made of them sooner or later.
-    due = first + int(moved or 0)
-    fade = int(fades or 0)
-    if min(first, until - first + FIRST_INSTANT, instant, started, due, fade) < (
+    due = slot + _number(moved or "0")
+    fade = instant + _number(fades) if fades else 0
+    if min(slot, until - slot + FIRST_INSTANT, instant, started, due, fade) < (
         FIRST_INSTANT
     ) or (max(until, instant, started, due, fade) > LAST_INSTANT):
-        message = f"a ledger row with an impossible instant: {line[:80]!r}"
+        message = f"a ledger row with an impossible instant: {rest[:80]!r}"
         raise ValueError(message)
     said = RowKind.from_code(kind)
     if final and said not in _OF_RUNS:
-        message = f"a final ledger row of no run: {line[:80]!r}"
+        message = f"a final ledger row of no run: {rest[:80]!r}"
         raise ValueError(message)
-    missed, mark, rest = value.partition("~")
+    missed, mark, after = value.partition("~")
     if mark and missed.isdecimal() and missed[0] != "0":
-        value = rest
+        value = after
     else:
         missed = ""
     return Row(
         unescape(job_id),
         said,
         instant,
-        first,
+        slot,
         until,
-        int(count or 0),
-        slot if key == _SLOT_KEY else unescape(key),
-        Cause.from_code(cause),
-        int(attempt or 0),
+        _number(count or "0"),
+        str(slot) if key == _SLOT_KEY else unescape(key),
+        Cause.from_code(cause) if cause else Cause.SLOT,
+        _number(attempt or "0"),
         bool(final),
-        int(fence or 0),
+        instant - _number(fence) if fence else 0,
         owner,
         Reason.from_code(reason),
         started,
-        int(missed or 0),
+        _number(missed or "0"),
         value.encode(),
-        due if due != first else 0,
+        due if due != slot else 0,
         fade,
     )
 

@@ -4,6 +4,10 @@ Kept in step by reading, by signals and by the peer's own commits; never the
 truth, only the reason to look.  An entry is acted on at its instant plus the
 peer's rank in the agenda's order times the steal delay, so that peers stand in
 for each other without racing.
+
+Each agenda has a heap of its own, and one more has the earliest of each: whoever
+has too few places for all that is due takes many entries of few agendas, which are
+few transactions, rather than a few of each.
 """
 
 from __future__ import annotations
@@ -54,6 +58,29 @@ class _Head:
     """What has moved since a reading was asked for that is not there yet."""
     rev: int = -1
     read_at: int = 0
+    heap: list[tuple[int, str, int]] = field(default_factory=list)
+    """When to look at which entry, and where it stood then."""
+
+    lined_up: int | None = None
+    """When the agenda as a whole is looked at."""
+
+    def valid(self, when: int, job_id: str, at: int) -> bool:
+        """Return whether the heap still says what is to be done."""
+        if self.entries.get(job_id) != at:
+            return False
+        passed = self.passed.get(job_id)
+        if passed is None or passed[0] != at:
+            return True
+        return passed[1] is not None and when >= passed[1]
+
+    def first(self) -> int | None:
+        """Return when to look at the first entry; None: at none by itself."""
+        heap = self.heap
+        while heap:
+            if self.valid(*heap[0]):
+                return heap[0][0]
+            heapq.heappop(heap)
+        return None
 
     def when(self, job_id: str, at: int, delay: int) -> int | None:
         """Return when to look at an entry; None: not as it stands."""
@@ -64,26 +91,24 @@ class _Head:
 
 
 class Heads:
-    """The agendas of one peer, and one heap over all their entries."""
+    """The agendas of one peer."""
 
     def __init__(self, steal_delay: int) -> None:
         self._steal = steal_delay
         self._heads: dict[Key, _Head] = {}
-        self._heap: list[tuple[int, str, Key, int]] = []
+        self._order: list[tuple[int, Key]] = []
+        self._held: set[int] = set()
         self._turns: dict[str, int] = {}
         self._stale: set[Key] = set()
         self._seqs: OrderedDict[str, int] = OrderedDict()
-        self._known = 0
 
     # -- which agendas -----------------------------------------------------
 
     def assign(self, ranks: Mapping[Key, int]) -> None:
         """Look after exactly these agendas, with these ranks."""
-        changed = False
         for key in [key for key in self._heads if key not in ranks]:
-            self._known -= len(self._heads.pop(key).entries)
+            del self._heads[key]
             self._stale.discard(key)
-            changed = True
         for key, rank in ranks.items():
             head = self._heads.get(key)
             if head is None:
@@ -94,9 +119,7 @@ class Heads:
                 # What it cannot act on may have been a matter of rank.
                 head.passed.clear()
                 self._stale.add(key)
-                changed = True
-        if changed:
-            self._rebuild()
+                self._rebuild(key, head)
 
     def rank(self, key: Key) -> int | None:
         """Return the peer's rank in an agenda; None: it does not look at it."""
@@ -124,7 +147,8 @@ class Heads:
         """Go by rank for every job."""
         if self._turns:
             self._turns.clear()
-            self._rebuild()
+            for key, head in self._heads.items():
+                self._rebuild(key, head)
 
     def _turn(self, head: _Head, job_id: str) -> int:
         return self._turns.get(job_id, head.rank)
@@ -176,9 +200,7 @@ class Heads:
         head = self._heads.get(key)
         if head is None:
             return
-        self._known -= len(head.entries)
         head.entries = dict(reading.entries)
-        self._known += len(head.entries)
         head.rev = reading.rev
         head.read_at = asked
         head.horizon = None
@@ -189,8 +211,7 @@ class Heads:
             for job_id, passed in head.passed.items()
             if head.entries.get(job_id) == passed[0]
         }
-        for job_id, at in reading.entries:
-            self._push(key, head, job_id, at)
+        self._rebuild(key, head)
         moved, head.moved = head.moved, None
         for job_id, now in (moved or {}).items():
             self.update(key, job_id, now)
@@ -222,12 +243,10 @@ class Heads:
         if at is None or (head.horizon is not None and at > head.horizon):
             if before is not None:
                 del head.entries[job_id]
-                self._known -= 1
             self._look_beyond(key, head)
             return
         if before != at:
             head.entries[job_id] = at
-            self._known += before is None
             self._push(key, head, job_id, at)
 
     def _look_beyond(self, key: Key, head: _Head) -> None:
@@ -274,16 +293,43 @@ class Heads:
         """Look at an entry again, at ``when`` rather than now."""
         head = self._heads.get(due.key)
         if head is not None and head.entries.get(due.job_id) == due.at:
-            heapq.heappush(self._heap, (when, due.job_id, due.key, due.at))
+            self._enter(due.key, head, (when, due.job_id, due.at))
 
     def pop_due(self, now: int, limit: int) -> list[Due]:
-        """Take out the entries whose time has come, earliest first."""
+        """Take out entries whose time has come, of few agendas if not all of them.
+
+        The agenda with the earliest comes first, with all of its entries that are
+        at least half as late: whoever waits is overtaken only by those that have
+        waited for half as long.
+        """
         due: dict[tuple[Key, str], Due] = {}
-        while self._heap and self._heap[0][0] <= now and len(due) < limit:
-            when, job_id, key, at = heapq.heappop(self._heap)
-            if self._valid(when, key, job_id, at):
-                due[key, job_id] = Due(key, job_id, at)
+        order = self._order
+        while order and order[0][0] <= now and len(due) < limit:
+            when, key = heapq.heappop(order)
+            head = self._heads.get(key)
+            if head is None or head.lined_up != when:
+                continue
+            head.lined_up = None
+            if key[0] in self._held:
+                continue
+            heap, until = head.heap, now - (now - when) // 2
+            while heap and heap[0][0] <= until and len(due) < limit:
+                _, job_id, at = entry = heapq.heappop(heap)
+                if head.valid(*entry):
+                    due[key, job_id] = Due(key, job_id, at)
+            self._line_up(key, head)
         return list(due.values())
+
+    def hold(self, shard: int) -> None:
+        """Hand out nothing of a shard, because it is being attended."""
+        self._held.add(shard)
+
+    def release(self, shard: int) -> None:
+        """Hand out what is due in it again."""
+        self._held.discard(shard)
+        for key, head in self._heads.items():
+            if key[0] == shard:
+                self._line_up(key, head)
 
     def confirmed(self, due: Due) -> bool:
         """Return whether the entry is known to be still there.
@@ -306,11 +352,19 @@ class Heads:
 
     def next_instant(self) -> int | None:
         """Return when the earliest entry is to be acted on."""
-        while self._heap:
-            when, job_id, key, at = self._heap[0]
-            if self._valid(when, key, job_id, at):
+        while self._order:
+            when, key = self._order[0]
+            head = self._heads.get(key)
+            if (
+                head is not None
+                and head.lined_up == when == head.first()
+                and key[0] not in self._held
+            ):
                 return when
-            heapq.heappop(self._heap)
+            heapq.heappop(self._order)
+            if head is not None and head.lined_up == when:
+                head.lined_up = None
+                self._line_up(key, head)
         return None
 
     def forget(self) -> None:
@@ -322,29 +376,43 @@ class Heads:
 
     def __len__(self) -> int:
         """Return how many entries are known."""
-        return self._known
-
-    def _valid(self, when: int, key: Key, job_id: str, at: int) -> bool:
-        head = self._heads.get(key)
-        if head is None or head.entries.get(job_id) != at:
-            return False
-        passed = head.passed.get(job_id)
-        if passed is None or passed[0] != at:
-            return True
-        return passed[1] is not None and when >= passed[1]
+        return sum(len(head.entries) for head in self._heads.values())
 
     def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
         when = head.when(job_id, at, self._delay(head, job_id))
         if when is not None:
-            heapq.heappush(self._heap, (when, job_id, key, at))
-        if len(self._heap) > 64 and len(self._heap) > 4 * len(self):
-            self._rebuild()
+            self._enter(key, head, (when, job_id, at))
+        if len(head.heap) > 64 and len(head.heap) > 4 * len(head.entries):
+            self._rebuild(key, head)
 
-    def _rebuild(self) -> None:
-        self._heap = [
-            (when, job_id, key, at)
-            for key, head in self._heads.items()
+    def _enter(self, key: Key, head: _Head, entry: tuple[int, str, int]) -> None:
+        heapq.heappush(head.heap, entry)
+        if head.heap[0] is entry:
+            self._line_up(key, head)
+
+    def _line_up(self, key: Key, head: _Head) -> None:
+        """Have an agenda looked at when its first entry says so.
+
+        What was said before stands in the order until its time, and is passed over.
+        """
+        first = None if key[0] in self._held else head.first()
+        if first is None or (head.lined_up is not None and head.lined_up <= first):
+            return
+        head.lined_up = first
+        heapq.heappush(self._order, (first, key))
+        if len(self._order) > 64 and len(self._order) > 4 * len(self._heads):
+            self._order = [
+                (head.lined_up, key)
+                for key, head in self._heads.items()
+                if head.lined_up is not None
+            ]
+            heapq.heapify(self._order)
+
+    def _rebuild(self, key: Key, head: _Head) -> None:
+        head.heap = [
+            (when, job_id, at)
             for job_id, at in head.entries.items()
             if (when := head.when(job_id, at, self._delay(head, job_id))) is not None
         ]
-        heapq.heapify(self._heap)
+        heapq.heapify(head.heap)
+        self._line_up(key, head)

@@ -33,6 +33,13 @@ SHORTEST_SLEEP = 0.001
 
 HEADS_AT_ONCE = 256
 
+GATHERING = 0.005
+"""Seconds for which a peer that was full lets places become free before it claims.
+
+Unless half of them are free before: work that waits for places is claimed in
+few transactions then, rather than in one for each run that ends.
+"""
+
 
 class Timer(Service):
     """One heap, one sleep, for all agendas of this peer."""
@@ -57,7 +64,6 @@ class Timer(Service):
         self.spawn = spawn
         self.outage = outage
         self._busy: dict[int, float] = {}
-        self._deferred: dict[int, list[Due]] = {}
         self.claiming: set[asyncio.Task[None]] = set()
         self.wake_ups = 0
 
@@ -93,13 +99,24 @@ class Timer(Service):
     def pause(self) -> float:
         """Return how long there is nothing to do."""
         longest = max(LONGEST_SLEEP, BEATS * self.membership.interval)
-        if self.attender.free() <= 0:
+        free = self.attender.free()
+        if free <= 0:
             return longest  # a run that ends wakes the timer
+        gathering = self._gathering(free)
+        if gathering > 0:
+            return max(gathering, SHORTEST_SLEEP)
         at = self.heads.next_instant()
         if at is None:
             return longest
         left = (at - self.session.estimate()) / SECOND
         return min(max(left, SHORTEST_SLEEP), longest)
+
+    def _gathering(self, free: int) -> float:
+        """Return for how many seconds more places are to become free."""
+        attender = self.attender
+        if free * 2 >= attender.limit:
+            return 0.0
+        return attender.free_since + GATHERING - self.clock.monotonic()
 
     def overdue(self) -> float:
         """Return for how many seconds a step, or a claim, has been overdue."""
@@ -135,14 +152,13 @@ class Timer(Service):
     def dispatch(self) -> None:
         """Hand what is due to the attender, a task a shard."""
         free = self.attender.free()
-        if free <= 0:
+        if free <= 0 or self._gathering(free) > 0:
             return
         now = self.session.estimate()
         shards: dict[int, dict[str, Due]] = {}
         for due in self.heads.pop_due(now, free):
-            if due.key[0] in self._busy or due.job_id in shards.get(due.key[0], {}):
-                # Comes back when the shard's task ends, which wakes the timer.
-                self._deferred.setdefault(due.key[0], []).append(due)
+            if due.job_id in shards.get(due.key[0], ()):
+                self.heads.again(due, now)  # in another queue, too
             elif self.attender.mine(due):
                 continue
             elif not self.heads.confirmed(due):
@@ -153,6 +169,7 @@ class Timer(Service):
                 shards.setdefault(due.key[0], {})[due.job_id] = due
         for shard, found in sorted(shards.items()):
             self._busy[shard] = self.clock.monotonic()
+            self.heads.hold(shard)
             batch = list(found.values())
             for due in batch[MAX_BATCH:]:
                 self.heads.again(due, now)
@@ -172,6 +189,5 @@ class Timer(Service):
             self._busy.pop(shard, None)
             self.attender.freeing(self.clock.monotonic)
             self.attender.release(len(batch))
-            for due in self._deferred.pop(shard, ()):
-                self.heads.again(due, self.session.estimate())
+            self.heads.release(shard)
             self.wake()

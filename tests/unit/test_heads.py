@@ -63,3 +63,62 @@ def test_an_agenda_is_read_on_when_nothing_is_left_to_act_on() -> None:
     heads.update(KEY, "mine", None)
     assert heads.stale() == [KEY]
     assert heads.limit([KEY]) > heads.limit([])
+
+
+OTHERS = [(shard, "default") for shard in range(4)]
+
+
+def with_backlog() -> Heads:
+    """Return four agendas, in which ten jobs each are due in turn."""
+    heads = Heads(SECOND // 4)
+    heads.assign(dict.fromkeys(OTHERS, 0))
+    for shard, queue in OTHERS:
+        entries = tuple((f"{shard}.{n}", (4 * n + shard) * SECOND) for n in range(10))
+        heads.asking([(shard, queue)])
+        heads.load(Head(shard, queue, entries, complete=True, rev=1), asked=0)
+    return heads
+
+
+def test_who_has_too_few_places_takes_much_of_few_agendas() -> None:
+    heads, now = with_backlog(), 200 * SECOND
+    taken = [due.job_id for due in heads.pop_due(now, 12)]
+    assert taken == [f"0.{n}" for n in range(10)] + ["1.0", "1.1"]
+    assert heads.next_instant() == 2 * SECOND
+    rest = {due.job_id for due in heads.pop_due(now, 100)}
+    assert len(rest) == 28
+    assert not rest & {*taken}
+    assert heads.next_instant() is None
+
+
+def test_who_waits_is_not_overtaken_by_who_has_just_come() -> None:
+    heads, now = with_backlog(), 40 * SECOND
+    # 0.0 has waited for 40 s, so only what has waited for 20 s comes with it.
+    taken = [due.job_id for due in heads.pop_due(now, 7)]
+    assert taken == ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "1.0"]
+    assert len(heads.pop_due(now, 100)) == 33
+
+
+def test_a_shard_that_is_attended_hands_out_nothing() -> None:
+    heads, now = with_backlog(), 200 * SECOND
+    heads.hold(0)
+    assert heads.next_instant() == SECOND
+    assert {due.key[0] for due in heads.pop_due(now, 100)} == {1, 2, 3}
+    heads.update((0, "default"), "new", 0)
+    assert heads.next_instant() is None
+    assert heads.pop_due(now, 100) == []
+    heads.release(0)
+    assert heads.next_instant() == 0
+    assert len(heads.pop_due(now, 100)) == 11
+
+
+def test_an_agenda_is_handed_out_when_its_first_entry_says_so() -> None:
+    heads = with_backlog()
+    heads.update((3, "default"), "3.0", None)
+    heads.update((2, "default"), "2.9", 500)
+    assert heads.next_instant() == 0
+    assert [due.job_id for due in heads.pop_due(600, 5)] == ["0.0", "2.9"]
+    assert heads.next_instant() == SECOND
+    heads.update((2, "default"), "2.9", None)
+    heads.assign({(2, "default"): 2})
+    assert heads.next_instant() == 2 * SECOND + SECOND // 2
+    assert [due.job_id for due in heads.pop_due(3 * SECOND, 5)] == ["2.0"]

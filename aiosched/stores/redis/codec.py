@@ -25,7 +25,7 @@ from aiosched.records import (
     State,
     schema_of,
 )
-from aiosched.rows import escape, unescape
+from aiosched.rows import escape, one_line, unescape
 from aiosched.stores.redis.specs import UnreadableError
 from aiosched.triggers.base import FIRST_INSTANT, LAST_INSTANT
 
@@ -36,7 +36,6 @@ __all__ = [
     "decode",
     "encode",
     "later",
-    "one_line",
     "split",
 ]
 
@@ -83,15 +82,6 @@ def _quote(text: str) -> str:
 
 def _unquote(text: str) -> str:
     return unescape(text, _ESCAPES)
-
-
-def one_line(text: str) -> str:
-    """Return a packed row without line breaks.
-
-    In JSON text, which is all that a row holds unescaped, a raw line break can
-    only be white space.
-    """
-    return text.replace("\n", " ") if "\n" in text else text
 
 
 # --- writing -------------------------------------------------------------------

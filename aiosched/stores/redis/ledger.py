@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiosched.abc import RowPage, shard_of
 from aiosched.records import Row
-from aiosched.rows import escape, unpack_row
+from aiosched.rows import escape, unpack_line
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 
@@ -36,15 +36,15 @@ class Wanted(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a row stands: both parts of the entry's id, shard, line of the entry."""
+    """Where a row stands: both parts of the entry's id, shard, number in the entry."""
 
     ms: int
     seq: int
     shard: int
-    line: int
+    number: int
 
     def text(self) -> str:
-        return f"{self.ms}-{self.seq}-{self.shard}-{self.line}"
+        return f"{self.ms}-{self.seq}-{self.shard}-{self.number}"
 
 
 def _place(cursor: str) -> _Place:
@@ -68,7 +68,7 @@ class _Search:
         self._behind = behind
         job_id = wanted.job_id
         # Searched for as bytes, so that only hits are decoded.
-        self._needle = None if job_id is None else f"\n{escape(job_id)}|".encode()
+        self._needle = b"" if job_id is None else escape(job_id).encode()
         since, until = wanted.since, wanted.until
         # An entry is written after its rows were decided, save where the
         # server's clock was set back between the two.
@@ -88,7 +88,7 @@ class _Search:
             for name, value in zip(words[::2], words[1::2], strict=False):
                 if name == b"r":
                     packed = value
-            if packed and (self._needle is None or self._needle in b"\n" + packed):
+            if packed and self._needle in packed:
                 self._unpack(link, entry, packed)
         # One more than is wanted tells whether there is more.
         self.done = len(entries) < count or len(self.found) > self._wanted.limit
@@ -97,21 +97,27 @@ class _Search:
 
     def _unpack(self, link: Link, entry: bytes, packed: bytes) -> None:
         ms, seq = map(int, entry.split(b"-"))
-        lines = packed.split(b"\n")
-        for number in range(len(lines) - 1, -1, -1):
-            line, needle = lines[number], self._needle
-            if needle is not None and not line.startswith(needle[1:]):
-                continue
-            place = _Place(ms, seq, self.shard, number)
-            if self._behind is not None and place >= self._behind:
+        hits: list[tuple[_Place, Row]] = []
+        number = 0
+        for line in packed.split(b"\n"):
+            jobs = line.partition(b"|")[0].split(b",")
+            first, number = number, number + len(jobs)
+            if self._needle and self._needle not in jobs:
                 continue
             try:
-                row = unpack_row(line.decode())
+                rows_of_line = unpack_line(line.decode())
             except ValueError as error:
                 link.unreadable(link.keys.ledger(self.shard), str(error))
                 continue
-            if self._timely(row.at):
-                self.found.append((place, row))
+            for at, row in enumerate(rows_of_line, first):
+                place = _Place(ms, seq, self.shard, at)
+                if (
+                    self._wanted.job_id in (None, row.job_id)
+                    and (self._behind is None or place < self._behind)
+                    and self._timely(row.at)
+                ):
+                    hits.append((place, row))
+        self.found += reversed(hits)
 
     def _timely(self, at: int) -> bool:
         since, until = self._wanted.since, self._wanted.until

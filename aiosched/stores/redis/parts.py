@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from aiosched.records import Record
-from aiosched.rows import unpack_row
+from aiosched.rows import unpack_line
 from aiosched.stores.damage import Damage
 from aiosched.stores.redis.facts import Facts
 from aiosched.stores.redis.index import decoded
@@ -161,7 +161,7 @@ def _entry_problem(words: Sequence[bytes]) -> str | None:
         return f"has the fields {sorted(fields)!r:.80}"
     try:
         for line in fields[b"r"].decode().split("\n") if b"r" in fields else ():
-            unpack_row(line)
+            unpack_line(line)
     except ValueError as error:
         return str(error)
     return None

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiosched.records import Apart, Change, Record, Start
-from aiosched.rows import escape, pack_row
-from aiosched.stores.redis.codec import aparts, encode, one_line
+from aiosched.rows import Lines, escape
+from aiosched.stores.redis.codec import aparts, encode
 from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 
@@ -74,7 +74,7 @@ class Composer:
         self._quit: dict[str, list[str]] = {}
         self._queues: set[str] = set()
         self._entries: list[str] = []
-        self._rows: list[str] = []
+        self._rows = Lines()
         self._final: dict[str, None] = {}
         self._blobs: dict[str, None] = {}
 
@@ -96,7 +96,7 @@ class Composer:
         else:
             self._put_right(job_id, None, None)
         for row in change.rows:
-            self._rows.append(one_line(pack_row(row)))
+            self._rows.add(row)
             if row.final:
                 self._final[row.job_id] = None
         for start in change.starts:
@@ -257,7 +257,7 @@ class Composer:
     def _entry_command(self, token: str, now: int) -> Command:
         oldest = max(0, now - self._link.terms.ledger_age) // 1000
         head = ("XADD", f"{self._tag}:l", "MINID", "~", oldest, "*", "t", token)
-        return (*head, "r", "\n".join(self._rows)) if self._rows else head
+        return (*head, "r", self._rows.text()) if self._rows else head
 
     def _prelude(self) -> list[Command]:
         """Return what must stand in the namespace's indexes before."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiosched.abc import Decide, JobStore, Report, Session, Signal
 from aiosched.errors import StoreUnavailableError
 from aiosched.records import Change, Record, Row
-from aiosched.rows import unpack_row
+from aiosched.rows import unpack_line
 from aiosched.stores.redis.codec import decode, split
 from aiosched.stores.redis.signals import parse_changed, parse_done
 from aiosched.stores.redis.specs import SpecCache
@@ -271,7 +271,8 @@ def _new_rows(old: Any, new: Stream) -> list[Row]:
     for _, words, *_ in new.between((last[0], last[1] + 1), (2**64 - 1, 2**64 - 1)):
         fields = dict(zip(words[::2], words[1::2], strict=True))
         packed = fields.get(b"r", b"").decode()
-        found += [unpack_row(line) for line in packed.split("\n") if line]
+        for line in packed.split("\n") if packed else ():
+            found += unpack_line(line)
     return found
 
 
