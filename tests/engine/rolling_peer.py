@@ -15,6 +15,8 @@ from aiosched import Context, Event, IntervalTrigger, Job, Scheduler
 from aiosched.triggers.base import Trigger
 
 JOBS = 4
+PLAIN = 16
+"""So many of the first kind that no peer is the owner of all of them."""
 KINDS = ("plain", "later", "field", "kind")
 """Jobs that every version reads; of a later schema; whose spec has an unknown
 field; and with a trigger that is not installed everywhere."""
@@ -36,7 +38,7 @@ async def main(url: str, namespace: str, name: str, witness: str, *more: str) ->
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(words) + "\n")
 
-    terms = {"beat": 0.5, "member_timeout": 2.0, "shards": 4}
+    terms = {"beat": 0.5, "member_timeout": 2.0, "shards": 64}
     scheduler = Scheduler(url, namespace=namespace, name=name, lease=2.0, terms=terms)
 
     @scheduler.executor
@@ -49,14 +51,14 @@ async def main(url: str, namespace: str, name: str, witness: str, *more: str) ->
             write(event.name, event.job_id, said)
 
     scheduler.on("*", note)
+    every = IntervalTrigger(milliseconds=500)
+    own = make_trigger() if more else every  # before anybody reads of it
     async with scheduler:
         if more:
-            every = IntervalTrigger(milliseconds=500)
-            for n in range(JOBS):
-                for kind in KINDS:
-                    trigger = make_trigger() if kind == "kind" and n == 0 else every
-                    if kind == "kind" and n:
-                        continue
+            for kind in KINDS:
+                number = {"plain": PLAIN, "kind": 1}.get(kind, JOBS)
+                for n in range(number):
+                    trigger = own if kind == "kind" else every
                     tags = [kind] if kind != "plain" else []
                     job = Job("work", id=f"{kind}{n}", trigger=trigger, tags=tags)
                     await scheduler.schedule(job)

@@ -33,7 +33,7 @@ from aiosched._engine.membership import DEPTH, ranks_of
 from aiosched.abc import Member, shard_of
 from aiosched.records import SCHEMA
 from aiosched.stores.redis.keys import Keys
-from tests.engine.rolling_peer import JOBS, KINDS
+from tests.engine.rolling_peer import JOBS, KINDS, PLAIN
 from tests.waiting import wait_until
 
 TERMS = {"beat": 0.3, "member_timeout": 1.5, "shards": 4}
@@ -334,13 +334,14 @@ async def test_old_and_new_code_side_by_side(peers: Peers) -> None:
         await peers.ready(name)
     peers.launch("new0", "new")
     await peers.ready("new0")
-    ids = {f"{kind}{n}" for kind in KINDS[:3] for n in range(JOBS)} | {"kind0"}
+    plain = {f"plain{n}" for n in range(PLAIN)}
+    ids = {f"{kind}{n}" for kind in KINDS[1:3] for n in range(JOBS)}
+    ids |= plain | {"kind0"}
 
     def each_ran(times: int, *names: str) -> bool:
         return all(Counter(j for j, _ in peers.runs(*names))[i] >= times for i in ids)
 
     await wait_until(lambda: each_ran(6), "each job runs", timeout=90)
-    plain = {f"plain{n}" for n in range(JOBS)}
     assert {job for job, _ in peers.runs(*old)} <= plain
     assert {job for job, _ in peers.runs(*old)}, "the old ones do their share"
     # The new one goes, and another comes: what only it can read has waited.
