@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 __all__ = [
     "Cause",
@@ -45,15 +45,16 @@ class _Coded(StrEnum):
             ValueError: No member has it.
         """
         try:
-            return cls(_codes(cls)[code])
+            member: Self = _codes(cls)[code]
         except KeyError:
             message = f"{code!r} is no code of {cls.__name__}"
             raise ValueError(message) from None
+        return member
 
 
 @cache
-def _codes(words: type[_Coded]) -> dict[str, str]:
-    return {member.code: member.value for member in words}
+def _codes(words: type[_Coded]) -> dict[str, Any]:
+    return {member.code: member for member in words}
 
 
 class JobState(_Coded):

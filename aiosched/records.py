@@ -2,14 +2,15 @@
 
 Plain slotted classes, no validation: they are made from models that were
 validated once, or decoded from what this code wrote.  Treat every instance as
-immutable once it has been handed on; planning copies before it changes.
+immutable once it has been handed on; planning copies before it changes.  Of those
+that are made for each run, type checkers alone see to that.
 
 Instants and durations are whole microseconds (:mod:`aiosched.instants`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from aiosched.enums import (
@@ -23,6 +24,7 @@ from aiosched.enums import (
     RowKind,
 )
 from aiosched.triggers.base import Trigger
+from aiosched.values import value
 
 __all__ = [
     "MAX_WAITING",
@@ -93,7 +95,7 @@ class RetryRule:
     timeouts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Spec:
     """What jobs can share: everything but id, own instants and arguments.
 
@@ -139,7 +141,7 @@ class Spec:
 NO_ARGUMENTS = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Definition:
     """One job as its user wrote it.
 
@@ -154,7 +156,7 @@ class Definition:
     arguments: Blob = NO_ARGUMENTS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pending:
     """A firing that has no final outcome yet.
 
@@ -181,8 +183,23 @@ class Pending:
     open: bool = False
     """Tried before, so that it counts against ``max_running``."""
 
+    def tried(self) -> Pending:
+        """Return it as it is while an attempt more is under way."""
+        return Pending(
+            self.key,
+            self.cause,
+            self.slot,
+            self.at,
+            self.attempt + 1,
+            self.lost,
+            self.missed,
+            self.expires,
+            self.payload,
+            open=True,
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@value(frozen=True, slots=True)
 class LiveRun:
     """A claimed firing.
 
@@ -224,12 +241,38 @@ class Counts:
     lost: int = 0
     expired: int = 0
 
-    def plus(self, **more: int) -> Counts:
-        """Return the sums with ``more`` added."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, count in more.items():
-            values[name] += count
-        return Counts(**values)
+    def plus(
+        self,
+        *,
+        fired: int = 0,
+        asked: int = 0,
+        skipped: int = 0,
+        missed: int = 0,
+        excluded: int = 0,
+        paused: int = 0,
+        succeeded: int = 0,
+        failed: int = 0,
+        timed_out: int = 0,
+        cancelled: int = 0,
+        lost: int = 0,
+        expired: int = 0,
+    ) -> Counts:
+        """Return the sums with so many more of each added."""
+        # A loop over the fields would cost several times as much.
+        return Counts(
+            self.fired + fired,
+            self.asked + asked,
+            self.skipped + skipped,
+            self.missed + missed,
+            self.excluded + excluded,
+            self.paused + paused,
+            self.succeeded + succeeded,
+            self.failed + failed,
+            self.timed_out + timed_out,
+            self.cancelled + cancelled,
+            self.lost + lost,
+            self.expired + expired,
+        )
 
     @property
     def slots(self) -> int:
@@ -310,7 +353,7 @@ class State:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Record:
     """A stored job: definition and state, always read and written as one."""
 
@@ -329,7 +372,7 @@ def schema_of(record: Record) -> int:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """A run that the decision's peer is to start now.
 
@@ -345,7 +388,7 @@ class Start:
     waited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ended:
     """How a run ended, as its peer saw it; the input of ``settle``.
 
@@ -370,7 +413,7 @@ class Ended:
     finish: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Row:
     """One row of the ledger: what happened to a run or to a range of slots.
 

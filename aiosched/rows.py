@@ -7,6 +7,7 @@ them; both sides treat them as opaque until somebody wants to read one.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiosched.enums import Cause, Reason, RowKind
@@ -208,6 +209,7 @@ NO_ACT = Act()
 """Of what nobody did, or nobody said anything about."""
 
 
+@lru_cache(maxsize=256)
 def pack_act(act: Act) -> bytes:
     """Write an act as the value of a row; empty if there is nothing to say."""
     said = {name: value for name, value in act._asdict().items() if value}

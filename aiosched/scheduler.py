@@ -34,6 +34,7 @@ from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
+from aiosched.records import Spec
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
 from aiosched.stores import MemoryJobStore, open_store
 
@@ -113,6 +114,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
+        self._specs: dict[Spec, Spec] = {}
         self._set_up: list[Registered] = []
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False

@@ -9,6 +9,7 @@ from typing import Any
 from aiosched import planning
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
+from aiosched._engine.needs import Gap
 from aiosched.abc import MAX_BATCH, ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import (
@@ -28,7 +29,7 @@ from aiosched.jobs.conversions import (
     to_spec,
 )
 from aiosched.planning.outlook import outlook
-from aiosched.records import Change, Definition, Record
+from aiosched.records import Change, Definition, Record, Spec
 from aiosched.registry import Registered, Registry, dump
 from aiosched.rows import Act
 
@@ -36,8 +37,11 @@ __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
 log: logging.Logger = logging.getLogger("aiosched")
 DecideOne = Callable[[Record | None, int], Change | None]
+GapOf = Callable[[Record], Gap | None]
 _CATALOGUE_AGE = 5 * SECOND
 _TOLD_AGAIN = 86_400.0
+_SPECS = 1_000
+"""Specs that are shared, as long as jobs are scheduled with them."""
 _UNREAD = 10_000
 """Keys of which it is remembered that they were told of."""
 
@@ -105,6 +109,7 @@ class Base:
     _catalogue: dict[str, ExecutorInfo]
     _catalogue_at = 0
     _unread: dict[str, tuple[str, float]]
+    _specs: dict[Spec, Spec]
 
     # -- state -------------------------------------------------------------
 
@@ -315,23 +320,44 @@ class Base:
             name = known.name
         queue = known.queue if known is not None else None
         spec = to_spec(job, queue=queue, declared=declared, executor=name)
-        return definition_of(job, spec, anchor_of(job), arguments)
+        return definition_of(job, self._shared(spec), anchor_of(job), arguments)
 
-    def _snapshot(self, record: Record | None, job_id: str) -> Job:
+    def _shared(self, spec: Spec) -> Spec:
+        """Return the spec that stands for all that are alike.
+
+        What follows from a spec is remembered by its identity: its bytes, what it
+        needs of a peer, what its jobs look like.
+        """
+        try:
+            found = self._specs.setdefault(spec, spec)
+        except TypeError:  # a trigger of the user's own that cannot be hashed
+            return spec
+        if len(self._specs) > _SPECS:
+            self._specs.clear()
+        return found
+
+    def _snapshot(
+        self, record: Record | None, job_id: str, gap: GapOf | None = None
+    ) -> Job:
         if record is None:
             message = f"the record of {job_id!r} was read and is gone"
             raise RuntimeError(message)
-        return self._shown(record)
+        return self._shown(record, gap)
 
-    def _shown(self, record: Record) -> Job:
+    def _shown(self, record: Record, gap: GapOf | None = None) -> Job:
         """Return the snapshot of a record, and whether somebody can run it.
+
+        Args:
+            record: What is stored.
+            gap: Tells why nobody can; where there are many records, one for all.
 
         Raises:
             StoreDataError: It holds what cannot be shown.
         """
-        engine = self._engine
-        gap = None if engine is None else engine.alarms.gap(record)
-        reason = "" if gap is None else gap.reason
+        if gap is None:
+            gap = self._running_engine().alarms.gap
+        why = gap(record)
+        reason = "" if why is None else why.reason
         return shown_job(record, self._opened().estimate(), reason)
 
 
@@ -341,6 +367,8 @@ def refuse_silent(definition: Definition, now: int) -> None:
     Raises:
         TriggerError: Nothing would ever happen.
     """
+    if definition.spec.trigger is None:
+        return  # once, or whenever its keyword is fired
     pinned = planning.pin(definition, now)
     if pinned.spec.trigger is None or definition.spec.keyword is not None:
         return

@@ -204,11 +204,12 @@ class Queries(LedgerReading):
                 raise ConfigurationError(
                     "cursor", cursor, "leads nowhere", "give that of the page before"
                 ) from None
+            gap = self._running_engine().alarms.gaps()
             for record in page.records:
                 if not matches(record):
                     continue
                 try:
-                    jobs[record.definition.id] = self._shown(record)
+                    jobs[record.definition.id] = self._shown(record, gap)
                 except StoreDataError as error:
                     self._report(record.definition.id, str(error))
             cursor = page.cursor

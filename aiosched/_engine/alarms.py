@@ -23,7 +23,7 @@ from aiosched._engine.watch import Watch
 from aiosched.abc import MAX_BATCH, Member, Session
 from aiosched.clock import Clock
 from aiosched.planning import Owed
-from aiosched.records import Change, Record
+from aiosched.records import Change, Record, Spec, schema_of
 
 __all__ = ["Alarms"]
 
@@ -129,13 +129,16 @@ class Alarms(Service):
     def gaps(self) -> Callable[[Record], Gap | None]:
         """Return :meth:`gap` for many jobs, as of now."""
         members = self.membership.present()
-        known: dict[Need, Gap | None] = {}
+        # By identity: hashing a spec would hash its trigger, field by field.
+        known: dict[tuple[int, int], tuple[Spec, Gap | None]] = {}
 
         def of(record: Record) -> Gap | None:
-            need = need_of(record)
-            if need not in known:
-                known[need] = gap(need, members)
-            return known[need]
+            spec = record.definition.spec
+            key = id(spec), schema_of(record)
+            found = known.get(key)
+            if found is None:
+                found = known[key] = spec, gap(need_of(record), members)
+            return found[1]
 
         return of
 

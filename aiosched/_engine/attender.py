@@ -78,14 +78,14 @@ class Attender:
         """Return whether it claims, and has no place for any more now."""
         return self.accepting and not self.held and self.places() <= 0
 
-    def freeing(self, now: float) -> None:
+    def freeing(self, monotonic: Callable[[], float]) -> None:
         """Note, before a place becomes free, that there was none until now.
 
         Args:
-            now: Monotonic second.
+            monotonic: Tells the second, if it has to be known.
         """
         if self.free() <= 0:
-            self.free_since = now
+            self.free_since = monotonic()
 
     def reserve(self, count: int) -> None:
         """Set places aside for claims that are under way."""
@@ -110,9 +110,11 @@ class Attender:
         if record is None:
             self._leases.pop(job_id, None)
             return
-        own = [r.until for r in record.state.runs if r.owner == self.owner]
-        if own and len(own) == len(record.state.runs) and min(own) == change.at:
-            self._leases[job_id] = min(own)
+        runs = record.state.runs
+        own = [run.until for run in runs if run.owner == self.owner]
+        first = min(own, default=None)
+        if first is not None and len(own) == len(runs) and change.at == first:
+            self._leases[job_id] = first
         else:
             self._leases.pop(job_id, None)
 
@@ -221,6 +223,8 @@ class Attender:
             self.alarms.unreadable(due)
 
     def _start(self, change: Change, begun: Callable[[Live], None] | None) -> None:
+        if not change.starts:
+            return
         now = self.session.estimate()
         for start in change.starts:
             # Stopped or blocked between the claim and here for longer than the

@@ -169,6 +169,8 @@ class Completions(Service):
 
     def deliver(self, rows: Iterable[Row]) -> None:
         """Hand final outcomes on; each reaches a listener once."""
+        if not self._waiters and not self._listeners:
+            return
         for row in rows:
             if not row.final:
                 continue

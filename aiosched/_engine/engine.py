@@ -160,7 +160,7 @@ class Engine(Wiring):
 
     async def release(self) -> None:
         """Claim again."""
-        self.attender.freeing(self.clock.monotonic())
+        self.attender.freeing(self.clock.monotonic)
         self.attender.held = False
         await self._announce()
         self.timer.wake()

@@ -175,8 +175,15 @@ class EventBus:
 
         return off
 
+    def hears(self, name: str) -> bool:
+        """Return whether anybody listens; who tells may spare itself the words."""
+        handlers = self._handlers
+        return bool(self._streams or handlers.get(name) or handlers.get("*"))
+
     def emit(self, name: str, job_id: str | None = None, /, **data: Any) -> None:
         """Tell everybody; never raises and never waits."""
+        if not self.hears(name):
+            return
         event = Event(name, self._estimate(), job_id, data)
         for stream in list(self._streams):
             stream.offer(event)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from aiosched.abc import MAX_BATCH
 from aiosched.abc import Head as Reading
 from aiosched.records import Change
+from aiosched.values import value
 
 __all__ = ["Due", "Heads", "Key"]
 
@@ -30,7 +31,7 @@ Key = tuple[int, str]
 """Shard and queue: the name of one agenda."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Due:
     """An entry whose time has come for this peer."""
 
@@ -72,6 +73,7 @@ class Heads:
         self._turns: dict[str, int] = {}
         self._stale: set[Key] = set()
         self._seqs: OrderedDict[str, int] = OrderedDict()
+        self._known = 0
 
     # -- which agendas -----------------------------------------------------
 
@@ -79,7 +81,7 @@ class Heads:
         """Look after exactly these agendas, with these ranks."""
         changed = False
         for key in [key for key in self._heads if key not in ranks]:
-            del self._heads[key]
+            self._known -= len(self._heads.pop(key).entries)
             self._stale.discard(key)
             changed = True
         for key, rank in ranks.items():
@@ -174,7 +176,9 @@ class Heads:
         head = self._heads.get(key)
         if head is None:
             return
+        self._known -= len(head.entries)
         head.entries = dict(reading.entries)
+        self._known += len(head.entries)
         head.rev = reading.rev
         head.read_at = asked
         head.horizon = None
@@ -212,14 +216,18 @@ class Heads:
             return
         if head.moved is not None:
             head.moved[job_id] = at
-        if head.entries.get(job_id) != at:
+        before = head.entries.get(job_id)
+        if before != at:
             head.passed.pop(job_id, None)
         if at is None or (head.horizon is not None and at > head.horizon):
-            head.entries.pop(job_id, None)
+            if before is not None:
+                del head.entries[job_id]
+                self._known -= 1
             self._look_beyond(key, head)
             return
-        if head.entries.get(job_id) != at:
+        if before != at:
             head.entries[job_id] = at
+            self._known += before is None
             self._push(key, head, job_id, at)
 
     def _look_beyond(self, key: Key, head: _Head) -> None:
@@ -228,13 +236,14 @@ class Heads:
             self._stale.add(key)
 
     def _newest(self, job_id: str, seq: int) -> bool:
-        known = self._seqs.get(job_id, 0)
         if not seq:
             return True
-        if seq < known:
-            return False
+        known = self._seqs.get(job_id)
+        if known is not None:
+            if seq < known:
+                return False
+            self._seqs.move_to_end(job_id)
         self._seqs[job_id] = seq
-        self._seqs.move_to_end(job_id)
         if len(self._seqs) > _REMEMBERED:
             self._seqs.popitem(last=False)
         return True
@@ -313,7 +322,7 @@ class Heads:
 
     def __len__(self) -> int:
         """Return how many entries are known."""
-        return sum(len(head.entries) for head in self._heads.values())
+        return self._known
 
     def _valid(self, when: int, key: Key, job_id: str, at: int) -> bool:
         head = self._heads.get(key)

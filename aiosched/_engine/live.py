@@ -18,6 +18,8 @@ class Live:
     """One claimed run on this peer.
 
     Attributes:
+        job_id: The job.
+        fence: The token of the claim.
         reason: Why it is to stop; ``Reason.NONE`` while it is not.
         entered: Whether the executor has been entered.
         ended: Whether its outcome is known and only has to be settled.
@@ -30,6 +32,8 @@ class Live:
         "context",
         "ended",
         "entered",
+        "fence",
+        "job_id",
         "on_cancel",
         "queue",
         "reason",
@@ -37,37 +41,28 @@ class Live:
         "settlement",
         "shard",
         "start",
-        "started_at",
         "task",
         "threaded",
     )
 
-    def __init__(self, start: Start, shard: int, context: Context, now: float) -> None:
+    def __init__(self, start: Start, shard: int, context: Context) -> None:
+        definition = start.definition
         self.start = start
+        self.job_id: str = definition.id
+        self.fence: int = start.run.fence
         self.shard = shard
-        self.queue = start.definition.spec.queue
+        self.queue: str = definition.spec.queue
         self.context = context
         self.reason = Reason.NONE
         self.entered = False
         self.ended = False
         self.threaded = False
         self.reported = False
-        self.started_at = now
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel: Callable[[], object] | None = None
         self.settlement: asyncio.Future[Run | None] | None = None
         self.confirmed: asyncio.Future[None] | None = None
-
-    @property
-    def job_id(self) -> str:
-        """The job."""
-        return self.start.definition.id
-
-    @property
-    def fence(self) -> int:
-        """The token of the claim."""
-        return self.start.run.fence
 
     def settled(self) -> asyncio.Future[Run | None]:
         """Return what will hold the run as recorded; None: it came too late."""

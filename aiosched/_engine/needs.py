@@ -9,6 +9,7 @@ from typing import Any, Literal
 from aiosched.messages import Member
 from aiosched.records import Definition, Record, schema_of
 from aiosched.triggers.kinds import trigger_kinds
+from aiosched.values import value
 
 __all__ = [
     "Gap",
@@ -27,7 +28,7 @@ none serves its queue; of those, none can read it; of those, none claims."""
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Need:
     """What a peer must have to run a job.
 

@@ -22,7 +22,7 @@ from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
-from aiosched.instants import SECOND
+from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
@@ -68,13 +68,8 @@ class Runner:
 
     def start(self, start: Start) -> Live:
         """Begin a run that this peer has claimed."""
-        context = Context(start)
-        live = Live(
-            start,
-            shard_of(start.definition.id, self.shards),
-            context,
-            self.clock.monotonic(),
-        )
+        shard = shard_of(start.definition.id, self.shards)
+        live = Live(start, shard, Context(start))
         self.live.add(live)
         try:
             self._tell(live)
@@ -87,22 +82,23 @@ class Runner:
             self._run(live), name=f"aiosched run {live.job_id}"
         )
         live.task = task
-        live.on_cancel = functools.partial(_cancel, task)
+        live.on_cancel = task.cancel
         task.add_done_callback(functools.partial(self._never_ended, live))
 
     def _tell(self, live: Live) -> None:
         context = live.context
-        seconds = context.lateness.total_seconds()
-        if context.late:
-            self._log_late(live, seconds)
-        self.bus.emit(
-            "run_started",
-            live.job_id,
-            fence=live.fence,
-            attempt=context.attempt,
-            lateness=seconds,
-            late=context.late,
-        )
+        behind = context._behind
+        if behind >= LATE:
+            self._log_late(live, behind / SECOND)
+        if self.bus.hears("run_started"):
+            self.bus.emit(
+                "run_started",
+                live.job_id,
+                fence=live.fence,
+                attempt=context.attempt,
+                lateness=behind / SECOND,
+                late=behind >= LATE,
+            )
 
     def _log_late(self, live: Live, seconds: float) -> None:
         level = logging.INFO if live.start.waited else logging.WARNING
@@ -357,10 +353,6 @@ def _from_outside(live: Live, error: BaseException) -> bool:
         except RuntimeError:  # no loop runs: the coroutine is being disposed of
             return True
     return False
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
 
 
 async def _awaited(call: Callable[[], Any]) -> Any:

@@ -25,8 +25,11 @@ def finishes(before: State | None, change: Change) -> bool:
     if before is not None and before.status in (JobState.FINISHED, JobState.REMOVED):
         return False
     after = change.record
-    if change.index_only or any(row.kind is RowKind.REMOVED for row in change.rows):
+    if change.index_only:
         return False
+    for row in change.rows:
+        if row.kind is RowKind.REMOVED:
+            return False
     return after is None or after.state.status is JobState.FINISHED
 
 

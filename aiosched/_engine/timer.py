@@ -170,7 +170,7 @@ class Timer(Service):
                 await self.clock.sleep(RETRY)
         finally:
             self._busy.pop(shard, None)
-            self.attender.freeing(self.clock.monotonic())
+            self.attender.freeing(self.clock.monotonic)
             self.attender.release(len(batch))
             for due in self._deferred.pop(shard, ()):
                 self.heads.again(due, self.session.estimate())

@@ -250,7 +250,7 @@ class Wiring(abc.ABC):
     # -- what the services tell --------------------------------------------
 
     def _settled(self, live: Live, change: Change | None) -> None:
-        self.attender.freeing(self.clock.monotonic())
+        self.attender.freeing(self.clock.monotonic)
         self.runner.live.discard(live)
         key = (live.shard, live.queue)
         ended: Run | None = None
@@ -264,10 +264,11 @@ class Wiring(abc.ABC):
                 self.heads.update(key, live.job_id, None)
             self.heads.commit((live.shard, queue), live.job_id, change)
             self.completions.deliver(change.rows)
-            for row in change.rows:
-                if row.fence == live.fence and row.attempt:
-                    ended = run_of(row)
-                    self.bus.emit("run_ended", live.job_id, run=ended)
+            if live.settlement is not None or self.bus.hears("run_ended"):
+                for row in change.rows:
+                    if row.fence == live.fence and row.attempt:
+                        ended = run_of(row)
+                        self.bus.emit("run_ended", live.job_id, run=ended)
             self.attender.stop(change)
         if live.settlement is not None and not live.settlement.done():
             live.settlement.set_result(ended)

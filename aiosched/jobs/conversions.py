@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from aiosched.enums import JobState, Overlap
@@ -164,17 +165,39 @@ def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED)
     """
     spec, arguments = definition.spec, definition.arguments
     args, kwargs = ((), {}) if isinstance(arguments, Apart) else arguments_of(arguments)
-    job = Job.model_construct(
+    trigger = spec.trigger
+    if trigger is not None:
+        trigger = trigger.with_instant(definition.anchor)
+    try:
+        alike = _job_of_spec(spec)
+    except TypeError:  # a trigger of the user's own that cannot be hashed
+        alike = _job_of_spec.__wrapped__(spec)
+    job = alike.model_copy(
+        update={
+            "args": args,
+            "kwargs": kwargs,
+            "id": definition.id,
+            "trigger": trigger,
+            "paused": snapshot.state is JobState.PAUSED,
+            "meta": load_json(spec.meta.encode()) if spec.meta else {},
+        }
+    )
+    job._snapshot = snapshot
+    return job
+
+
+@lru_cache(maxsize=1_024)
+def _job_of_spec(spec: Spec) -> Job:
+    """Return what all jobs of a spec have in common; to be copied."""
+    return Job.model_construct(
         executor=spec.executor,
-        args=args,
-        kwargs=kwargs,
-        id=definition.id,
-        trigger=None
-        if spec.trigger is None
-        else spec.trigger.with_instant(definition.anchor),
+        args=(),
+        kwargs={},
+        id="",
+        trigger=None,
         keyword=spec.keyword,
         queue=spec.queue,
-        paused=snapshot.state is JobState.PAUSED,
+        paused=False,
         max_runs=spec.max_runs,
         misfire_grace=_delta(spec.misfire_grace),
         coalesce=spec.coalesce,
@@ -191,10 +214,8 @@ def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED)
         keep_results=_delta(spec.keep_results),
         tags=spec.tags,
         note=spec.note,
-        meta=load_json(spec.meta.encode()) if spec.meta else {},
+        meta={},
     )
-    job._snapshot = snapshot
-    return job
 
 
 def _next(

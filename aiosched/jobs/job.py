@@ -220,7 +220,9 @@ class Job(Stored):
     @property
     def target(self) -> object:
         """The class, instance or function that was given; None: a name was."""
-        return self._target
+        # Asked for each job that is scheduled; ``self._target`` takes far longer.
+        private = self.__pydantic_private__
+        return None if private is None else private["_target"]
 
     @property
     def drawn(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiosched.jobs.base import Model
 from aiosched.jobs.runs import Run, run_of
 from aiosched.records import Counts, Row
 from aiosched.rows import unpack_row
+from aiosched.values import value
 
 __all__ = [
     "DEFAULT_QUEUE",
@@ -36,7 +37,7 @@ def readable_rows(packed: Iterable[str]) -> Iterator[Row]:
             yield unpack_row(line)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Snapshot:
     """A job's state at the instant at which it was read.
 
@@ -77,11 +78,11 @@ class Snapshot:
             for name in SNAPSHOT_FIELDS
             if name not in ("counts", "last_outcome")
         }
-        for name, value in data.items():
-            if isinstance(value, datetime):
-                data[name] = value.isoformat()
-            elif isinstance(value, JobState):
-                data[name] = value.value
+        for name, held in data.items():
+            if isinstance(held, datetime):
+                data[name] = held.isoformat()
+            elif isinstance(held, JobState):
+                data[name] = held.value
         outcome = self.last_outcome
         data["last_outcome"] = None if outcome is None else outcome.value
         data["counts"] = asdict(self.counts) | {"slots": self.counts.slots}
@@ -98,7 +99,8 @@ SNAPSHOT_FIELDS = (
 class Stored(Model):
     """The properties by which a job shows its snapshot."""
 
-    _snapshot: Snapshot = PrivateAttr(default=NEVER_STORED)
+    # From a factory: a default that is no plain value is copied deeply each time.
+    _snapshot: Snapshot = PrivateAttr(default_factory=lambda: NEVER_STORED)
 
     @property
     def version(self) -> int:

@@ -14,6 +14,7 @@ from aiosched.planning._walk import (
     nth,
     tally,
 )
+from aiosched.planning.carried import carried
 from aiosched.planning.moments import attempt_due, due_at, instant
 from aiosched.records import (
     Change,
@@ -25,14 +26,11 @@ from aiosched.records import (
     Start,
     State,
 )
-from aiosched.rows import ELSEWHERE, NO_ACT, Act, fade_row, pack_act, pack_row
+from aiosched.rows import NO_ACT, Act, pack_act
 from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["Draft"]
-
-_LARGEST_CARRIED = 1024
-"""Bytes of a result that a record carries along; each write rewrites them."""
 
 _LONGEST_NOTE = 200
 
@@ -75,8 +73,12 @@ class Draft:
 
     def room(self) -> int:
         """Return how many further firings may be open."""
-        tried = [firing for firing in self.state.waiting if firing.open]
-        return self.definition.spec.max_running - len(self.state.runs) - len(tried)
+        state = self.state
+        room = self.definition.spec.max_running - len(state.runs)
+        for firing in state.waiting:
+            if firing.open:
+                room -= 1
+        return room
 
     def runs_left(self) -> int | None:
         """Return how many slots may still be fired; None: any number."""
@@ -274,7 +276,7 @@ class Draft:
             self.owner,
             self.now + lease,
             self.now,
-            replace(firing, attempt=firing.attempt + 1, open=True),
+            firing.tried(),
         )
         self.state.runs = (*self.state.runs, run)
         self.starts.append(Start(self.definition, run, self.state.version, waited))
@@ -296,17 +298,10 @@ class Draft:
         value: bytes = b"",
     ) -> None:
         """Write a firing's one final outcome."""
-        row = self._run_row(firing, RowKind.from_code(outcome.code), run, reason, value)
-        row = replace(row, final=True)
+        kind = RowKind.from_code(outcome.code)
+        row = self._run_row(firing, kind, run, reason, value, final=True)
         self.rows.append(row)
         self.add(outcome.value, 1)
-        keep = self.definition.spec.keep_last
-        if keep:
-            recent = self.state.recent[: keep - 1]
-            if len(row.value) > _LARGEST_CARRIED:
-                row = replace(row, value=ELSEWHERE)
-            self.state.recent = (pack_row(row), *recent)
-        self.touched = True
 
     def note_attempt(
         self,
@@ -327,6 +322,8 @@ class Draft:
         run: LiveRun | None,
         reason: Reason,
         value: bytes,
+        *,
+        final: bool = False,
     ) -> Row:
         kept = self.definition.spec.keep_results
         fades = 0
@@ -344,7 +341,7 @@ class Draft:
             firing.key,
             firing.cause,
             firing.attempt,
-            False,
+            final,
             run.fence if run else 0,
             run.owner if run else self.owner,
             reason,
@@ -417,10 +414,6 @@ class Draft:
         if not self.touched:
             return None
         state, definition = self.state, self.definition
-        if self.sums:
-            state.counts = state.counts.plus(**self.sums)
-        if definition.spec.keep_results is not None:
-            state.recent = tuple(fade_row(line, self.now) for line in state.recent)
         rows, starts = tuple(self.rows), tuple(self.starts)
         state.seq = self.start_seq + len(starts)
         if not state.runs and not state.waiting:
@@ -431,6 +424,10 @@ class Draft:
                     return Change(None, None, starts, rows)
                 state.status = JobState.FINISHED
                 state.ends = self.now + definition.spec.keep
+        # Only now: what is deleted needs neither.
+        if self.sums:
+            state.counts = state.counts.plus(**self.sums)
+        state.recent = carried(state.recent, definition.spec, rows, self.now)
         return Change(
             Record(definition, state), instant(definition, state), starts, rows
         )

@@ -52,7 +52,8 @@ def attend(
     _abandon(draft)
     if state.status is JobState.REMOVED:
         return draft.change()
-    _expire(draft)
+    if draft.state.waiting:
+        _expire(draft)
     if slots and draft.state.waiting and draft.state.status is JobState.ACTIVE:
         pass_behind_waiting(draft)
     _start_waiting(draft, capacity, lease)

@@ -106,9 +106,10 @@ def _someone_waits(draft: Draft) -> bool:
 
 
 def _slot_waits(draft: Draft) -> bool:
-    return any(
+    waiting = draft.state.waiting
+    return bool(waiting) and any(
         not firing.open and firing.cause is Cause.SLOT and firing.at <= draft.now
-        for firing in draft.state.waiting
+        for firing in waiting
     )
 
 
@@ -155,7 +156,7 @@ def _rule(draft: Draft) -> Coalesce:
 
 def _former(draft: Draft) -> bool:
     # A run of the removed job that had the id before delays slots, no more.
-    return any(run.cancel is Reason.REMOVED for run in draft.state.runs)
+    return Reason.REMOVED in [run.cancel for run in draft.state.runs]
 
 
 def _select(draft: Draft, due: Due, places: int) -> list[Pending]:

@@ -8,6 +8,7 @@ raised as a :class:`JobError` before anything is written.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import cast
 
 from aiosched.enums import Cause, JobState, OnConflict, Overlap, Reason, RowKind
@@ -32,6 +33,7 @@ from aiosched.records import (
     Pending,
     Record,
     Row,
+    Spec,
     State,
 )
 from aiosched.rows import NO_ACT, Act, pack_act, row_key
@@ -80,8 +82,8 @@ def pin(definition: Definition, now: int) -> Definition:
     if spec.trigger is None:
         if spec.keyword is not None and spec.delay is None:
             return definition
-        once = replace(spec, trigger=_NOW)
-        return replace(definition, spec=once, anchor=now + (spec.delay or 0))
+        due = now + (spec.delay or 0)
+        return Definition(definition.id, _once(spec), due, definition.arguments)
     if definition.anchor is not None:
         return definition
     pinned = spec.trigger.for_job(definition.id).anchored(moment(now))
@@ -93,6 +95,12 @@ def pin(definition: Definition, now: int) -> Definition:
         spec=replace(spec, trigger=rule, unpinned=unpinned),
         anchor=anchor,
     )
+
+
+@lru_cache(maxsize=1_024)
+def _once(spec: Spec) -> Spec:
+    """Return the spec of a job that runs once; those that are alike share it."""
+    return replace(spec, trigger=_NOW)
 
 
 def first_slot(definition: Definition, now: int) -> int | None:

@@ -293,10 +293,9 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         recent,
     )
     own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created
-    _check(
-        *(created, seq, next_, own, state.since, state.latest, state.ends),
-        state.pause_until,
-    )
+    _check(created, seq, next_, own, state.since, state.latest)
+    if state.ends is not None or state.pause_until is not None:
+        _check(state.ends, state.pause_until)
     arguments = source.blob(where) if where else source.rest()
     return Record(Definition(job_id, spec, own, arguments), state)
 

@@ -29,7 +29,7 @@ from aiosched.stores.redis.topology import Node
 
 __all__ = ["Link", "Memo"]
 
-_REMEMBERED = 4_096
+_REMEMBERED = 16_384
 _LONGEST = 4_096
 _READ_LANES = 2
 _FIRST_PAUSE = 0.002
@@ -336,8 +336,10 @@ class Link:
         """
         monotonic = self.clock.monotonic()
         instant = self.time.estimate(monotonic)
+        if not self._times:
+            return instant
         topology = self.wiring.topology
-        if self._times and isinstance(topology, Cluster):
+        if isinstance(topology, Cluster):
             home, masters = topology.expect(self.home), topology.masters
             for node, keeper in self._times.items():
                 if node in masters and node != home:

@@ -146,9 +146,10 @@ class Composer:
     def _set_apart(
         self, job_id: str, old: Record | None, apart: dict[str, bytes | None]
     ) -> None:
-        before = set(aparts(old)) if old is not None else set()
-        if not before and not apart:
+        named = aparts(old) if old is not None else ()
+        if not named and not apart:
             return
+        before = set(named)
         for name, data in apart.items():
             if name in before:
                 continue

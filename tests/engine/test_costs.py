@@ -1,0 +1,183 @@
+"""What a job costs, where it can be counted: it is the same on every machine.
+
+Virtual time; the Redis store's own code runs over the server model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aiosched import Job, RedisJobStore, Scheduler
+from aiosched._engine import events
+from aiosched.clock import SystemClock
+from aiosched.stores.redis import connection, specs, transact
+from aiosched.testing.redis_model import Server
+from tests.engine.kit import World, after, loop
+from tests.simulation.model.wiring import factory
+
+pytestmark = pytest.mark.virtual(timeout=100_000)
+
+SHARDS = 4
+JOBS = 300 * SHARDS
+AHEAD = 60.0
+
+
+class Watch(SystemClock):
+    """A clock that counts how often somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        return super().monotonic()
+
+
+def counting(
+    monkeypatch: pytest.MonkeyPatch, counts: Counter[str], where: Any, name: str
+) -> None:
+    """Have the calls of a function counted."""
+    inner: Callable[..., Any] = getattr(where, name)
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        counts[name] += 1
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(where, name, counted)
+
+
+def on_the_model(**options: Any) -> World:
+    server = Server(loop().wall)
+    store = RedisJobStore("redis://model", connection_factory=factory(server))
+    chosen = {"max_concurrency": JOBS, "terms": {"shards": SHARDS}, **options}
+    return World(store, **chosen)
+
+
+def alike(number: int) -> list[Job]:
+    """Return jobs that are due once, at one instant."""
+    return [
+        Job("work", id=f"job-{n:016}", keep=0, when=after(AHEAD)) for n in range(number)
+    ]
+
+
+async def drained(world: World, peers: list[Scheduler]) -> None:
+    """Let time pass until what is due has run and is settled."""
+    await asyncio.sleep(AHEAD + 1.0)
+    assert len(world.runs) == len({ran.job for ran in world.runs}) == JOBS
+    for peer in peers:
+        assert not peer.health().running
+
+
+async def test_commands_trips_and_wake_ups_of_a_drain() -> None:
+    async with on_the_model() as world:
+        peer = await world.peer()
+        await peer.schedule_many(alike(JOBS))
+        await asyncio.sleep(AHEAD - 1.0)
+        engine = peer._running_engine()
+        counters, wakes = peer._opened().counters, engine.timer.wake_ups
+        commands, trips = counters.commands, counters.round_trips
+        transactions = counters.transactions
+        await drained(world, [peer])
+        assert counters.aborts == 0
+        assert counters.transactions - transactions <= 2 * JOBS / 100 + 2
+        # With all that a peer reads and beats meanwhile.
+        assert (counters.commands - commands) / JOBS <= 0.3
+        assert (counters.round_trips - trips) / JOBS <= 0.08
+        assert engine.timer.wake_ups - wakes <= 2.5 * JOBS / 100
+
+
+async def test_owners_that_stay_never_meet() -> None:
+    """No optimistic transaction fails while the same peers live."""
+    async with on_the_model() as world:
+        peers = [await world.peer(f"p{n}") for n in range(3)]
+        await asyncio.sleep(20.0)  # until all know of all
+        await peers[0].schedule_many(alike(JOBS))
+        before = [peer._opened().counters.aborts for peer in peers]
+        await drained(world, peers)
+        assert [peer._opened().counters.aborts for peer in peers] == before
+        assert len({ran.peer for ran in world.runs}) > 1
+
+
+async def test_commands_and_trips_of_scheduling_many() -> None:
+    async with on_the_model() as world:
+        peer = await world.peer()
+        counters = peer._opened().counters
+        commands, trips = counters.commands, counters.round_trips
+        await peer.schedule_many(alike(JOBS))
+        assert (counters.commands - commands) / JOBS <= 0.15
+        assert (counters.round_trips - trips) / JOBS <= 0.03
+
+
+async def test_bytes_that_a_drain_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = 0
+    inner = connection.pack
+
+    def packed(commands: Any) -> bytes:
+        nonlocal sent
+        packet = inner(commands)
+        sent += len(packet)
+        return packet
+
+    monkeypatch.setattr(connection, "pack", packed)
+    async with on_the_model() as world:
+        peer = await world.peer()
+        jobs = alike(JOBS)
+        await peer.schedule_many(jobs)
+        scheduled, sent = sent, 0
+        await drained(world, [peer])
+    # Half of it are the names of keys, which stand in each command.
+    assert scheduled / JOBS <= 425
+    assert sent / JOBS <= 760
+
+
+async def test_what_is_alike_is_worked_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: Counter[str] = Counter()
+    counting(monkeypatch, counts, specs, "encode_spec")
+    counting(monkeypatch, counts, transact, "decode")
+    async with on_the_model() as world:
+        peer = await world.peer()
+        await peer.schedule_many(alike(JOBS))
+        assert counts == {"encode_spec": 1}
+        await drained(world, [peer])
+        # Read once, to be claimed: what is settled was written here.
+        assert counts == {"encode_spec": 1, "decode": JOBS}
+
+
+async def test_nobody_puts_into_words_what_nobody_hears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: Counter[str] = Counter()
+    counting(monkeypatch, counts, events, "Event")
+    async with on_the_model() as world:
+        peer = await world.peer()
+        await peer.schedule_many(alike(JOBS))
+        await drained(world, [peer])
+        assert counts["Event"] == 0
+        heard: list[str] = []
+        off = peer.on("run_ended", lambda event: heard.append(event.name))
+        await peer.schedule(Job("work"))
+        await asyncio.sleep(1.0)
+        assert heard == ["run_ended"]
+        assert counts["Event"] == 1
+        off()
+        await peer.schedule(Job("work"))
+        await asyncio.sleep(1.0)
+        assert counts["Event"] == 1
+
+
+async def test_looks_at_the_clock() -> None:
+    watch = Watch()
+    async with on_the_model(clock=watch) as world:
+        peer = await world.peer()
+        await peer.schedule_many(alike(JOBS))
+        await asyncio.sleep(AHEAD - 0.1)
+        before = watch.looks
+        await drained(world, [peer])
+        assert (watch.looks - before) / JOBS <= 1
