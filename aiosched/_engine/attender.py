@@ -112,8 +112,9 @@ class Attender:
             return
         runs = record.state.runs
         own = [run.until for run in runs if run.owner == self.owner]
-        if own and len(own) == len(runs) and change.at == min(own):
-            self._leases[job_id] = change.at
+        first = min(own, default=None)
+        if first is not None and len(own) == len(runs) and change.at == first:
+            self._leases[job_id] = first
         else:
             self._leases.pop(job_id, None)
 
