@@ -161,8 +161,9 @@ class Attender:
             self.unreadable(error)
             self.heads.invalidate({due.key for due in batch})
             return False
+        now = self.session.estimate()
         for due in batch:
-            self._after(due, look, changes.get(due.job_id), begun)
+            self._after(due, look, changes.get(due.job_id), now, begun)
         if owned:
             await self._tell_holders(changes)
         return True
@@ -189,6 +190,7 @@ class Attender:
         due: Due,
         look: _Look,
         change: Change | None,
+        now: int,
         begun: Callable[[Live], None] | None,
     ) -> None:
         if change is not None:
@@ -201,7 +203,8 @@ class Attender:
             finished = due.job_id in look.finished
             tell(self.bus, due.job_id, change, finished=finished)
             self.stop(change)
-            self._start(change, begun)
+            if change.starts:
+                self._start(due, change, now, begun)
             if change.starts and self.heads.rank(due.key):
                 self.membership.suspect(due.key, _need_of_start(change))
         elif due.job_id in look.elsewhere:
@@ -211,7 +214,7 @@ class Attender:
         elif due.job_id in look.early:
             # This peer's estimate of the store's clock runs ahead.
             wait = max(due.at - look.now, 0) + SECOND // 1000
-            self.heads.again(due, self.session.estimate() + wait)
+            self.heads.again(due, now + wait)
         elif due.job_id in look.starved:
             self.heads.again(due, due.at)
         elif due.job_id in look.idle:
@@ -222,15 +225,19 @@ class Attender:
             self.heads.ignore(due.key, due.job_id, due.at)
             self.alarms.unreadable(due)
 
-    def _start(self, change: Change, begun: Callable[[Live], None] | None) -> None:
-        if not change.starts:
-            return
-        now = self.session.estimate()
+    def _start(
+        self,
+        due: Due,
+        change: Change,
+        now: int,
+        begun: Callable[[Live], None] | None,
+    ) -> None:
         for start in change.starts:
             # Stopped or blocked between the claim and here for longer than the
             # lease: it is somebody else's, and nobody has entered it here.
+            # What comes between here and there, the run itself finds out.
             if start.run.until > now:
-                live = self.runner.start(start)
+                live = self.runner.start(start, due.key[0], now)
                 self.began(live.shard)
                 if begun is not None:
                     begun(live)

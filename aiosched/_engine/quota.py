@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from aiosched.clock import Clock
-
 __all__ = ["Quota"]
 
 
@@ -17,22 +15,23 @@ class Quota:
         span: In seconds.
     """
 
-    def __init__(self, clock: Clock, most: int, span: float) -> None:
+    def __init__(self, most: int, span: float) -> None:
         """Begin with none."""
         self.most = most
         self.span = span
-        self._clock = clock
         self._since = -math.inf
         self._count = 0
 
-    def beyond(self) -> int:
+    def beyond(self, now: float) -> int:
         """Count one more, and return by how many there are too many now.
+
+        Args:
+            now: In seconds, on any clock; where it is set back, a span begins.
 
         Returns:
             0: it is let through. 1: it is the first that is not.
         """
-        now = self._clock.monotonic()
-        if now - self._since >= self.span:
+        if not 0 <= now - self._since < self.span:
             self._since, self._count = now, 0
         self._count += 1
         return max(self._count - self.most, 0)

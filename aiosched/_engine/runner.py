@@ -17,7 +17,6 @@ from typing import Any
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
 from aiosched._engine.quota import Quota
-from aiosched.abc import shard_of
 from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
@@ -49,7 +48,6 @@ class Runner:
         estimate: Callable[[], int],
         confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
-        shards: int,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -58,21 +56,24 @@ class Runner:
         self.estimate = estimate
         self.confirm = confirm
         self.threads = threads
-        self.shards = shards
         self.live = LiveRuns()
         self.closing = False
         self._late = {
-            level: Quota(clock, LATE_TOLD, 60.0)
-            for level in (logging.INFO, logging.WARNING)
+            level: Quota(LATE_TOLD, 60.0) for level in (logging.INFO, logging.WARNING)
         }
 
-    def start(self, start: Start) -> Live:
-        """Begin a run that this peer has claimed."""
-        shard = shard_of(start.definition.id, self.shards)
+    def start(self, start: Start, shard: int, now: int) -> Live:
+        """Begin a run that this peer has claimed.
+
+        Args:
+            start: The claim.
+            shard: Of the job.
+            now: The store's instant, more or less.
+        """
         live = Live(start, shard, Context(start))
         self.live.add(live)
         try:
-            self._tell(live)
+            self._tell(live, now)
         finally:
             self._begin(live)  # or it would be claimed and never run
         return live
@@ -85,11 +86,11 @@ class Runner:
         live.on_cancel = task.cancel
         task.add_done_callback(functools.partial(self._never_ended, live))
 
-    def _tell(self, live: Live) -> None:
+    def _tell(self, live: Live, now: int) -> None:
         context = live.context
         behind = context._behind
         if behind >= LATE:
-            self._log_late(live, behind / SECOND)
+            self._log_late(live, behind / SECOND, now)
         if self.bus.hears("run_started"):
             self.bus.emit(
                 "run_started",
@@ -100,9 +101,9 @@ class Runner:
                 late=behind >= LATE,
             )
 
-    def _log_late(self, live: Live, seconds: float) -> None:
+    def _log_late(self, live: Live, seconds: float, now: int) -> None:
         level = logging.INFO if live.start.waited else logging.WARNING
-        beyond = self._late[level].beyond()
+        beyond = self._late[level].beyond(now / SECOND)
         if not beyond:
             log.log(
                 level,

@@ -103,7 +103,6 @@ class Wiring(abc.ABC):
             session.estimate,
             self._confirm,
             self.threads,
-            session.terms.shards,
         )
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()

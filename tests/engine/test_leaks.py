@@ -32,7 +32,7 @@ def remains(scheduler: Scheduler) -> dict[str, Any]:
         "ready": engine.settler._ready,
         "settling": engine.settler._busy,
         "attending": engine.timer._busy,
-        "deferred": engine.timer._deferred,
+        "held": engine.heads._held,
         "claiming": engine.timer.claiming,
         "reserved": engine.attender._reserved,
         "leases": engine.attender._leases,

@@ -212,7 +212,7 @@ def test_rows_of_impossible_instants(at: int, slot: int, width: int, took: int) 
     tail = f"1|=||1|1|7|own||{took or ''}|||null"
     good = unpack_row(f"job|S|5|0||{tail.replace(str(HUGE), '3')}")
     assert (good.at, good.slot, good.until) == (5, 5, 5)
-    with pytest.raises(ValueError, match="impossible instant|digits"):
+    with pytest.raises(ValueError, match=r"impossible instant|digits"):
         unpack_row(f"job|S|{at}|{at - slot}|{width or ''}|{tail}")
 
 
