@@ -219,8 +219,11 @@ class Heartbeat(Service):
             change = changes.get(job_id)
             held = change.answer if change is not None else {}
             self._answer([by_fence[job_id, f] for f in sorted(asked)], held)
-            for fence in held:
-                by_fence[job_id, fence].held()
+            if change is None or change.record is None:
+                continue
+            for run in change.record.state.runs:
+                if run.fence in held:
+                    by_fence[job_id, run.fence].held(run.until)
 
     def _answer(self, runs: Collection[Live], held: Mapping[int, Reason]) -> None:
         for live in runs:

@@ -23,6 +23,7 @@ class Live:
         reason: Why it is to stop; ``Reason.NONE`` while it is not.
         entered: Whether the executor has been entered.
         ended: Whether its outcome is known and only has to be settled.
+        until: The end of its lease, as far as it is known to have been extended.
         task: The task that runs it, once there is one.
     """
 
@@ -43,6 +44,7 @@ class Live:
         "start",
         "task",
         "threaded",
+        "until",
     )
 
     def __init__(self, start: Start, shard: int, context: Context) -> None:
@@ -50,6 +52,7 @@ class Live:
         self.start = start
         self.job_id: str = definition.id
         self.fence: int = start.run.fence
+        self.until: int = start.run.until
         self.shard = shard
         self.queue: str = definition.spec.queue
         self.context = context
@@ -70,8 +73,9 @@ class Live:
             self.settlement = asyncio.get_running_loop().create_future()
         return self.settlement
 
-    def held(self) -> None:
+    def held(self, until: int) -> None:
         """Note that the store has extended its lease."""
+        self.until = until
         if self.confirmed is not None and not self.confirmed.done():
             self.confirmed.set_result(None)
 

@@ -36,6 +36,10 @@ LATE_TOLD = 20
 """Late runs that are logged one by one within a minute, of each level."""
 
 
+class _StoppedError(Exception):
+    """A function was not entered: its lease was over before it could be."""
+
+
 class Runner:
     """Starts runs and hears their ends."""
 
@@ -178,7 +182,7 @@ class Runner:
 
     async def _run(self, live: Live) -> None:
         try:
-            if live.start.run.until <= self.estimate():
+            if live.until <= self.estimate():
                 # Stopped or blocked since it was claimed: whose it is by now
                 # the store must say before anybody enters it here.
                 await self.confirm(live)
@@ -245,10 +249,34 @@ class Runner:
         It sees ``context.cancelled``; until it returns, the run keeps its
         lease and its place.
         """
-        loop = asyncio.get_running_loop()
-        live.on_cancel = None
+        cancel = live.on_cancel
+        while True:
+            live.on_cancel = None
+            try:
+                return await self._in_one_thread(live, call)
+            except _StoppedError:
+                live.entered, live.on_cancel = False, cancel
+                await self.confirm(live)
+                live.entered = True
+
+    async def _in_one_thread(self, live: Live, call: Callable[[], Any]) -> Any:
+        """Do so, with one thread.
+
+        Raises:
+            _StoppedError: The process was stopped until the lease was over, after
+                the function was handed over and before it began.
+        """
         inside = contextvars.copy_context()
-        future = loop.run_in_executor(self.threads, inside.run, call)
+        left = (live.until - self.estimate()) / SECOND
+        end = self.clock.monotonic() + left
+
+        def enter() -> Any:
+            if self.clock.monotonic() >= end:
+                raise _StoppedError
+            return call()
+
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self.threads, inside.run, enter)
         while True:
             try:
                 return await asyncio.shield(future)

@@ -17,9 +17,11 @@ from aiosched import (
     Reason,
     Run,
     RunLostError,
+    Scheduler,
 )
+from aiosched.abc import shard_of
 from aiosched.enums import RowKind
-from tests.engine.kit import World, adds_up, loop, now
+from tests.engine.kit import World, adds_up, after, loop, now
 
 pytestmark = pytest.mark.virtual(timeout=100_000)
 
@@ -343,3 +345,52 @@ async def test_every_peer_dies_and_another_takes_up_everything() -> None:
         job = await p3.get_job("a")
         adds_up(job)
         assert job.counts.slots == (now() - 6) // 10
+
+
+@pytest.mark.parametrize(
+    ("peers", "back"),
+    [(2, 0.5 * LEASE), (2, 3 * LEASE), (1, 3 * LEASE)],
+    ids=["held", "lost", "alone"],
+)
+async def test_a_thread_is_not_entered_after_the_lease(peers: int, back: float) -> None:
+    """The process stops after a function was handed to a thread, before it begins."""
+    entered: list[tuple[str, int]] = []
+    stopped: list[str] = []
+
+    def build(world: World, name: str) -> Scheduler:
+        scheduler = world.build(name)
+
+        def plain(context: Context) -> None:
+            entered.append((name, context.fence))
+
+        async def stops() -> None:
+            if not stopped:
+                stopped.append(name)
+                loop().stall(name, back)
+
+        scheduler.register(plain, name="plain")
+        scheduler.register(stops, name="stops")
+        return scheduler
+
+    async with World() as world:
+        for name in ("p0", "p1")[:peers]:
+            await world.start(build(world, name))
+        await asyncio.sleep(20)
+        same = [f"j{n}" for n in range(1_000) if shard_of(f"j{n}", 64) == 3]
+        plain_id, stops_id = sorted(same[:2])  # in this order they begin
+        when = after(5.0)
+        client = world.peers["p0"]
+        jobs = [
+            Job("plain", id=plain_id, when=when, keep=3_600),
+            Job("stops", id=stops_id, when=when, keep=3_600),
+        ]
+        await client.schedule_many(jobs)
+        await asyncio.sleep(6 * LEASE)
+        (first,) = stopped
+        names = [name for name, _ in entered]
+        if peers == 1 or back < LEASE:
+            assert names == [first], "it was still this peer's"
+        else:
+            assert names == [name for name in ("p0", "p1") if name != first]
+        ended = [row.run for row in await client.history(plain_id) if row.run]
+        assert [run.outcome for run in ended if run.final] == ["succeeded"]
