@@ -141,14 +141,11 @@ class _MemoryStream(SignalStream, AsyncIterator[Signal]):
         self._session = session
         self._space = space
         self._listener = Listener()
-        self._listener.wake = self._wake
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
 
     async def watch(self, changed: frozenset[int], done: frozenset[int]) -> None:
-        if self._closed:
-            raise StoreError("this subscription is closed")
         listener = self._listener
+        if listener.closed:
+            raise StoreError("this subscription is closed")
         if not listener.live:
             listener.live = True
             self._space.listeners.append(listener)
@@ -159,20 +156,7 @@ class _MemoryStream(SignalStream, AsyncIterator[Signal]):
         return self
 
     async def __anext__(self) -> Signal:
-        signals = self._listener.signals
-        while not signals and not self._closed:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._closed:
-            raise StopAsyncIteration
-        return signals.popleft()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        return await self._listener.following()
 
     def reset(self) -> None:
         # There is no connection to lose, but what is told of a new one is told.
@@ -183,13 +167,12 @@ class _MemoryStream(SignalStream, AsyncIterator[Signal]):
         self.end()
 
     def end(self) -> None:
-        if self._closed:
+        if self._listener.closed:
             return
-        self._closed = True
         self._session.streams.discard(self)
         if self._listener.live:
             self._space.listeners.remove(self._listener)
-        self._wake()
+        self._listener.close()
 
 
 class _MemorySession(Session):

@@ -6,9 +6,10 @@ the instant along.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import dropwhile
 
@@ -28,29 +29,58 @@ _Numbered = tuple[int, Row]
 
 
 class Listener:
-    """Where the signals for one subscription wait to be read."""
+    """Where the signals for one subscription wait to be read.
 
-    __slots__ = ("changed", "done", "live", "signals", "wake")
+    Attributes:
+        live: Whether it is among those that the space tells.
+        changed: Shards whose changes it is told of.
+        done: Shards whose completions it is told of.
+        closed: Nobody will read any more.
+    """
+
+    __slots__ = ("_signals", "_waiter", "changed", "closed", "done", "live")
 
     def __init__(self) -> None:
         """Listen to nothing."""
         self.live: bool = False
         self.changed: frozenset[int] = frozenset()
         self.done: frozenset[int] = frozenset()
-        self.signals: deque[Signal] = deque()
-        self.wake: Callable[[], None] = _nothing
+        self.closed: bool = False
+        self._signals: deque[Signal] = deque()
+        self._waiter: asyncio.Future[None] | None = None
 
     def hear(self, signal: Signal) -> None:
         """Keep a signal, or one resync in place of too many."""
-        if len(self.signals) >= _MAX_SIGNALS:
-            self.signals.clear()
-            self.signals.append(RESYNC)
-        self.signals.append(signal)
-        self.wake()
+        if len(self._signals) >= _MAX_SIGNALS:
+            self._signals.clear()
+            self._signals.append(RESYNC)
+        self._signals.append(signal)
+        self._wake()
 
+    async def following(self) -> Signal:
+        """Return the next signal, once there is one; for one reader at a time.
 
-def _nothing() -> None:
-    pass
+        Raises:
+            StopAsyncIteration: It is closed.
+        """
+        while not self._signals and not self.closed:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self.closed:
+            raise StopAsyncIteration
+        return self._signals.popleft()
+
+    def close(self) -> None:
+        """Let whoever waits go."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Shard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
@@ -72,20 +71,17 @@ class LatentStream(SignalStream, AsyncIterator[Signal]):
         self._door = door
         self._space = space
         self._listener = DistantListener(door.world, door.node)
-        self._listener.wake = self._wake
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
         self._wanted: tuple[frozenset[int], frozenset[int]] | None = None
         self._gap = False
         door.premises.streams.append(self)
 
     async def watch(self, changed: frozenset[int], done: frozenset[int]) -> None:
         """Listen to exactly these shards, once that is confirmed."""
-        if self._closed:
+        if self._listener.closed:
             raise StoreError("this subscription is closed")
         self._wanted = changed, done
         line = await self._door.there("watch")
-        if not self._closed:
+        if not self._listener.closed:
             self._connect()
         await self._door.back(line, "watch")
 
@@ -95,20 +91,7 @@ class LatentStream(SignalStream, AsyncIterator[Signal]):
 
     async def __anext__(self) -> Signal:
         """Return the next signal that has arrived."""
-        signals = self._listener.signals
-        while not signals and not self._closed:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._closed:
-            raise StopAsyncIteration
-        return signals.popleft()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        return await self._listener.following()
 
     def reset(self) -> None:
         """Give the connection up and make a new one."""
@@ -117,10 +100,9 @@ class LatentStream(SignalStream, AsyncIterator[Signal]):
 
     async def aclose(self) -> None:
         """End the subscription; safe to call twice."""
-        if not self._closed:
-            self._closed = True
+        if not self._listener.closed:
             self.forget()
-            self._wake()
+            self._listener.close()
 
     def forget(self) -> None:
         """Hear nothing more."""
@@ -148,7 +130,7 @@ class LatentStream(SignalStream, AsyncIterator[Signal]):
         loop.call_later(seconds, self._try_again, context=context)
 
     def _try_again(self) -> None:
-        if self._closed:
+        if self._listener.closed:
             return
         world = self._door.world
         silent = world.conditions.silent_until(self.node) - world.loop.time()
