@@ -221,7 +221,7 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     async def beat(self, beat: Beat) -> Pulse:
-        """Say that a peer lives, and learn who else does; publishes a canary.
+        """Say that a peer lives, and learn who else does; may publish a canary.
 
         Counters whose server cannot be reached are left out of the pulse, where
         a store has several servers.

@@ -93,11 +93,13 @@ class Beat:
     Attributes:
         member: Itself; None takes it out of the members (shutdown).
         shards: Whose ``revs`` it wants to know.
+        canary: Whether to publish a canary, by which it hears that it hears.
     """
 
     member: Member | None
     member_id: str
     shards: tuple[int, ...] = ()
+    canary: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ DEPTH = 4
 entries wait for the member timeout."""
 
 CANARIES = 3
-"""Own beats that may go unheard before the subscription is made anew."""
+"""Own canaries that may go unheard before the subscription is made anew."""
 
 
 def _weight(member_id: str, key: Key) -> bytes:
@@ -116,6 +116,7 @@ class Membership(Service):
         self.hold_until = 0
         self.unheard = 0
         self.unheard_since: float | None = None
+        self._canary = False
         self._suspects: dict[str, int] = {}
         self._asked_at = 0
         self._assigned: tuple[object, ...] = ()
@@ -230,10 +231,13 @@ class Membership(Service):
         shards = tuple(range(self.session.terms.shards)) if asks else ()
         sent = self.clock.monotonic()
         lapsed = self.lapsed()
-        if self.unheard_since is None:
-            self.unheard_since = sent  # until its canary is heard
+        # Every other beat, as long as each is heard.
+        self._canary = not self._canary or lapsed or self.unheard > 0
+        if self._canary and self.unheard_since is None:
+            self.unheard_since = sent  # until it is heard
+        beat = Beat(member, member.id, shards, canary=self._canary)
         try:
-            pulse = await self.session.beat(Beat(member, member.id, shards))
+            pulse = await self.session.beat(beat)
         except StoreUnavailableError:
             self._down = True
             raise
@@ -282,7 +286,7 @@ class Membership(Service):
             self.heads.unknown(pulse.revs)
         if self.heads.stale():
             self.hooks.assigned()
-        self.unheard += 1
+        self.unheard += self._canary
         if self.unheard > CANARIES:
             self.unheard = 0  # and the new one has as many beats to show itself
             self.hooks.deaf()

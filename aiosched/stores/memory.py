@@ -301,7 +301,8 @@ class _MemorySession(Session):
             space.members.pop(beat.member_id, None)
         else:
             space.join(beat.member, now)
-        space.canary(beat.member_id)
+        if beat.canary:
+            space.canary(beat.member_id)
         return Pulse(
             now,
             space.living(now),

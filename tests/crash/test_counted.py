@@ -43,7 +43,7 @@ def commands(server: Server) -> int:
     return int(found.partition(":")[2])
 
 
-async def test_an_idle_peer_sends_two_commands_a_second_at_most(
+async def test_an_idle_peer_sends_a_command_a_second_at_most(
     launch: Any, tmp_path: Path
 ) -> None:
     server = launch()
@@ -58,7 +58,9 @@ async def test_an_idle_peer_sends_two_commands_a_second_at_most(
         sent = commands(server) - before - 1
         assert fleet.peers[0].alive
     assert sent > 0, "it does not even beat"
-    assert sent <= 2 * IDLE, f"{sent} commands in {IDLE} s"
+    # A beat of six each five seconds, every other one without a canary, and each
+    # sixth with two more; the span may begin with the one that has most.
+    assert sent <= IDLE + 4, f"{sent} commands in {IDLE} s"
 
 
 def resident(peer: Peer) -> int:

@@ -241,6 +241,11 @@ class History:
             if record is not None and _before(record.state, state):
                 self._met_older = True
 
+    def suspects(self) -> bool:
+        """Return whether something was found that :meth:`judged` has to look at."""
+        found = self._lower or self._missing or self._met_older
+        return self._beat_lost is not False or bool(found)
+
     async def judged(self, link: Link, now: int) -> bool:
         """Tell whether the data set has forgotten what it confirmed.
 
@@ -391,5 +396,9 @@ async def checked(link: Link, now: int) -> None:
         return
     text = f"{link.epoch} rolled back"
     epoch = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    await link.try_typed([("HSET", link.keys.meta, "epoch", epoch)])
+    # Whoever sees a counter move looks round, and finds the new identity.
+    await link.try_typed(
+        [("HSET", link.keys.meta, "epoch", epoch), ("INCR", link.keys.rev(0))],
+        spare=[1],
+    )
     link.new_data(epoch)

@@ -123,6 +123,8 @@ class Link:
         self._report = report
         self._session = ids()
         self._tokens = 0
+        self._counters: list[Any] = []
+        self._idle = 0
 
     def agree(self, terms: Terms) -> None:
         """Take over the namespace's terms."""
@@ -138,6 +140,19 @@ class Link:
             self.queues = set(self.written)
             self.wiring.topology.forgotten()
         self.epoch = epoch
+
+    def stirred(self, counters: Sequence[Any], most: int) -> bool:
+        """Return whether anything has changed since the last beat.
+
+        Args:
+            counters: The change counters, as the store has them.
+            most: So many beats, and it is taken to have changed.
+        """
+        self._idle += 1
+        if counters == self._counters and self._idle < most:
+            return False
+        self._counters, self._idle = list(counters), 0
+        return True
 
     def token(self) -> str:
         """Return the name of one attempt at one transaction; never used again."""

@@ -36,6 +36,8 @@ _WRONG = SECOND
 """Error of the estimate above which a beat is given again."""
 _LONG_GONE = 20
 """Member timeouts after which the entry of a peer is deleted."""
+_IDLE = 6
+"""Beats after which a peer looks round although nothing has changed."""
 
 
 async def beat(link: Link, beat: Beat) -> Pulse:
@@ -50,19 +52,35 @@ async def beat(link: Link, beat: Beat) -> Pulse:
 
 
 def _packet(link: Link, beat: Beat, said: Said | None) -> list[Command]:
-    """Return the commands of a beat; all but the counters are of one slot."""
+    """Return the commands of a beat; all but the counters are of one slot.
+
+    An idle peer sends nothing else, so each of them counts.
+    """
     keys = link.keys
     commands: list[Command] = [("TIME",)]
     if said is None:
         commands.append(("HDEL", keys.members, beat.member_id))
-    else:
-        commands.append(("HGET", keys.members, beat.member_id))
-        commands.append(("HSET", keys.members, beat.member_id, said.text))
     commands.append(("HGETALL", keys.members))
-    commands.append(("SMEMBERS", keys.queues))
-    commands.append((link.publish, keys.canary, beat.member_id))
-    commands.append(("HGET", keys.meta, "epoch"))
+    if said is not None:  # behind the look at what stood in its place
+        commands.append(("HSET", keys.members, beat.member_id, said.text))
+    if beat.canary:
+        commands.append((link.publish, keys.canary, beat.member_id))
     return commands + _rev_commands(link, beat.shards)
+
+
+async def _looked_round(link: Link) -> set[str]:
+    """Compare the data set's identity; return the queues that it has.
+
+    What stands there changes with the records or with the data set, so it is
+    asked for where a counter has moved or something is missing, and now and then.
+    """
+    keys = link.keys
+    epoch, queues = await link.try_typed(
+        [("HGET", keys.meta, "epoch"), ("SMEMBERS", keys.queues)]
+    )
+    await followed(link, epoch)
+    # Garbage tells nothing: what this session knows still holds.
+    return set(link.queues if queues is None else link.texts(keys.queues, queues))
 
 
 async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
@@ -76,17 +94,17 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
     # A master that is away keeps nobody from beating; it has some counters only.
     spare = [len(packet) - 1] if beat.shards else []
     replies = await link.try_typed(packet, spare=spare)
-    former = None if beat.member is None else replies.pop(1)
-    time, _, fields, queues, _, epoch, *revs = replies
-    now = instant_of(time)
-    shards, values = _reached(beat.shards, revs)
+    now = instant_of(replies[0])
+    fields = replies[1] if said is not None else replies[2]
+    shards, values = _reached(beat.shards, replies[-1:] if beat.shards else [])
     if said is not None:
+        former = _field(fields, beat.member_id)
         history.found(former, said, shards, values, before)
-    await followed(link, epoch)
+    moved = link.stirred(values, _IDLE)
+    around = moved or said is None or not values or history.suspects()
+    known = await _looked_round(link) if around else link.queues
     if said is not None and link.history is history:
         await checked(link, now)
-    # Garbage tells nothing: what this session knows still holds.
-    known = set(link.queues if queues is None else link.texts(keys.queues, queues))
     if not link.written <= known or link.stale:
         await _entered_again(link)
         known |= link.written
@@ -101,9 +119,8 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         link.history.beaten(beat.member_id, said)
         # Written by the estimate, which is wrong by a fraction of a round trip.
         own = replace(beat.member, beat=now)
-        if fields is None or any(one.id == own.id for one in members):
-            others = [one for one in members if one.id != own.id]
-            members = tuple(sorted([*others, own], key=lambda one: one.id))
+        others = [one for one in members if one.id != own.id]
+        members = tuple(sorted([*others, own], key=lambda one: one.id))
     if gone:
         await link.ask([("HDEL", keys.members, *gone)])
     return Pulse(
@@ -111,8 +128,14 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         members,
         dict(zip(shards, numbers(link, shards, values), strict=True)),
         link.epoch,
-        tuple(sorted(known)),
+        tuple(sorted(link.queues)),
     )
+
+
+def _field(fields: list[bytes] | None, name: str) -> bytes | None:
+    """Return a field of what HGETALL has answered; None: it is not there."""
+    pairs = zip((fields or ())[::2], (fields or ())[1::2], strict=True)
+    return next((value for key, value in pairs if key == name.encode()), None)
 
 
 def _reached(
