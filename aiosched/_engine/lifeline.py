@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor as FutureExecutor
 
 from aiosched._engine.heartbeat import batches, extension
@@ -22,6 +23,7 @@ from aiosched.abc import Session
 from aiosched.clock import Clock
 from aiosched.errors import AioschedError, StoreError
 from aiosched.instants import SECOND
+from aiosched.records import Change, Record
 
 __all__ = ["BOUND", "Lifeline", "LifelineTask", "LifelineThread", "hosted"]
 
@@ -72,6 +74,7 @@ class Lifeline:
         self.snapshot = snapshot
         self.over = over
         self._session: Session | None = None
+        self._used = -math.inf
 
     async def run(self) -> None:
         """Watch until cancelled, or until the engine has ended.
@@ -114,6 +117,8 @@ class Lifeline:
         # with the first run that needs a stand-in.
         if not runs or now - self.seen() < interval * 1.2:
             self.stood_in = None
+            if runs and now - self._used >= interval:
+                await self._try(runs[0][1])
             return
         if self.stood_in is None:
             self.stood_in = now
@@ -152,6 +157,19 @@ class Lifeline:
             except AioschedError as error:
                 self._failed(error)
 
+    async def _try(self, job_id: str) -> None:
+        """Use the connection although there is nothing to do.
+
+        One that died unnoticed would be found out by a timeout when it is needed
+        in a hurry, and cost the leases.
+        """
+        if self._session is not None:
+            self._used = self.clock.monotonic()
+            try:
+                await self._session.transact([job_id], _nothing)
+            except StoreError as error:
+                self._failed(error)
+
     async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         if self._session is None:
             return
@@ -164,6 +182,10 @@ class Lifeline:
                 # The heartbeat may be back before the next turn; a store of
                 # several servers has the other shards elsewhere.
                 self._failed(error)
+
+
+def _nothing(_: Mapping[str, Record | None], __: int) -> dict[str, Change]:
+    return {}
 
 
 def hosted(lifeline: Lifeline, name: str) -> LifelineThread | LifelineTask:

@@ -14,6 +14,7 @@ from aiosched.clock import SystemClock
 from aiosched.errors import StoreUnavailableError
 from aiosched.instants import SECOND
 from tests.engine.kit import now
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.virtual(timeout=10_000)
 
@@ -89,3 +90,33 @@ async def test_one_that_stalls_is_overdue_within_5_s() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert host.lifeline.overdue() == 0
+
+
+async def test_its_connection_is_used_before_it_is_needed() -> None:
+    """One that died unnoticed is found out while there is time for it."""
+    host = Host()
+    host.lifeline.seen = now
+    task = asyncio.create_task(host.lifeline.run())
+    await asyncio.sleep(1.5)
+    session = host.lifeline._session
+    assert session is not None
+    used: list[float] = []
+    inner = session.transact
+
+    async def transact(*args: Any, **options: Any) -> Any:
+        used.append(now())
+        if len(used) == 3:
+            raise StoreUnavailableError("the connection was dead")
+        return await inner(*args, **options)
+
+    session.transact = transact  # type: ignore[method-assign]
+    begun = now()
+    await wait_until(lambda: len(used) == 3, "it was tried", timeout=60)
+    assert not host.lifeline.healthy
+    await wait_until(lambda: len(used) == 6, "it was tried again", timeout=60)
+    assert host.lifeline.healthy
+    # Three times a lease, no more, and nothing is written.
+    assert 5 * 5 <= now() - begun <= 6 * 7
+    assert await session.read(["a"]) == {}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
