@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (one, many):
         about = "about how many transactions a seed"
         command.add_argument("--commits", type=int, default=COMMITS, help=about)
+        command.add_argument("--shards", type=int, help="default: drawn, at most 8")
     return parser
 
 
@@ -105,6 +106,7 @@ def _replay(options: argparse.Namespace) -> int:
         options.planted,
         options.commits,
         options.trace or options.twice,
+        options.shards,
     )
     report = run_case(case)
     if options.trace:
@@ -172,7 +174,13 @@ class _Teller:
 def _search(options: argparse.Namespace) -> int:
     kind = None if options.store == "both" else options.store
     cases = [
-        Case(seed, kind, planted=options.planted, commits=options.commits)
+        Case(
+            seed,
+            kind,
+            planted=options.planted,
+            commits=options.commits,
+            shards=options.shards,
+        )
         for seed in options.seeds
     ]
     teller = _Teller(len(cases))

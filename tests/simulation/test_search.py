@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from aiosched.testing import __main__ as command
-from aiosched.testing.simulation.cases import Case, CaseReport, Finding
+from aiosched.testing.simulation.cases import (
+    Case,
+    CaseReport,
+    Finding,
+    run_case,
+)
 from aiosched.testing.simulation.incidents import KINDS, parse_incidents
 from aiosched.testing.simulation.logbook import Logbook
 from aiosched.testing.simulation.search import (
@@ -94,6 +99,21 @@ def counted(case: Case) -> CaseReport:
 
 
 RAN: list[int] = []
+
+
+def test_jobs_that_are_spread_over_many_shards(tmp_path: Path) -> None:
+    dense = Case(2, "memory", commits=40)
+    spread = Case(2, "memory", commits=40, shards=64)
+    book = Logbook(tmp_path / "book.jsonl")
+    search([dense, spread], stop_after=None, book=book)
+    one, other = book.reports()
+    assert one.digest != other.digest
+    assert (one.case.shards, other.case.shards) == (None, 64)
+    assert "--shards" not in one.case.replay
+    assert "--shards 64" in other.case.replay
+    assert run_case(other.case).digest == other.digest
+
+
 CASES = [Case(seed, "redis" if seed % 5 == 0 else "memory") for seed in range(9)]
 
 

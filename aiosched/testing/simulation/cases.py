@@ -40,6 +40,8 @@ class Case:
         planted: Name of a deliberate bug in the product; None: as it is.
         commits: About how many transactions there are to be.
         keep_trace: Keep the lines of the trace in the report.
+        shards: How many there are; None: drawn, at most 8.  Of the few jobs of a
+            cluster hardly two share one of many shards.
     """
 
     seed: int
@@ -48,6 +50,7 @@ class Case:
     planted: str | None = None
     commits: int = COMMITS
     keep_trace: bool = False
+    shards: int | None = None
 
     @property
     def store(self) -> StoreKind:
@@ -63,6 +66,8 @@ class Case:
         words.append(f"--store {self.store}")
         if self.commits != COMMITS:
             words.append(f"--commits {self.commits}")
+        if self.shards is not None:
+            words.append(f"--shards {self.shards}")
         if self.incidents is not None:
             words.append(f'--incidents "{show_incidents(self.incidents)}"')
         if self.planted is not None:
@@ -127,6 +132,8 @@ def run_case(case: Case) -> CaseReport:
     """
     begun = time.process_time()
     work = draw_workload(case.seed, START, commits=case.commits)
+    if case.shards is not None:
+        work = replace(work, terms={**work.terms, "shards": case.shards})
     names = [peer.name for peer in work.peers]
     if case.incidents is None:
         drawn = plan(case.seed, names, work.seconds, lease=work.terms["lease"])

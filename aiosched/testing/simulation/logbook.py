@@ -78,6 +78,7 @@ def _data(report: CaseReport) -> dict[str, Any]:
         "seed": case.seed,
         "store": case.store,
         "commits": case.commits,
+        "shards": case.shards,
         "planted": case.planted,
         "incidents": show_incidents(case.incidents or ()),
         "findings": [
@@ -104,6 +105,7 @@ def _report(data: dict[str, Any]) -> CaseReport:
         parse_incidents(data["incidents"]),
         data["planted"],
         int(data["commits"]),
+        shards=data.get("shards"),
     )
     return CaseReport(
         case,

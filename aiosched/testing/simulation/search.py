@@ -153,7 +153,7 @@ def _all_reports(
 
 def _name(case: Case) -> tuple[object, ...]:
     """Return what tells one case of a search from the others."""
-    return case.seed, case.store, case.planted, case.commits
+    return case.seed, case.store, case.planted, case.commits, case.shards
 
 
 def _reports(
