@@ -64,6 +64,8 @@ LEAST_GRACE = 60.0
 """Seconds for which a slot is valid at the least, by default."""
 _TICK = 0.1
 """Seconds by which instants of different processes may seem out of order."""
+_UNDER_WAY = 1.0
+"""Seconds for which what a peer had sent may lie somewhere after its death."""
 _SLOTS = ("skipped", "missed", "excluded", "paused")
 _TRIED_AGAIN = {RowKind.FAILED, RowKind.TIMED_OUT}
 
@@ -110,7 +112,8 @@ class Incident:
         if at < self.begin - _TICK:
             return False
         if self.fatal:
-            return since <= self.end + _TICK
+            # What it had sent may be carried out after its death.
+            return since <= self.end + _UNDER_WAY
         # An extension after it would have kept the claim for another lease.
         return since <= self.end + _TICK and at <= self.end + lease + grace
 
