@@ -37,13 +37,15 @@ async def test_processes_in_trouble(
         evidence = await made.evidence(load)
         verdict = judged(evidence)
     assert verdict.wrong == []
+    # Nothing but time decides of these, and others use the machine.
+    assert not (long_run and verdict.late)
     assert load.refused == {}, "the store was there all the time"
     assert len(load.asked) + len(load.once) > 10 * len(faults)
     assert verdict.runs > 100 * len(faults), "hardly a load"
     # A machine that is too busy stops a peer for a lease by itself, too.
     fenced = {"fenced: frozen", "fenced: away"}
     assert verdict.explained.keys() & fenced
-    felt = verdict.explained.keys() - fenced
+    felt = verdict.explained.keys() - fenced - {"nothing"}
     every = {"dead", "handed back", "tried again"}
     # One fault of each kind may meet a peer that has nothing to run just then.
     assert felt == every if long_run else felt <= every
