@@ -24,6 +24,7 @@ __all__ = [
     "AWAY",
     "EVERYBODY",
     "HARMLESS",
+    "HELD",
     "LEFT",
     "Evidence",
     "Incident",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 EVERYBODY = "*"
+HELD = 6
+"""Claims that a peer has at a time, more or less."""
 AWAY = "away"
 """The kind of an incident that nobody caused: a busy machine let a peer wait."""
 HARMLESS = frozenset(
