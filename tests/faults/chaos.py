@@ -425,6 +425,7 @@ async def keeping(
         "faults": [asdict(fault) for fault in chaos.faults],
         "trouble": chaos.trouble,
         "wrong": verdict.wrong,
+        "late": verdict.late,
         "explained": dict(verdict.explained),
         "slots": dict(verdict.slots),
         "runs": verdict.runs,
@@ -578,7 +579,8 @@ def told(report: dict[str, Any]) -> list[str]:
 def problems(report: dict[str, Any]) -> list[str]:
     """Return everything that must not be."""
     kept, lost = report["kept"], report["lost"]
-    found = [*kept["wrong"], *kept["trouble"], *lost["wrong"], *lost["trouble"]]
+    found = [*kept["wrong"], *kept.get("late", ()), *kept["trouble"]]
+    found += [*lost["wrong"], *lost["trouble"]]
     happened = {fault["kind"] for fault in kept["faults"] + lost["faults"]}
     return found + [
         f"{kind} never happened" for kind in (*KINDS, *LOSSES) if kind not in happened

@@ -24,6 +24,7 @@ __all__ = [
     "AWAY",
     "EVERYBODY",
     "HARMLESS",
+    "HELD",
     "LEFT",
     "Evidence",
     "Incident",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 EVERYBODY = "*"
+HELD = 6
+"""Claims that a peer has at a time, more or less."""
 AWAY = "away"
 """The kind of an incident that nobody caused: a busy machine let a peer wait."""
 HARMLESS = frozenset(
@@ -172,12 +175,15 @@ class Verdict:
 
     Attributes:
         wrong: What must not be; empty if all is well.
+        late: Claims that were lost although nothing had happened, and what followed:
+            wrong, too, unless the machine has let a peer wait.
         explained: Second executions, by what explains them.
         slots: Slots, by what became of them.
         runs: Executions that the peers wrote down.
     """
 
     wrong: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     explained: Counter[str] = field(default_factory=Counter)
     slots: Counter[str] = field(default_factory=Counter)
     runs: int = 0
@@ -195,12 +201,13 @@ def judged(evidence: Evidence) -> Verdict:
             if not why:
                 rows = evidence.by_fence.get((firing[0], line.fence), ())
                 said = [(row.kind.value, row.peer, str(row.at)) for row in rows]
-                verdict.wrong.append(
+                lost = any(row.kind is RowKind.LOST for row in rows)
+                (verdict.late if lost else verdict.wrong).append(
                     f"unexplained: {firing} began again after fence {line.fence} "
                     f"of {peer}, which ended as {said}; "
                     f"what happened to it: {[str(x) for x in evidence.of(peer)]}"
                 )
-    verdict.wrong += _lost_without_cause(evidence)
+    verdict.late += _lost_without_cause(evidence)
     for job_id in evidence.slots:
         for row in _of(evidence, job_id):
             if row.run is None and row.kind in _SLOTS:

@@ -98,7 +98,7 @@ def whole() -> Evidence:
 
 def test_what_adds_up_is_passed_and_explained() -> None:
     verdict = judged(whole())
-    assert verdict.wrong == []
+    assert verdict.wrong == verdict.late == []
     assert verdict.explained == {"dead": 1}
     assert verdict.slots == {"succeeded": 2, "skipped": 2}
     assert verdict.runs == 3
@@ -293,7 +293,8 @@ EXCUSED: dict[str, tuple[list[Incident], str]] = {
 def test_the_cause_that_says_most_is_named(name: str) -> None:
     incidents, word = EXCUSED[name]
     verdict = judged(replace(whole(), incidents=incidents))
-    assert (verdict.wrong, verdict.explained) == ([], {word: 1})
+    assert (verdict.wrong, verdict.late) == ([], [])
+    assert verdict.explained == {word: 1}
 
 
 def test_a_job_that_had_no_time_may_miss_slots() -> None:
@@ -312,7 +313,8 @@ def test_a_stop_of_ours_is_no_other_excuse() -> None:
 @pytest.mark.parametrize("name", DOCTORED)
 def test_what_is_wrong_is_named(name: str) -> None:
     doctor, word = DOCTORED[name]
-    wrong = judged(doctor(whole())).wrong
+    verdict = judged(doctor(whole()))
+    wrong = verdict.wrong + verdict.late
     assert any(one.startswith(word) for one in wrong), wrong
 
 
