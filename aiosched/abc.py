@@ -113,6 +113,7 @@ class Session(abc.ABC):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Change]:
         """Apply a pure decision to the records of one shard, atomically.
 
@@ -133,6 +134,8 @@ class Session(abc.ABC):
             claim: Drop what changed rather than decide again.
             signal: False for commits of the agenda's own owner, of which
                 nobody needs to hear; completions are published all the same.
+            urgent: Let it go before whatever else of this session waits for a
+                connection: a lease is running out.
 
         Returns:
             The committed changes by id.  An id may be missing: decided

@@ -208,6 +208,7 @@ class Heartbeat(Service):
                 list(fences),
                 extension(self.owner, fences, self.lease),
                 signal=not self.owns(runs[0]),
+                urgent=True,
             )
         except StoreConflictError:
             return  # a third of the lease is gone; there are two more tries

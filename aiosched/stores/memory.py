@@ -204,6 +204,7 @@ class _MemorySession(Session):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,  # noqa: ARG002 - nobody waits for a connection
     ) -> dict[str, Change]:
         await self._begin(len(ids))
         number = _only_shard(ids, self.terms.shards)

@@ -328,11 +328,14 @@ class FaultySession(Session):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Change]:
         """As the inner session, or a fault; ``match`` sees ids, claim, signal."""
         return await self._store.carry_out(
             "transact",
-            lambda: self.inner.transact(ids, decide, claim=claim, signal=signal),
+            lambda: self.inner.transact(
+                ids, decide, claim=claim, signal=signal, urgent=urgent
+            ),
             {"ids": ids, "claim": claim, "signal": signal},
         )
 

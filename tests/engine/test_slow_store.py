@@ -44,7 +44,10 @@ async def test_leases_are_extended_side_by_side() -> None:
         session: Any = p0._session
         near = session.transact
 
+        urgent: set[bool] = set()
+
         async def far(*args: Any, **options: Any) -> Any:
+            urgent.add(options.get("urgent", False))
             await asyncio.sleep(FAR)
             return await near(*args, **options)
 
@@ -53,6 +56,7 @@ async def test_leases_are_extended_side_by_side() -> None:
         assert await lost(world) == set()
         assert len(world.runs) == RUNS
         assert p0.health().ok
+        assert True in urgent, "they would wait behind others for a connection"
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])

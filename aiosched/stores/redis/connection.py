@@ -18,7 +18,9 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
+from enum import IntEnum
 from functools import wraps
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -390,6 +392,19 @@ _Turn = asyncio.Future[Lane | None]
 """Of somebody who waits for a lane; None: there will be none."""
 
 
+class Rank(IntEnum):
+    """Who of those that wait for a lane has the next one.
+
+    Over a slow link new work must not keep old work from being settled, and
+    neither may keep the leases of what is running from being extended: that is
+    all that cannot wait.
+    """
+
+    URGENT = 0
+    USUAL = 1
+    PATIENT = 2
+
+
 class Lanes:
     """A few lanes, handed out one at a time, the most recently used first."""
 
@@ -404,23 +419,21 @@ class Lanes:
         """Have so many lanes to a node, none of them connected yet."""
         self._lanes = [Lane(wiring, node, strict=strict) for _ in range(number)]
         self._free = list(self._lanes)
-        self._waiting: deque[_Turn] = deque()
-        self._patient: deque[_Turn] = deque()
+        self._waiting: tuple[deque[_Turn], ...] = tuple(deque() for _ in Rank)
         self._closed = False
 
     @asynccontextmanager
-    async def take(self, *, last: bool = False) -> AsyncIterator[Lane]:
+    async def take(self, rank: Rank = Rank.USUAL) -> AsyncIterator[Lane]:
         """Lend a connected lane for the length of a block.
 
         Args:
-            last: Let everybody go first who is not last, too: over a slow link
-                new work must not keep the leases of old work from being extended.
+            rank: Before whom to be served, if there is none to spare.
 
         Raises:
             LostError: The server cannot be reached.
             StoreError: The session is closed.
         """
-        lane = await self._acquire(self._patient if last else self._waiting)
+        lane = await self._acquire(self._waiting[rank])
         try:
             await lane.ready()
             yield lane
@@ -461,7 +474,7 @@ class Lanes:
 
     def _release(self, lane: Lane) -> None:
         # To whoever waits, not to whoever comes next: that may be always the same.
-        for turn in (*self._waiting, *self._patient):
+        for turn in chain.from_iterable(self._waiting):
             if not turn.done():
                 turn.set_result(lane)
                 return
@@ -476,7 +489,7 @@ class Lanes:
     async def close(self) -> None:
         """Close all connections, after exchanges that nobody may cut short."""
         self._closed = True
-        for turn in (*self._waiting, *self._patient):
+        for turn in chain.from_iterable(self._waiting):
             if not turn.done():
                 turn.set_result(None)
         works = [lane.at_work for lane in self._lanes if lane.at_work is not None]

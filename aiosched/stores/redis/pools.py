@@ -15,6 +15,7 @@ from aiosched.stores.redis.connection import (
     Lanes,
     LostError,
     MisplacedError,
+    Rank,
     Wiring,
 )
 from aiosched.stores.redis.topology import Node
@@ -60,32 +61,32 @@ class Pools:
             self._alone = Lanes(wiring, number)
 
     def take(
-        self, key: str | bytes = "", *, last: bool = False
+        self, key: str | bytes = "", rank: Rank = Rank.USUAL
     ) -> AbstractAsyncContextManager[Lane]:
         """Lend a connected lane to the server of a key for the length of a block.
 
         Args:
             key: Any key of the shard; empty: of the namespace as a whole.
-            last: Let everybody go first who is not last, too.
+            rank: Before whom to be served, if there is none to spare.
 
         Raises:
             LostError: The server cannot be reached.
             StoreError: The session is closed.
         """
         if self._alone is not None:
-            return self._alone.take(last=last)
-        return self._take(key or self._home, last=last)
+            return self._alone.take(rank)
+        return self._take(key or self._home, rank)
 
     @asynccontextmanager
-    async def _take(self, key: str | bytes, *, last: bool) -> AsyncIterator[Lane]:
+    async def _take(self, key: str | bytes, rank: Rank) -> AsyncIterator[Lane]:
         topology = cast("Cluster", self._wiring.topology)
         node = await topology.node(self._wiring, slot_of(key))
-        async with self.to(node, last=last) as lane:
+        async with self.to(node, rank=rank) as lane:
             yield lane
 
     @asynccontextmanager
     async def to(
-        self, node: Node, *, limit: float | None = None, last: bool = False
+        self, node: Node, *, limit: float | None = None, rank: Rank = Rank.USUAL
     ) -> AsyncIterator[Lane]:
         """Lend a connected lane to a node.
 
@@ -97,7 +98,7 @@ class Pools:
         Args:
             node: Which.
             limit: Seconds that the block may take.
-            last: Let everybody go first who is not last, too.
+            rank: Before whom to be served, if there is none to spare.
 
         Raises:
             LostError: The node cannot be reached.
@@ -112,7 +113,7 @@ class Pools:
         connected = False
         try:
             lanes = self._lanes(node)
-            async with asyncio.timeout(limit), lanes.take(last=last) as lane:
+            async with asyncio.timeout(limit), lanes.take(rank) as lane:
                 connected = True
                 yield lane
         except TimeoutError as error:

@@ -76,7 +76,7 @@ class RedisJobStore(JobStore):
         connection_factory: Factory | None = None,
         socket_connect_timeout: float = 3.0,
         exchange_timeout: float = 5.0,
-        lanes: int = 2,
+        lanes: int = 4,
         resolve_timeout: float = 30.0,
         clock: Clock | None = None,
         ids: IdSource = random_id,
@@ -224,9 +224,12 @@ class RedisSession(Session):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Change]:
         """Apply a pure decision to records of one shard, atomically."""
-        return await transact(self._link, ids, decide, claim=claim, signal=signal)
+        return await transact(
+            self._link, ids, decide, claim=claim, signal=signal, urgent=urgent
+        )
 
     @plainly
     async def read(self, ids: Sequence[str]) -> dict[str, Record]:

@@ -18,6 +18,7 @@ from aiosched.stores.redis.connection import (
     Lane,
     LostError,
     MisplacedError,
+    Rank,
 )
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
@@ -68,7 +69,13 @@ class _Read:
 
 
 async def transact(
-    link: Link, ids: Sequence[str], decide: Decide, *, claim: bool, signal: bool
+    link: Link,
+    ids: Sequence[str],
+    decide: Decide,
+    *,
+    claim: bool,
+    signal: bool,
+    urgent: bool = False,
 ) -> dict[str, Change]:
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
     shard = _only_shard(ids, link.terms.shards)
@@ -76,10 +83,11 @@ async def transact(
     overtaken = losses = moves = 0
     begun = link.clock.monotonic()
     place = link.keys.tags[shard]
+    rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
     while True:
         try:
             await attempt.enter()
-            async with link.transactions.take(place, last=claim) as lane:
+            async with link.transactions.take(place, rank) as lane:
                 answer = await attempt.once(lane)
             break
         except _AheadError:

@@ -319,6 +319,7 @@ class LatentSession(FaultySession):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Change]:
         """Do it over the network, past the named points."""
         door, world = self._door, self._door.world
@@ -330,7 +331,9 @@ class LatentSession(FaultySession):
         if cut:
             world.counts["cut before"] += 1
             raise StoreUnavailableError("the connection was cut before the commit")
-        answer = await self.inner.transact(ids, decide, claim=claim, signal=signal)
+        answer = await self.inner.transact(
+            ids, decide, claim=claim, signal=signal, urgent=urgent
+        )
         clock = world.now()
         cut = world.passes(door.node, "after_write")
         cut = (after is not None and world.passes(door.node, after)) or cut

@@ -373,6 +373,7 @@ class ServedSession(FaultySession):
         *,
         claim: bool = False,
         signal: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Change]:
         """Do it; its packets are known by what it is for."""
         world, node = self._door.premises.world, self._door.node
@@ -381,7 +382,9 @@ class ServedSession(FaultySession):
         counters = self.inner.counters
         aborts, unknown = counters.aborts, counters.unknown
         try:
-            return await self.inner.transact(ids, decide, claim=claim, signal=signal)
+            return await self.inner.transact(
+                ids, decide, claim=claim, signal=signal, urgent=urgent
+            )
         except StoreUnavailableError:
             world.counts["transactions failed"] += 1
             raise

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import cast
 
 import pytest
 
+from aiosched.abc import Decide
 from aiosched.errors import StoreError
-from aiosched.stores.redis.connection import Lane, Lanes, LostError, Wiring
+from aiosched.records import Change, Record
+from aiosched.stores.redis.connection import Lane, Lanes, LostError, Rank, Wiring
 from aiosched.stores.redis.link import Link
 from tests.stores.redis.wire import command, opened
 
@@ -25,8 +28,10 @@ def lanes(monkeypatch: pytest.MonkeyPatch) -> Lanes:
     return Lanes(cast(Wiring, None), 1)
 
 
-async def lent(lanes: Lanes, name: str, said: list[str], *, last: bool = False) -> None:
-    async with lanes.take(last=last):
+async def lent(
+    lanes: Lanes, name: str, said: list[str], rank: Rank = Rank.USUAL
+) -> None:
+    async with lanes.take(rank):
         said.append(name)
 
 
@@ -35,12 +40,17 @@ async def test_who_waits_is_not_overtaken_by_who_has_just_had_it(lanes: Lanes) -
     said: list[str] = []
     waiting: list[asyncio.Task[None]] = []
     async with lanes.take():
-        for name, last in (("patient", True), ("first", False), ("second", False)):
-            waiting.append(asyncio.create_task(lent(lanes, name, said, last=last)))
+        for name, rank in (
+            ("patient", Rank.PATIENT),
+            ("first", Rank.USUAL),
+            ("second", Rank.USUAL),
+            ("urgent", Rank.URGENT),
+        ):
+            waiting.append(asyncio.create_task(lent(lanes, name, said, rank)))
             await asyncio.sleep(0)
     await lent(lanes, "again", said)
     await asyncio.gather(*waiting)
-    assert said == ["first", "second", "again", "patient"]
+    assert said == ["urgent", "first", "second", "again", "patient"]
 
 
 async def test_a_lane_that_was_handed_to_nobody_goes_on(lanes: Lanes) -> None:
@@ -92,3 +102,29 @@ async def test_what_one_finds_closed_the_others_do_not_stumble_over(
         connects = session.counters.extra["connects"]
         await taken(link, "", 2)
         assert session.counters.extra["connects"] == connects
+
+
+async def test_what_is_urgent_goes_first_and_new_work_last(redis_url: str) -> None:
+    """Over a slow link, work must not keep leases from being extended."""
+    said: list[str] = []
+
+    def saying(name: str) -> Decide:
+        def decide(_: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+            said.append(name)
+            return {}
+
+        return decide
+
+    async with opened(redis_url, lanes=1) as session:
+        async with session._link.transactions.take():
+            waiting = []
+            for name, options in (
+                ("claim", {"claim": True}),
+                ("settlement", {}),
+                ("extension", {"urgent": True}),
+            ):
+                work = session.transact(["a"], saying(name), **options)
+                waiting.append(asyncio.create_task(work))
+                await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+    assert said == ["extension", "settlement", "claim"]
