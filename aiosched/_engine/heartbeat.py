@@ -88,6 +88,8 @@ class Heartbeat(Service):
         self.late = late
         self.lease = session.terms.lease
         self.interval = self.lease / SECOND / 3
+        # Whoever rests after an outage until the leases are over has lost them.
+        self.longest_pause = min(self.longest_pause, self.interval / 5)
         self._urgent: set[str] = set()
         self._at_once = False
 

@@ -57,6 +57,7 @@ class Service(abc.ABC):
         healthy: False between a failure and the next success.
         alive_at: Monotonic second of the last success.
         patience: Seconds after which a step, or the end of a rest, is overdue.
+        longest_pause: Seconds for which it rests at the most after a failure.
         aside: True if the jobs go on without it, so that its failing alone says
             nothing of the store.
         trouble: What went wrong at its last failure.
@@ -65,6 +66,7 @@ class Service(abc.ABC):
     name: str
     aside: bool = False
     patience: float = PATIENCE
+    longest_pause: float = LONGEST_PAUSE
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -152,7 +154,7 @@ async def supervise(
     Any other exception passes through: it is a fault of this program, and
     going on without the service would be the silence that users fear most.
     """
-    pause = FIRST_PAUSE
+    pause = first = min(FIRST_PAUSE, service.longest_pause)
     service.alive_at = service.clock.monotonic()
     while True:
         service.step()
@@ -160,13 +162,13 @@ async def supervise(
             await service.run()
         except (StoreUnavailableError, StoreDataError) as error:
             if service.healthy:
-                pause = FIRST_PAUSE
+                pause = first
             service.healthy = False
             service.trouble = str(error)
             service.step(pause)
             on_outage(service, error)
             await service.clock.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, service.longest_pause)
         else:
             message = f"service {service.name} ended by itself"
             raise RuntimeError(message)

@@ -82,3 +82,22 @@ async def test_a_shard_that_is_away_takes_no_lease_of_others_with_it(
         assert await lost(world) == beside
         assert len(beside) < RUNS
         session.transact = whole
+
+
+async def test_nobody_rests_after_an_outage_until_the_leases_are_over() -> None:
+    async with World() as world:
+        p0 = await held_by_p0(world, 2.0)
+        session: Any = p0._session
+        whole = session.transact
+
+        async def away(*_: Any, **__: Any) -> Any:
+            raise StoreUnavailableError("for less than a lease")
+
+        await asyncio.sleep(0.45)  # the first extension has not been tried yet
+        session.transact = away
+        await asyncio.sleep(1.0)
+        session.transact = whole
+        await asyncio.sleep(10)
+        assert await lost(world) == set()
+        assert len(world.runs) == RUNS
+        assert p0.health().ok

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -608,6 +608,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--least", type=int, default=200, help="faults")
     parser.add_argument("--server", default="", help="its name begins so")
     parser.add_argument("--json", type=Path, default=None, help="where to write it")
+    text = "where to leave what the peers wrote"
+    parser.add_argument("--folder", type=Path, default=None, help=text)
     given = parser.parse_args(words)
     binary = next(x for x in servers.binaries() if x.name.startswith(given.server))
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
@@ -616,10 +618,13 @@ def main(words: Sequence[str] | None = None) -> int:
         f"lease {LEASE} s, beat {BEAT} s",
         flush=True,
     )
-    with tempfile.TemporaryDirectory(prefix="aiosched-chaos-") as folder:
-        report = asyncio.run(
-            run(binary, Path(folder), seed, given.seconds, given.losses)
-        )
+    with ExitStack() as stack:
+        folder = given.folder
+        if folder is None:
+            made = tempfile.TemporaryDirectory(prefix="aiosched-chaos-")
+            folder = Path(stack.enter_context(made))
+        folder.mkdir(exist_ok=True)
+        report = asyncio.run(run(binary, folder, seed, given.seconds, given.losses))
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=1))
     print("\n".join(told(report)))

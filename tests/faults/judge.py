@@ -421,7 +421,20 @@ def _lost_without_cause(evidence: Evidence) -> Iterator[str]:
     """No claim is taken from a peer to which nothing had happened."""
     for row in evidence.rows:
         if row.kind is RowKind.LOST and row.fence and not culprit(evidence, row):
-            yield f"lost without cause: {row.run}"
+            yield f"lost without cause: {row.run}; {_around(evidence, row)}"
+
+
+def _around(evidence: Evidence, row: LedgerEntry) -> str:
+    """Tell what happened to the peer of a claim shortly before it was lost."""
+    assert row.run is not None
+    assert row.run.started_at is not None
+    since, at = row.run.started_at.timestamp(), row.at.timestamp()
+    told = [
+        f"{one.kind} from {one.begin - since:+.2f} to {one.end - since:+.2f} s"
+        for one in sorted(evidence.of(row.run.peer), key=lambda one: one.begin)
+        if one.end >= since - 2 * evidence.lease and one.begin <= at
+    ]
+    return f"lost at {at - since:+.2f} s; {', '.join(told) or 'nothing happened'}"
 
 
 # --- gathering ----------------------------------------------------------------------
