@@ -22,9 +22,9 @@ from tests.crash.kit import Fleet, Line, every_job
 
 __all__ = [
     "AWAY",
+    "BLOCKED",
     "EVERYBODY",
     "HARMLESS",
-    "HELD",
     "LEFT",
     "Evidence",
     "Incident",
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 EVERYBODY = "*"
-HELD = 6
-"""Claims that a peer has at a time, more or less."""
 AWAY = "away"
 """The kind of an incident that nobody caused: a busy machine let a peer wait."""
 HARMLESS = frozenset(
@@ -55,6 +53,9 @@ HARMLESS = frozenset(
     )
 )
 """What may make things late, and must never cost a claim."""
+BLOCKED = "blocked"
+"""The kind of an incident in which a job blocked its peer's loop: that costs what
+had been claimed and not yet begun, which somebody else then does."""
 STANDSTILL = frozenset(("frozen", AWAY))
 """Whoever comes back from these has lost nothing but the time."""
 BACK_OFF = 0.4
@@ -99,7 +100,14 @@ class Incident:
         return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
 
     def excuses(
-        self, peer: str, since: float, at: float, lease: float, grace: float
+        self,
+        peer: str,
+        since: float,
+        at: float,
+        lease: float,
+        grace: float,
+        *,
+        begun: bool = True,
     ) -> bool:
         """Return whether it may have cost a peer a claim of then.
 
@@ -109,9 +117,13 @@ class Incident:
             at: When it was found to be lost.
             lease: For how long a claim holds without being extended.
             grace: Seconds after its end within which somebody looks.
+            begun: Whether the peer had begun to run it.
         """
         if self.peer not in (peer, EVERYBODY) or not self.costs(lease):
             return False
+        if self.kind == BLOCKED:
+            # The lifeline extends what runs, not what was under way.
+            return not begun and self.begin - _UNDER_WAY <= since <= self.end
         if at < self.begin - _TICK:
             return False
         if self.fatal:
@@ -158,6 +170,15 @@ class Evidence:
     def of(self, peer: str) -> list[Incident]:
         """Return what happened to a peer."""
         return [one for one in self.incidents if one.peer in (peer, EVERYBODY)]
+
+    @cached_property
+    def begun(self) -> frozenset[tuple[str, str, int]]:
+        """Return peer, job and fence of each claim of which the run began."""
+        return frozenset(
+            (peer, line.words[0], line.fence)
+            for peer, line in self.lines
+            if line.kind == "start"
+        )
 
     @cached_property
     def by_fence(self) -> dict[tuple[str, int], list[LedgerEntry]]:
@@ -236,10 +257,12 @@ def culprit(evidence: Evidence, row: LedgerEntry) -> str:
     assert row.run is not None
     assert row.run.started_at is not None
     since, at = row.run.started_at.timestamp(), row.at.timestamp()
+    peer, lease, grace = row.run.peer, evidence.lease, evidence.grace
+    begun = (peer, row.job_id, row.fence) in evidence.begun
     found = [
         one
         for one in evidence.incidents
-        if one.excuses(row.run.peer, since, at, evidence.lease, evidence.grace)
+        if one.excuses(peer, since, at, lease, grace, begun=begun)
     ]
     if not found:
         return ""

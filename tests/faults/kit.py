@@ -22,7 +22,15 @@ from typing import Any, ClassVar
 from aiosched import CronTrigger, IntervalTrigger, Job, Retry, Scheduler
 from aiosched.errors import AioschedError
 from tests.crash.kit import Fleet, Line, Peer, told
-from tests.faults.judge import AWAY, EVERYBODY, Evidence, Incident, gathered, grid
+from tests.faults.judge import (
+    AWAY,
+    BLOCKED,
+    EVERYBODY,
+    Evidence,
+    Incident,
+    gathered,
+    grid,
+)
 from tests.faults.peer import LOOK, STALL, Lag
 from tests.faults.proxies import Pipe, Wire
 from tests.servers import Server
@@ -251,7 +259,10 @@ class Cluster:
         )
         found = holder()
         assert found is not None
-        # Nothing for the judge: a loop that is blocked costs no claim.
+        offset = time.time() - monotonic()
+        lines = found.peer.lines("start", "end")
+        begin, end = (x.at + offset for x in lines if x.words[0] == job_id)
+        self.incidents.append(Incident(BLOCKED, found.peer.id, begin, end))
         return job_id, found
 
     async def doom(self, point: str, nth: int, load: Load) -> Link:

@@ -9,7 +9,6 @@ import pytest
 
 from tests import servers
 from tests.faults import chaos
-from tests.faults.judge import HELD
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
@@ -19,8 +18,7 @@ async def test_faults_of_every_kind(
 ) -> None:
     seconds = 120.0 if long_run else 10.0
     found = await chaos.keeping(binary, tmp_path, seed, seconds)
-    assert (found["wrong"], found["trouble"]) == ([], [])
-    assert len(found["late"]) <= (0 if long_run else HELD)
+    assert (found["wrong"], found["late"], found["trouble"]) == ([], [], [])
     assert len(found["faults"]) >= seconds / 4
     assert found["runs"] > 20 * seconds
     if long_run:

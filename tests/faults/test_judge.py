@@ -17,6 +17,7 @@ from aiosched.records import Counts
 from tests.crash.kit import Line
 from tests.faults.judge import (
     AWAY,
+    BLOCKED,
     EVERYBODY,
     HARMLESS,
     LEFT,
@@ -295,6 +296,20 @@ def test_the_cause_that_says_most_is_named(name: str) -> None:
     verdict = judged(replace(whole(), incidents=incidents))
     assert (verdict.wrong, verdict.late) == ([], [])
     assert verdict.explained == {word: 1}
+
+
+def test_a_loop_that_is_blocked_costs_only_what_had_not_begun() -> None:
+    """What runs on while its loop is blocked is held by the lifeline."""
+    blocked = Incident(BLOCKED, FIRST, FOUND - 1.9, FOUND + 4)
+    evidence = replace(whole(), incidents=[blocked])
+    assert [one for one in judged(evidence).late if one.startswith(LOST)]
+    (begun,) = [pair for pair in evidence.lines if pair[1].fence == 20]
+    lines = [pair for pair in evidence.lines if pair is not begun]
+    verdict = judged(replace(evidence, lines=lines))
+    assert (verdict.wrong, verdict.late) == ([], [])
+    before = replace(blocked, begin=FOUND + 0.7)
+    late = judged(replace(evidence, lines=lines, incidents=[before])).late
+    assert [one for one in late if one.startswith(LOST)]
 
 
 def test_a_job_that_had_no_time_may_miss_slots() -> None:
