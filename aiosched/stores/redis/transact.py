@@ -80,9 +80,7 @@ async def transact(
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
     shard = _only_shard(ids, link.terms.shards)
     attempt = _Attempt(link, shard, list(ids), decide, claim=claim, signal=signal)
-    overtaken = losses = moves = 0
-    begun = link.clock.monotonic()
-    place = link.keys.tags[shard]
+    place, tries = link.keys.tags[shard], _Tries(link)
     rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
     while True:
         try:
@@ -93,39 +91,69 @@ async def transact(
         except _AheadError:
             pass
         except _OvertakenError:
-            overtaken += 1
-            if overtaken == _TRIES:
-                if claim:
-                    return {}
-                raise StoreConflictError("a transaction", _TRIES) from None
-            if overtaken > _AT_ONCE:
-                await link.pause(overtaken)
+            if claim and tries.overtaken == _TRIES - 1:
+                return {}
+            await tries.again_overtaken()
         except _UnknownError as unknown:
             link.counters.unknown += 1
             known = await resolve(link, unknown.sent)
             if known is not None:
                 answer = known
                 break
-            losses += 1
-            if losses > _LOSSES:
-                raise unknown.cause from None
+            tries.again_unknown(unknown)
         except MisplacedError:
-            # Nothing was written; while a slot moves this lasts.
-            moves += 1
-            spent = link.clock.monotonic() - begun
-            if moves >= _TRIES and spent > link.wiring.exchange_timeout:
-                raise
-            if moves > _AT_ONCE:
-                await link.pause(moves + 2)
+            await tries.again_elsewhere()
         except LostError:
-            losses += 1
-            spent = link.clock.monotonic() - begun
-            if losses > _LOSSES or spent > link.wiring.exchange_timeout:
-                raise
-            if losses > 1:
-                await link.pause(losses + 3)
+            await tries.again_connected()
     await attempt.enter_again()
     return answer
+
+
+class _Tries:
+    """How often a transaction has been tried, and what stood in its way.
+
+    Its methods are called while the reason is being handled, and raise it when
+    that was enough.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._begun = link.clock.monotonic()
+        self._losses = self._moves = self.overtaken = 0
+
+    def _is_over(self) -> bool:
+        spent = self._link.clock.monotonic() - self._begun
+        return spent > self._link.wiring.exchange_timeout
+
+    async def again_overtaken(self) -> None:
+        """Wait a little if others want the same records again and again."""
+        self.overtaken += 1
+        if self.overtaken == _TRIES:
+            raise StoreConflictError("a transaction", _TRIES) from None
+        if self.overtaken > _AT_ONCE:
+            await self._link.pause(self.overtaken)
+
+    def again_unknown(self, unknown: _UnknownError) -> None:
+        """Try at once: it is known by now that nothing was written."""
+        self._losses += 1
+        if self._losses > _LOSSES:
+            raise unknown.cause from None
+
+    async def again_elsewhere(self) -> None:
+        """Nothing was written; while a slot moves this lasts."""
+        self._moves += 1
+        if self._moves >= _TRIES and self._is_over():
+            raise
+        if self._moves > _AT_ONCE:
+            await self._link.pause(self._moves + 2)
+
+    async def again_connected(self) -> None:
+        """Nothing was written; a connection may be had again at once."""
+        self._losses += 1
+        if self._losses > _LOSSES or self._is_over():
+            raise
+        if self._losses > 1:
+            await self._link.pause(self._losses + 3)
 
 
 def _only_shard(ids: Sequence[str], shards: int) -> int:
