@@ -121,6 +121,8 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         own = replace(beat.member, beat=now)
         others = [one for one in members if one.id != own.id]
         members = tuple(sorted([*others, own], key=lambda one: one.id))
+    # What stood in the place of its own is what it has just written over.
+    gone = [one for one in gone if one != beat.member_id]
     if gone:
         await link.ask([("HDEL", keys.members, *gone)])
     return Pulse(
