@@ -117,8 +117,8 @@ class Lifeline:
         # with the first run that needs a stand-in.
         if not runs or now - self.seen() < interval * 1.2:
             self.stood_in = None
-            if runs and now - self._used >= interval:
-                await self._try(runs[0][1])
+            if not self.healthy or (runs and now - self._used >= interval):
+                await self._try(runs[0][1] if runs else self.owner)
             return
         if self.stood_in is None:
             self.stood_in = now
@@ -161,7 +161,11 @@ class Lifeline:
         """Use the connection although there is nothing to do.
 
         One that died unnoticed would be found out by a timeout when it is needed
-        in a hurry, and cost the leases.
+        in a hurry, and cost the leases.  That there is a connection is no sign
+        that an outage is over.
+
+        Args:
+            job_id: Whose record is looked at; there need be none.
         """
         if self._session is not None:
             self._used = self.clock.monotonic()

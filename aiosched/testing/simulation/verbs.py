@@ -17,6 +17,7 @@ _SAYS = {
     "stop_job": RowKind.STOPPED,
     "remove_job": RowKind.REMOVED,
 }
+_PAUSES = (RowKind.HELD, RowKind.STOPPED)
 _OF_VERBS = frozenset(_SAYS.values())
 
 
@@ -65,7 +66,11 @@ class Verbs:
                     return f"the firing {firing.key} was never written"
             return None
         kind = _SAYS.get(verb)
-        if kind is None or self._said.get((job_id, kind), 0) >= called:
+        if kind is None:
+            return None
+        # A job that somebody else has stopped meanwhile is paused, and the reverse.
+        same = _PAUSES if kind in _PAUSES else (kind,)
+        if any(self._said.get((job_id, one), 0) >= called for one in same):
             return None
         # Another may have done the same before, in which case nothing is written.
         status = None if known is None else known.state.status
