@@ -197,9 +197,7 @@ class Attender:
             self.moved(due.job_id, change)
             if change.record is not None:
                 self._learn(due, change.record)
-            self.heads.commit(due.key, due.job_id, change)
-            if change.at == due.at:
-                self.heads.again(due, due.at)
+            self.heads.attended(due, change)
             finished = due.job_id in look.finished
             tell(self.bus, due.job_id, change, finished=finished)
             self.stop(change)

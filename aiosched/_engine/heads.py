@@ -222,6 +222,17 @@ class Heads:
         seq = 0 if change.record is None else change.record.state.seq
         self.update(key, job_id, change.at, seq)
 
+    def attended(self, due: Due, change: Change) -> None:
+        """Take over what became of an entry that was handed out.
+
+        It stands where it stood if it was left there, and also if what was
+        committed later, and heard of earlier, has moved it back.  It is in no
+        heap then.
+        """
+        self.commit(due.key, due.job_id, change)
+        if self.stands(due.key, due.job_id) == due.at:
+            self.again(due, due.at)
+
     def update(self, key: Key, job_id: str, at: int | None, seq: int = 0) -> None:
         """Note that an entry has moved.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiosched._engine.heads import Heads
 from aiosched.abc import Head
+from aiosched.records import Change, Definition, Record, Spec, State
 
 KEY = (0, "default")
 SECOND = 1_000_000
@@ -49,6 +50,31 @@ def test_news_that_was_overtaken_is_passed_over() -> None:
     # A signal of an earlier commit, heard late.
     heads.update(KEY, "job", 15 * SECOND, seq=7)
     assert heads.next_instant() == 2 * SECOND
+
+
+def changed(seq: int, at: int) -> Change:
+    definition = Definition("job", Spec("work"), None)
+    return Change(Record(definition, State(seq, 0)), at)
+
+
+def test_what_is_moved_back_before_its_own_answer_is_heard_is_looked_at() -> None:
+    """A look moves an entry on, and a run that ends then moves it back.
+
+    The end may be heard of first: nothing seems to have moved then.
+    """
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.update(KEY, "job", SECOND, seq=6)
+    (due,) = heads.pop_due(SECOND, 10)
+    heads.commit(KEY, "job", changed(8, SECOND))
+    heads.attended(due, changed(7, 9 * SECOND))
+    assert heads.next_instant() == SECOND
+    assert heads.pop_due(SECOND, 10) == [due]
+    # The other way round, once.
+    heads.attended(due, changed(9, 9 * SECOND))
+    heads.commit(KEY, "job", changed(10, SECOND))
+    assert heads.pop_due(SECOND, 10) == [due]
+    assert heads.pop_due(SECOND, 10) == []
 
 
 def test_an_agenda_is_read_on_when_nothing_is_left_to_act_on() -> None:
