@@ -230,7 +230,10 @@ class Heads:
         heap then.
         """
         self.commit(due.key, due.job_id, change)
-        if self.stands(due.key, due.job_id) == due.at:
+        head = self._heads.get(due.key)
+        if head is not None and head.entries.get(due.job_id) == due.at:
+            # It has changed, so this peer may be able to do something about it.
+            head.passed.pop(due.job_id, None)
             self.again(due, due.at)
 
     def update(self, key: Key, job_id: str, at: int | None, seq: int = 0) -> None:
@@ -244,6 +247,7 @@ class Heads:
                 What an older record said comes too late and is passed over.
         """
         head = self._heads.get(key)
+        known = self._seqs.get(job_id, 0)
         if head is None or not self._newest(job_id, seq):
             return
         if head.moved is not None:
@@ -251,6 +255,10 @@ class Heads:
         before = head.entries.get(job_id)
         if before != at:
             head.passed.pop(job_id, None)
+        elif seq > known and job_id in head.passed:
+            # It stands where it stood, and is another job, perhaps.
+            del head.passed[job_id]
+            before = None
         if at is None or (head.horizon is not None and at > head.horizon):
             if before is not None:
                 del head.entries[job_id]
@@ -304,6 +312,9 @@ class Heads:
         """Look at an entry again, at ``when`` rather than now."""
         head = self._heads.get(due.key)
         if head is not None and head.entries.get(due.job_id) == due.at:
+            # What was passed over until then is not looked at before.
+            _, until = head.passed.get(due.job_id, (due.at, None))
+            when = when if until is None else max(when, until)
             self._enter(due.key, head, (when, due.job_id, due.at))
 
     def pop_due(self, now: int, limit: int) -> list[Due]:
@@ -314,9 +325,8 @@ class Heads:
         waited for half as long.
         """
         due: dict[tuple[Key, str], Due] = {}
-        order = self._order
-        while order and order[0][0] <= now and len(due) < limit:
-            when, key = heapq.heappop(order)
+        while self._order and self._order[0][0] <= now and len(due) < limit:
+            when, key = heapq.heappop(self._order)
             head = self._heads.get(key)
             if head is None or head.lined_up != when:
                 continue

@@ -70,6 +70,7 @@ class Lifeline:
         self.healthy = True
         self.trouble = ""
         self._well = True
+        self._answered = False
         self._expected: float | None = None
         self.snapshot = snapshot
         self.over = over
@@ -91,12 +92,12 @@ class Lifeline:
                 if self.over():
                     return
                 self._step()
-                self._well = True
+                self._well, self._answered = True, False
                 try:
                     await self._turn(self.lease / SECOND / 3)
                 except Exception as error:
                     self._failed(error)
-                if self._well:
+                if self._well and self._answered:
                     self.healthy = True
         finally:
             self._expected = None
@@ -124,6 +125,8 @@ class Lifeline:
             self.stood_in = now
         if now - self.stood_in <= BOUND * self.lease / SECOND:
             await self._extend(runs)
+        elif not self.healthy:
+            await self._try(runs[0][1])
 
     def _step(self, rest: float = 0.0) -> None:
         self._expected = self.clock.monotonic() + rest + TURN
@@ -139,7 +142,7 @@ class Lifeline:
         return max(self.clock.monotonic() - expected, 0.0)
 
     def _failed(self, error: Exception) -> None:
-        """Tell of a failure, once until the next success."""
+        """Tell of a failure, once until the next success of a whole turn."""
         self._well = False
         self.trouble = str(error) or repr(error)
         if self.healthy:
@@ -173,6 +176,8 @@ class Lifeline:
                 await self._session.transact([job_id], _nothing)
             except StoreError as error:
                 self._failed(error)
+            else:
+                self._answered = True
 
     async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         if self._session is None:
@@ -186,6 +191,8 @@ class Lifeline:
                 # The heartbeat may be back before the next turn; a store of
                 # several servers has the other shards elsewhere.
                 self._failed(error)
+            else:
+                self._answered = True
 
 
 def _nothing(_: Mapping[str, Record | None], __: int) -> dict[str, Change]:

@@ -126,3 +126,37 @@ async def test_its_connection_is_used_before_it_is_needed(
     assert await session.read(["a"]) == {}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_nothing_but_an_exchange_makes_it_well(
+    caplog: pytest.LogCaptureFixture, *, silent: bool
+) -> None:
+    """Neither that it cannot look now nor that it stands in no longer."""
+    host = Host()
+    task = asyncio.create_task(host.lifeline.run())
+    host.lifeline.seen = (lambda: -1_000.0) if silent else now
+    await asyncio.sleep(3)
+    session = host.lifeline._session
+    assert session is not None
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("away")
+
+    session.transact = away  # type: ignore[method-assign]
+    looks = 0
+
+    def snapshot() -> tuple[tuple[int, str, int], ...]:
+        nonlocal looks
+        looks += 1
+        if looks % 3 == 0:
+            raise RuntimeError("it changes just now")
+        return ((0, "a", 1),)
+
+    host.lifeline.snapshot = snapshot
+    await asyncio.sleep(3_600)  # of it, the bound is ten minutes
+    assert not host.lifeline.healthy
+    said = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len(said) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiosched import Context, Event, IntervalTrigger, Job, Scheduler
+from aiosched import Context, Event, IntervalTrigger, Job, Scheduler, planning
 from aiosched.errors import ConfigurationError
 from tests.engine.kit import World, adds_up, after, at, now
 
@@ -563,3 +563,56 @@ async def test_an_idle_watch_asks_for_next_to_nothing() -> None:
         await client.schedule(Job("work", id="soon", when=after(100)))
         await asyncio.sleep(100 + GRACE)
         assert [one.job_id for one in told] == ["soon"]
+
+
+async def test_each_fire_that_nobody_can_run_expires_in_its_turn() -> None:
+    """The job's entry stands where it stood when the first of them has."""
+    async with World() as world:
+        p0 = await world.peer("p0")
+        await p0.schedule(Job("ghost", keyword="k", id="g"), allow_unknown=True)
+        fires = [(await p0.fire_job("k", ttl=ttl))[0] for ttl in (20, 40, 60)]
+        runs = await asyncio.gather(*[p0.wait(one, timeout=600) for one in fires])
+        assert [run.outcome for run in runs] == ["expired"] * 3
+
+
+async def test_a_due_job_that_is_modified_so_that_it_can_run_does() -> None:
+    """Its instant stays, so nothing but the news tells that it is another."""
+    async with World() as world:
+        p0 = await world.peer("p0")
+        await p0.schedule(Job("ghost", id="g"), allow_unknown=True)
+        await asyncio.sleep(10)
+        await p0.modify("g", executor="work")
+        await asyncio.sleep(5)
+        assert [ran.job for ran in world.runs] == ["g"]
+
+
+async def test_of_two_that_died_with_a_peer_each_is_given_up() -> None:
+    """By one who cannot run them, when the lease of each is over."""
+    async with World() as world:
+        p0 = await world.peer("p0", terms={"shards": 1})
+        forever = Job(
+            "ghost",
+            keyword="k",
+            id="g",
+            max_running=2,
+            overlap="queue",
+            on_lost="record",
+        )
+        await p0.schedule(forever, allow_unknown=True)
+        session = p0._opened()
+
+        def claim(records: Any, now: int) -> Any:
+            record = records["g"]
+            change = planning.attend(
+                record.definition, record.state, now, 1, "dead", session.terms.lease
+            )
+            return {"g": change}
+
+        for _ in range(2):
+            await p0.fire_job("k")
+            await session.transact(["g"], claim, claim=True)
+            await asyncio.sleep(4)
+        await p0.fire_job("k")
+        await asyncio.sleep(600)
+        job = await p0.get_job("g")
+        assert (job.running, job.waiting, job.counts.lost) == (0, 1, 2)

@@ -77,6 +77,44 @@ def test_what_is_moved_back_before_its_own_answer_is_heard_is_looked_at() -> Non
     assert heads.pop_due(SECOND, 10) == []
 
 
+def test_what_was_passed_over_is_looked_at_when_a_look_has_changed_it() -> None:
+    """It may stand where it stood, with less in it."""
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.update(KEY, "job", SECOND, seq=6)
+    (due,) = heads.pop_due(SECOND, 10)
+    heads.ignore(KEY, "job", SECOND, until=5 * SECOND)
+    assert heads.next_instant() == 5 * SECOND
+    (due,) = heads.pop_due(5 * SECOND, 10)
+    heads.attended(due, changed(7, SECOND))
+    assert heads.pop_due(5 * SECOND, 10) == [due]
+
+
+def test_what_was_passed_over_and_had_no_place_is_looked_at_again() -> None:
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.update(KEY, "job", SECOND, seq=6)
+    (due,) = heads.pop_due(SECOND, 10)
+    heads.ignore(KEY, "job", SECOND, until=5 * SECOND)
+    (due,) = heads.pop_due(5 * SECOND, 10)
+    heads.again(due, due.at)
+    assert heads.next_instant() == 5 * SECOND
+    assert heads.pop_due(5 * SECOND, 10) == [due]
+
+
+def test_news_of_what_was_passed_over_lets_it_be_looked_at_again() -> None:
+    """It has been modified, say, and stands where it stood."""
+    heads = Heads(SECOND // 4)
+    heads.assign({KEY: 0})
+    heads.update(KEY, "job", SECOND, seq=6)
+    (due,) = heads.pop_due(SECOND, 10)
+    heads.ignore(KEY, "job", SECOND)
+    heads.update(KEY, "job", SECOND, seq=6)  # the same news again
+    assert heads.next_instant() is None
+    heads.update(KEY, "job", SECOND, seq=7)
+    assert heads.pop_due(SECOND, 10) == [due]
+
+
 def test_an_agenda_is_read_on_when_nothing_is_left_to_act_on() -> None:
     heads = Heads(SECOND // 4)
     heads.assign({KEY: 0})

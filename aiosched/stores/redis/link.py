@@ -149,10 +149,11 @@ class Link:
             most: So many beats, and it is taken to have changed.
         """
         self._idle += 1
-        if counters == self._counters and self._idle < most:
-            return False
+        return counters != self._counters or self._idle >= most
+
+    def looked_round(self, counters: Sequence[Any]) -> None:
+        """Note that whatever has changed until then was looked at."""
         self._counters, self._idle = list(counters), 0
-        return True
 
     def token(self) -> str:
         """Return the name of one attempt at one transaction; never used again."""

@@ -102,7 +102,10 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         history.found(former, said, shards, values, before)
     moved = link.stirred(values, _IDLE)
     around = moved or said is None or not values or history.suspects()
-    known = await _looked_round(link) if around else link.queues
+    known = link.queues
+    if around:
+        known = await _looked_round(link)
+        link.looked_round(values)
     if said is not None and link.history is history:
         await checked(link, now)
     if not link.written <= known or link.stale:

@@ -420,3 +420,19 @@ def test_all_beats_before_the_last_are_lost_ones() -> None:
         said = history.beating(_told(30, "true"))
         assert history.beat_lost(_told(second, "true"), said) is True
     assert history.beat_lost(_told(19, "true"), history.beating(b"")) is False
+
+
+async def test_a_loss_is_told_though_a_counter_is_garbage(
+    redis_url: str, raw: Client
+) -> None:
+    """What is raised so that others hear of it sooner must not end who finds it."""
+    async with at_work(redis_url) as (one, epoch), opened(redis_url) as two:
+        await beat(two, "other")
+        await one.transact(IDS, touch(7))
+        raw.set(KEYS.rev(0), "garbage")
+        _older_beat(raw)
+        found = await beat(one)
+        assert found != epoch
+        for _ in range(7):
+            heard = await beat(two, "other")
+        assert heard == found

@@ -50,6 +50,29 @@ async def test_a_beat_after_a_long_sleep_is_given_again(redis_url: str) -> None:
         assert [m.id for m in (await two.beat(Beat(None, "you"))).members] == ["me"]
 
 
+async def test_a_look_round_that_fails_is_taken_again(redis_url: str) -> None:
+    """What has moved was not looked at yet."""
+    member = Member("me", "name", None, (), True)
+    async with opened(redis_url) as one:
+        link = one._link
+        for _ in range(3):
+            await one.beat(Beat(member, "me", (0, 1, 2, 3)))
+        command(redis_url, "SADD", KEYS.queues, "fresh")
+        command(redis_url, "INCR", KEYS.rev(1))
+        whole = link.try_typed
+
+        async def cut(commands: Any, **options: Any) -> Any:
+            if commands[0][0] != "HGET":
+                return await whole(commands, **options)
+            link.try_typed = whole  # type: ignore[method-assign]
+            raise StoreUnavailableError("cut")
+
+        link.try_typed = cut  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailableError):
+            await one.beat(Beat(member, "me", (0, 1, 2, 3)))
+        assert "fresh" in (await one.beat(Beat(member, "me", (0, 1, 2, 3)))).queues
+
+
 async def test_the_long_dead_are_forgotten(redis_url: str) -> None:
     async with opened(redis_url) as one:
         old = await one.now() - DAY
