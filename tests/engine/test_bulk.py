@@ -300,4 +300,5 @@ async def test_going_on_does_not_flood(
             assert [slot for slot in slots if slot > row.last]
             job = await peer.get_job(job_id)
             adds_up(job)
-            assert job.counts.fired == len(slots)
+            # Of a run that was long, the next slot waits for the end of the pause.
+            assert job.counts.fired - job.waiting == len(slots)
