@@ -8,7 +8,9 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from aiosched.abc import Beat, Executor, JobStore, Pulse, Session
+from aiosched._engine.engine import Engine
+from aiosched._engine.listener import SUBSCRIBED_RANKS
+from aiosched.abc import Beat, Executor, JobStore, Pulse, Session, shard_of
 from aiosched.errors import AioschedError
 from aiosched.ids import ids_from
 from aiosched.instants import SECOND
@@ -260,6 +262,20 @@ def _stand_in(name: str) -> type[Executor]:
     return type(name, (Executor,), {"run": run})
 
 
+def _hears(engine: Engine, record: Record, now: int) -> bool:
+    """Tell whether a peer knows by now how a job stands.
+
+    Those that are far back in the order do not listen: they read with each beat.
+    """
+    shard = shard_of(record.definition.id, engine.session.terms.shards)
+    rank = engine.heads.rank((shard, record.definition.spec.queue))
+    membership = engine.membership
+    if rank is None or rank <= SUBSCRIBED_RANKS or membership.mixed:
+        return True
+    ago = engine.clock.monotonic() - membership.beat_at
+    return record.state.seq <= now - round(min(ago * SECOND, now))
+
+
 def room(peers: Iterable[Peer], record: Record, now: int, *, able: bool) -> int | None:
     """Return the instant since which one of some peers has had room for a job.
 
@@ -287,6 +303,7 @@ def room(peers: Iterable[Peer], record: Record, now: int, *, able: bool) -> int 
             and (scheduler.queues is None or spec.queue in scheduler.queues)
             and engine.attender.free() > 0
             and (not able or scheduler._resolve(spec.executor) is not None)
+            and _hears(engine, record, now)
         ):
             free = engine.clock.monotonic() - engine.attender.free_since
             found.append(now - round(min(free * SECOND, now)))
