@@ -120,10 +120,7 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         link.history.left(beat.member_id)
     else:
         link.history.beaten(beat.member_id, said)
-        # Written by the estimate, which is wrong by a fraction of a round trip.
-        own = replace(beat.member, beat=now)
-        others = [one for one in members if one.id != own.id]
-        members = tuple(sorted([*others, own], key=lambda one: one.id))
+        members = _among(members, replace(beat.member, beat=now))
     # What stood in the place of its own is what it has just written over.
     gone = [one for one in gone if one != beat.member_id]
     if gone:
@@ -135,6 +132,15 @@ async def _beat(link: Link, beat: Beat, guess: int) -> Pulse:
         link.epoch,
         tuple(sorted(link.queues)),
     )
+
+
+def _among(members: Sequence[Member], own: Member) -> tuple[Member, ...]:
+    """Return all members, one of them as it is known here.
+
+    What it wrote was by the estimate, wrong by a fraction of a round trip.
+    """
+    others = [one for one in members if one.id != own.id]
+    return tuple(sorted([*others, own], key=lambda one: one.id))
 
 
 def _field(fields: list[bytes] | None, name: str) -> bytes | None:
