@@ -52,11 +52,12 @@ async def test_leases_are_extended_side_by_side() -> None:
             return await near(*args, **options)
 
         session.transact = far
-        await asyncio.sleep(15)
+        await asyncio.sleep(8)  # nothing has ended: all that is written extends
+        assert urgent == {True}, "they would wait behind others for a connection"
+        await asyncio.sleep(7)
         assert await lost(world) == set()
         assert len(world.runs) == RUNS
         assert p0.health().ok
-        assert True in urgent, "they would wait behind others for a connection"
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
