@@ -219,7 +219,7 @@ class LiveRun:
     cancel: Reason = Reason.NONE
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Counts:
     """Sums over a job's life; the ledger says the same, row by row.
 

@@ -27,7 +27,6 @@ from aiosched.records import (
     State,
 )
 from aiosched.rows import NO_ACT, Act, pack_act
-from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT
 
 __all__ = ["Draft"]
@@ -175,12 +174,14 @@ class Draft:
 
     def passed(self, last: int) -> None:
         """Move on: every slot up to ``last`` is accounted for."""
+        self.go_on(last, self.next_slot(last))
+
+    def go_on(self, last: int, following: int | None) -> None:
+        """Do so with the slot that the trigger has named as the following one."""
         state = self.state
         state.latest = last
-        state.next = self.next_slot(last)
         left = self.runs_left()
-        if left is not None and left <= 0:
-            state.next = None
+        state.next = None if left is not None and left <= 0 else following
         self.touched = True
 
     def pass_over(
@@ -262,7 +263,8 @@ class Draft:
         self.add("fired", 1)
         due = self.due_at(slot)
         at = slot if due is None else due
-        if isinstance(self.definition.spec.trigger, BackfillTrigger):
+        trigger = self.definition.spec.trigger
+        if trigger is not None and trigger.backfills:
             at = self.now
         return Pending(str(slot), Cause.SLOT, slot, at, missed=missed)
 
@@ -270,15 +272,14 @@ class Draft:
 
     def start(self, firing: Pending, lease: int, *, waited: bool = False) -> None:
         """Claim a firing for the deciding peer."""
+        self.claim(firing.tried(), lease, waited=waited)
+
+    def claim(self, tried: Pending, lease: int, *, waited: bool = False) -> None:
+        """Do so with a firing that counts this attempt already."""
         fence = self.start_seq + 1 + len(self.starts)
-        run = LiveRun(
-            fence,
-            self.owner,
-            self.now + lease,
-            self.now,
-            firing.tried(),
-        )
-        self.state.runs = (*self.state.runs, run)
+        now = self.now
+        run = LiveRun(fence, self.owner, now + lease, now, tried)
+        self.state.runs = (*self.state.runs, run) if self.state.runs else (run,)
         self.starts.append(Start(self.definition, run, self.state.version, waited))
         self.touched = True
 
@@ -301,7 +302,7 @@ class Draft:
         kind = RowKind.from_code(outcome.code)
         row = self._run_row(firing, kind, run, reason, value, final=True)
         self.rows.append(row)
-        self.add(outcome.value, 1)
+        self.add(outcome._value_, 1)
 
     def note_attempt(
         self,
@@ -427,7 +428,8 @@ class Draft:
         # Only now: what is deleted needs neither.
         if self.sums:
             state.counts = state.counts.plus(**self.sums)
-        state.recent = carried(state.recent, definition.spec, rows, self.now)
+        if rows or definition.spec.keep_results is not None:
+            state.recent = carried(state.recent, definition.spec, rows, self.now)
         return Change(
             Record(definition, state), instant(definition, state), starts, rows
         )

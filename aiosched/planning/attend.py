@@ -48,15 +48,17 @@ def attend(
             return Change(None)
         return None
     draft = Draft(definition, state, now, owner)
-    lapse_pause(draft)
-    _abandon(draft)
+    if state.status is JobState.PAUSED:
+        lapse_pause(draft)
+    if state.runs:
+        _abandon(draft)
     if state.status is JobState.REMOVED:
         return draft.change()
     if draft.state.waiting:
         _expire(draft)
-    if slots and draft.state.waiting and draft.state.status is JobState.ACTIVE:
-        pass_behind_waiting(draft)
-    _start_waiting(draft, capacity, lease)
+        if slots and draft.state.waiting and draft.state.status is JobState.ACTIVE:
+            pass_behind_waiting(draft)
+        _start_waiting(draft, capacity, lease)
     if slots and draft.state.status is JobState.ACTIVE:
         attend_slots(draft, capacity, lease)
     return draft.change()

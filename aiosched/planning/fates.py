@@ -26,7 +26,6 @@ from aiosched.planning.wording import (
     when,
 )
 from aiosched.records import Record, Row
-from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.days import day_set
 from aiosched.triggers.excluding import ExcludingTrigger
@@ -178,7 +177,8 @@ def _while_paused(evidence: Evidence, record: Record, slot: int, due: int) -> st
     if until is not None and due > until:
         return ""
     verb = "has passed over" if slot <= evidence.now else "will pass over"
-    if isinstance(record.definition.spec.trigger, BackfillTrigger):
+    trigger = record.definition.spec.trigger
+    if trigger is not None and trigger.backfills:
         verb = "has not run yet"  # no pause passes over them
     return f"{verb} its slot of {when(slot)}, because {_pause(evidence, record)}"
 

@@ -10,12 +10,10 @@ busy one's promptness rest.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 from aiosched.enums import Cause, JobState, Overlap
 from aiosched.errors import TriggerError
 from aiosched.records import MAX_WAITING, Definition, Pending, State
-from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import LAST_INSTANT, Stretch, Trigger
 
 __all__ = [
@@ -122,9 +120,13 @@ def attempt_due(definition: Definition, firing: Pending) -> int:
         return firing.at
     if firing.cause is not Cause.SLOT:
         return firing.slot
-    if isinstance(definition.spec.trigger, BackfillTrigger):
-        return firing.at
-    due = due_at(definition, firing.slot)
+    trigger = definition.spec.trigger
+    due: int | None = firing.slot
+    if trigger is not None:
+        if trigger.backfills:
+            return firing.at
+        if definition.spec.jitter or not trigger.plain:
+            due = due_at(definition, firing.slot)
     return min(firing.slot if due is None else due, firing.at)
 
 
@@ -140,37 +142,47 @@ def later(definition: Definition, state: State, now: int) -> int | None:
 
     For peers that cannot act on what is due; None: nothing more.
     """
-    moments = (at for at in _candidates(definition, state) if at > now)
+    moments = [at for at in _candidates(definition, state) if at > now]
     return min(moments, default=None)
 
 
-def _candidates(definition: Definition, state: State) -> Iterator[int]:
-    room = definition.spec.max_running - len(state.runs)
-    for run in state.runs:
-        yield run.until
-    if state.status is JobState.REMOVED:
-        return
+def _candidates(definition: Definition, state: State) -> list[int]:
+    spec, status, following = definition.spec, state.status, state.next
+    room = spec.max_running - len(state.runs)
+    found = [run.until for run in state.runs]
+    if status is JobState.REMOVED:
+        return found
+    paused = status is JobState.PAUSED
+    if state.waiting:
+        room -= _add_waiting(state, room, found, paused=paused)
+    if paused:
+        if state.pause_until is not None:
+            found.append(state.pause_until)
+    elif following is not None and (room > 0 or _woken_at_limit(definition, state)):
+        if spec.jitter or (spec.trigger is not None and not spec.trigger.plain):
+            following = _look_at(definition, following)
+        found.append(following)
+    return found
+
+
+def _add_waiting(state: State, room: int, found: list[int], *, paused: bool) -> int:
+    """Add when there is something to do about what waits.
+
+    Returns:
+        How much of the room is taken by firings that were tried before.
+    """
+    taken = 0
     for firing in state.waiting:
         if firing.open:
-            room -= 1
+            taken += 1
         elif firing.expires is not None:
-            yield firing.expires
-    paused = state.status is JobState.PAUSED
-    if paused and state.pause_until is not None:
-        yield state.pause_until
+            found.append(firing.expires)
     for firing in state.waiting:
         if paused and firing.cause is not Cause.MANUAL:
             continue
-        if firing.open or room > 0:
-            yield firing.at
-    if paused or state.next is None:
-        return
-    if room > 0 or _woken_at_limit(definition, state):
-        spec = definition.spec
-        if spec.jitter or (spec.trigger is not None and not spec.trigger.plain):
-            yield _look_at(definition, state.next)
-        else:
-            yield state.next
+        if firing.open or room > taken:
+            found.append(firing.at)
+    return taken
 
 
 def _look_at(definition: Definition, slot: int) -> int:

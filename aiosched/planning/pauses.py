@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiosched.enums import JobState, RowKind
 from aiosched.planning._draft import Draft
 from aiosched.rows import NO_ACT, Act
-from aiosched.triggers.backfill import BackfillTrigger
 
 __all__ = ["end_pause", "lapse_pause"]
 
@@ -42,7 +41,8 @@ def end_pause(draft: Draft, act: Act = NO_ACT) -> None:
     left = draft.runs_left()
     if state.next is None and state.latest is not None and left != 0:
         state.next = draft.next_slot(state.latest)  # its trigger works again
-    if isinstance(draft.definition.spec.trigger, BackfillTrigger):
+    trigger = draft.definition.spec.trigger
+    if trigger is not None and trigger.backfills:
         return
     due = draft.due(end, whole=False)
     if due is None:

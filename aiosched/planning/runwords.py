@@ -24,7 +24,6 @@ from aiosched.planning.wording import (
     when,
 )
 from aiosched.records import LiveRun, Pending, Row
-from aiosched.triggers.backfill import BackfillTrigger
 
 __all__ = ["explain_case", "moved_words"]
 
@@ -107,7 +106,8 @@ def _own_due(evidence: Evidence, case: Case, noted: int) -> int:
 
 def _filled(evidence: Evidence) -> bool:
     """Tell whether the job is a backfill, whose slots are due in their turn."""
-    return isinstance(evidence.trigger, BackfillTrigger)
+    trigger = evidence.trigger
+    return trigger is not None and trigger.backfills
 
 
 def _punctual(evidence: Evidence, case: Case, cases: Sequence[Case]) -> str:

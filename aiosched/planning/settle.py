@@ -38,9 +38,11 @@ def settle(
     if run is None:
         return None
     draft = Draft(definition, state, now, owner)
-    lapse_pause(draft)
-    _count_overlapped(draft, run, ended)
-    draft.state.runs = tuple(r for r in draft.state.runs if r.fence != fence)
+    if state.status is JobState.PAUSED:
+        lapse_pause(draft)
+    if draft.state.next is not None:
+        _count_overlapped(draft, run, ended)
+    draft.state.runs = tuple([r for r in draft.state.runs if r.fence != fence])
     removed = draft.state.status is JobState.REMOVED
     stays = run.cancel is Reason.NONE and not removed
     firing = run.firing
@@ -135,6 +137,10 @@ def settle_all(
         The one change that does it (None: nothing is left to close), and the
         fences that it closes; the others were stale.
     """
+    if record is not None and len(ends) == 1:
+        ((fence, ended),) = ends
+        only = settle(record.definition, record.state, owner, fence, ended, now)
+        return only, frozenset() if only is None else frozenset((fence,))
     closed: set[int] = set()
     rows: list[Row] = []
     last: Change | None = None

@@ -13,7 +13,6 @@ from aiosched.instants import SECOND
 from aiosched.planning._draft import Draft
 from aiosched.planning._walk import Due
 from aiosched.records import MAX_WAITING, Pending
-from aiosched.triggers.backfill import BackfillTrigger
 
 __all__ = ["LEAST_GRACE", "attend_slots", "pass_behind_waiting", "pass_overlapped"]
 
@@ -26,6 +25,8 @@ _BEHIND_A_START = (Overlap.SKIP, Overlap.QUEUE)
 
 def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
     """Fire, skip or miss every due slot, as far as capacity allows."""
+    if capacity > 0 and _take_lone(draft, lease):
+        return
     due = _still_valid(draft)
     if due is None:
         return
@@ -53,6 +54,41 @@ def attend_slots(draft: Draft, capacity: int, lease: int) -> None:
         draft.pass_over(due.last, RowKind.SKIPPED)
     elif draft.room() <= 0 and draft.definition.spec.overlap in _BEHIND_A_START:
         _at_limit(draft, due)
+
+
+def _take_lone(draft: Draft, lease: int) -> bool:
+    """Start the next slot if it is the only one due, and nothing is in its way.
+
+    What becomes of it then is the same under every rule for slots that come
+    late, overlap or come together: most looks find this, and are spared them.
+
+    Returns:
+        Whether that was so; otherwise nothing has been changed.
+    """
+    state, spec, now = draft.state, draft.definition.spec, draft.now
+    slot, trigger, grace = state.next, spec.trigger, spec.misfire_grace
+    if (
+        slot is None
+        or slot > now
+        or state.runs
+        or state.waiting
+        or spec.jitter
+        or trigger is None
+        or trigger.backfills
+        or not trigger.plain
+        or (grace is not None and slot < now - grace)
+    ):
+        return False
+    try:
+        following = trigger.next(slot, draft.definition.anchor)
+    except Exception:
+        return False  # it is asked again, and told of
+    if following is not None and following <= now:
+        return False
+    draft.add("fired", 1)
+    draft.claim(Pending(str(slot), Cause.SLOT, slot, slot, 1, open=True), lease)
+    draft.go_on(slot, following)
+    return True
 
 
 def _at_limit(draft: Draft, due: Due) -> None:
@@ -131,7 +167,7 @@ def _lapsed_before(draft: Draft, due: Due) -> int | None:
     """Return the instant up to which due slots have lapsed; None: none has."""
     spec, now = draft.definition.spec, draft.now
     grace = spec.misfire_grace
-    if isinstance(spec.trigger, BackfillTrigger):
+    if spec.trigger is not None and spec.trigger.backfills:
         return None  # its slots are late by design
     if grace is not None:
         return now - grace - 1
@@ -156,7 +192,7 @@ def _rule(draft: Draft) -> Coalesce:
 
 def _former(draft: Draft) -> bool:
     # A run of the removed job that had the id before delays slots, no more.
-    return Reason.REMOVED in [run.cancel for run in draft.state.runs]
+    return any(run.cancel is Reason.REMOVED for run in draft.state.runs)
 
 
 def _select(draft: Draft, due: Due, places: int) -> list[Pending]:

@@ -37,7 +37,6 @@ from aiosched.records import (
     State,
 )
 from aiosched.rows import NO_ACT, Act, pack_act, row_key
-from aiosched.triggers.backfill import BackfillTrigger
 from aiosched.triggers.base import FIRST_INSTANT
 from aiosched.triggers.date import DateTrigger
 
@@ -116,7 +115,7 @@ def first_slot(definition: Definition, now: int) -> int | None:
         return None
     if isinstance(trigger, DateTrigger):
         return anchor
-    if isinstance(trigger, BackfillTrigger):
+    if trigger.backfills:
         return trigger.next(FIRST_INSTANT)
     if trigger.plain:
         return trigger.next(now - 1, anchor)
@@ -269,7 +268,10 @@ def _anew(draft: Draft, *, same: bool) -> int | None:
     first, latest = first_slot(definition, now), state.latest
     if first is None or latest is None or first > latest:
         return first
-    recurs = not isinstance(definition.spec.trigger, (DateTrigger, BackfillTrigger))
+    trigger = definition.spec.trigger
+    recurs = not (
+        trigger is None or trigger.backfills or isinstance(trigger, DateTrigger)
+    )
     return draft.next_slot(latest) if same or (recurs and latest <= now) else first
 
 
@@ -301,7 +303,7 @@ def _close_slots(
 def _has_too(draft: Draft, following: Definition) -> bool:
     """Tell whether a definition has the slots that are put off, and no others."""
     first, trigger = draft.state.next, following.spec.trigger
-    if first is None or trigger is None or isinstance(trigger, BackfillTrigger):
+    if first is None or trigger is None or trigger.backfills:
         return False
     before = first - 1
     for _ in range(_MOST_PUT_OFF):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from aiosched.errors import TriggerError
 from aiosched.instants import micros
@@ -28,6 +28,7 @@ class BackfillTrigger(Trigger, frozen=True):
     """
 
     kind: Literal["backfill"] = "backfill"
+    backfills: ClassVar[bool] = True
     trigger: AnyTrigger
     since: datetime
     until: datetime

@@ -81,10 +81,13 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         kind: Tells the kinds apart in stored data.
         exact: Class attribute: whether ``count`` knows every slot by
             arithmetic, however many there are.
+        backfills: Class attribute: whether its slots are past by design, so that
+            none of them lapses or is passed over for being late.
     """
 
     kind: str
     exact: ClassVar[bool] = False
+    backfills: ClassVar[bool] = False
 
     def __init__(self, **data: Any) -> None:
         """Validate the fields.
