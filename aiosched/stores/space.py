@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import dropwhile
+from itertools import count, islice
 
 from aiosched.abc import ExecutorInfo, Head, Member, Signal, Terms, shard_of
 from aiosched.instants import DAY
 from aiosched.records import Change, Definition, Record, Row, Spec
 from aiosched.stores.ordered import OrderedEntries
 
-__all__ = ["ADVERTISED", "RESYNC", "Listener", "Shard", "Space"]
+__all__ = ["ADVERTISED", "RESYNC", "Listener", "RowLog", "Shard", "Space"]
 
 ADVERTISED = 7 * DAY
 _MAX_SIGNALS = 1_000
 _MAX_SPECS = 10_000
 RESYNC = Signal("resync")
-_Numbered = tuple[int, Row]
-"""A row of the ledger, and how many were written up to it."""
 
 
 class Listener:
@@ -83,6 +81,37 @@ class Listener:
             self._waiter.set_result(None)
 
 
+class RowLog:
+    """Rows of the ledger, oldest first; each has a number that it keeps.
+
+    The number is how many were written up to it.  It follows from the place, for
+    what a peer keeps of each row is what it keeps most of.
+    """
+
+    __slots__ = ("rows", "written")
+
+    def __init__(self, rows: Iterable[Row] = (), written: int = 0) -> None:
+        """Have these rows, the last of which is number ``written``."""
+        self.rows: deque[Row] = deque(rows)
+        self.written: int = written
+
+    def append(self, row: Row) -> None:
+        """Write a row behind the others."""
+        self.rows.append(row)
+        self.written += 1
+
+    def newest_first(self, before: int | None) -> Iterator[tuple[int, Row]]:
+        """Yield each row with its number.
+
+        Args:
+            before: Only those with lower numbers; None: all.
+        """
+        last = self.written
+        skipped = 0 if before is None else max(last + 1 - before, 0)
+        following = islice(reversed(self.rows), skipped, None)
+        return zip(count(last - skipped, -1), following, strict=False)
+
+
 class Shard:
     """The records of one shard, with what is derived from them."""
 
@@ -94,7 +123,7 @@ class Shard:
         self.at: dict[str, int] = {}
         self.agendas: dict[str, OrderedEntries] = {}
         self.rev: int = 0
-        self.rows: deque[_Numbered] = deque()
+        self.rows: RowLog = RowLog()
         self._sorted: list[str] | None = None
 
     def put(self, job_id: str, record: Record) -> None:
@@ -152,8 +181,7 @@ class Space:
         self.queues: set[str] = set()
         self.keywords: dict[str, set[str]] = {}
         self.listeners: list[Listener] = []
-        self._rows: deque[_Numbered] = deque()
-        self._written = 0
+        self._rows = RowLog()
         self._specs: dict[Spec, Spec] = {}
 
     # -- records ------------------------------------------------------------------
@@ -255,39 +283,35 @@ class Space:
     # -- the ledger ---------------------------------------------------------------
 
     def _append(self, row: Row) -> None:
-        self._written += 1
-        entry = (self._written, row)
-        self._rows.append(entry)
-        self.shards[shard_of(row.job_id, self.terms.shards)].rows.append(entry)
+        self._rows.append(row)
+        self.shards[shard_of(row.job_id, self.terms.shards)].rows.append(row)
 
     def _trim(self, now: int) -> int:
         """Let go of rows that are too old or too many; return how many."""
-        rows = self._rows
+        rows = self._rows.rows
         before = len(rows)
         oldest = now - self.terms.ledger_age
         cap = self.terms.ledger_cap
-        while rows and (rows[0][1].at < oldest or len(rows) > cap):
-            _, gone = rows.popleft()
-            self.shards[shard_of(gone.job_id, self.terms.shards)].rows.popleft()
+        while rows and (rows[0].at < oldest or len(rows) > cap):
+            gone = rows.popleft()
+            self.shards[shard_of(gone.job_id, self.terms.shards)].rows.rows.popleft()
         return before - len(rows)
 
     def rows(
         self, job_id: str | None, now: int, before: int | None = None
-    ) -> Iterator[_Numbered]:
+    ) -> Iterator[tuple[int, Row]]:
         """Yield the rows of the shard of a job, or all of them, newest first.
 
         Args:
             job_id: Whose shard; None: all shards.
             now: What is too old by then is let go of.
-            before: Only rows with lower numbers.
+            before: Only rows with lower numbers; a shard has numbers of its own.
         """
         self._trim(now)
         rows = self._rows
         if job_id is not None:
             rows = self.shards[shard_of(job_id, self.terms.shards)].rows
-        if before is None:
-            return reversed(rows)
-        return dropwhile(lambda entry: entry[0] >= before, reversed(rows))
+        return rows.newest_first(before)
 
     # -- peers --------------------------------------------------------------------
 

@@ -154,7 +154,7 @@ def in_memory() -> Place:
 
     def contents() -> object:
         space = store._spaces[NAMESPACE]
-        kept = (space.shards, space.queues, space.keywords, space._rows, space._written)
+        kept = (space.shards, space.queues, space.keywords, space._rows)
         return frozen(kept)
 
     return Place(store, contents)

@@ -7,7 +7,6 @@ befalls the way or the store befalls them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiosched.abc import Decide, JobStore, Report, Session, Signal, SignalStream, Terms
 from aiosched.clock import IdSource
 from aiosched.errors import StoreUnavailableError
-from aiosched.records import Change, Record, Row
+from aiosched.records import Change, Record
 from aiosched.stores.memory import MemoryJobStore
 from aiosched.stores.redis.timing import Timekeeper
-from aiosched.stores.space import Shard, Space
+from aiosched.stores.space import RowLog, Shard, Space
 from aiosched.testing.faults import FaultySession, FaultyStore
 from aiosched.testing.nodes import NODE, process_of
 from aiosched.testing.simulation.chance import CLOCK
@@ -113,12 +112,11 @@ class _WatchedStore(MemoryJobStore):
 class _Kept:
     """What a namespace held at one moment."""
 
-    shards: list[tuple[dict[str, Record], dict[str, int], int, list[Any]]]
-    rows: list[tuple[int, Row]]
+    shards: list[tuple[dict[str, Record], dict[str, int], int, RowLog]]
+    rows: RowLog
     executors: dict[str, Any]
     queues: set[str]
     keywords: dict[str, set[str]]
-    written: int
 
 
 class _WatchedSpace(Space):
@@ -165,12 +163,11 @@ class _WatchedSpace(Space):
     def kept(self) -> _Kept:
         """Copy what is there; records never change, so they are shared."""
         return _Kept(
-            [(dict(s.records), dict(s.at), s.rev, list(s.rows)) for s in self.shards],
-            list(self._rows),
+            [(dict(s.records), dict(s.at), s.rev, _copy(s.rows)) for s in self.shards],
+            _copy(self._rows),
             dict(self.executors),
             set(self.queues),
             {word: set(ids) for word, ids in self.keywords.items()},
-            self._written,
         )
 
     def go_back(self, kept: _Kept | None, epoch: str) -> None:
@@ -178,27 +175,30 @@ class _WatchedSpace(Space):
         self.epoch = epoch
         self.members = {}
         if kept is None:
-            fresh: list[Any] = [({}, {}, 0, [])] * self.terms.shards
-            kept = _Kept(fresh, [], {}, set(), {}, 0)
+            fresh: list[Any] = [({}, {}, 0, RowLog())] * self.terms.shards
+            kept = _Kept(fresh, RowLog(), {}, set(), {})
         self.shards[:] = [_shard_of(*parts) for parts in kept.shards]
-        self._rows = deque(kept.rows)
-        self._written = kept.written
+        self._rows = _copy(kept.rows)
         self.executors = dict(kept.executors)
         self.queues = set(kept.queues)
         self.keywords = {word: set(ids) for word, ids in kept.keywords.items()}
 
 
 def _shard_of(
-    records: dict[str, Record], at: dict[str, int], rev: int, rows: list[Any]
+    records: dict[str, Record], at: dict[str, int], rev: int, rows: RowLog
 ) -> Shard:
     shard = Shard()
     shard.rev = rev
-    shard.rows.extend(rows)
+    shard.rows = _copy(rows)
     for job_id, record in records.items():
         queue = record.definition.spec.queue
         shard.put(job_id, record)
         shard.place(job_id, queue, queue, at.get(job_id))
     return shard
+
+
+def _copy(rows: RowLog) -> RowLog:
+    return RowLog(rows.rows, rows.written)
 
 
 class LatentStore(FaultyStore):
