@@ -92,6 +92,19 @@ class _Asleep:
                 self._seconds = measured
         return self._seconds
 
+    def added(self, awake: float) -> float:
+        """Return a time of the clock that stood still meanwhile, and the sum.
+
+        Args:
+            awake: Its seconds, a moment ago: they serve as one of the two looks.
+        """
+        if self._always is None:
+            return awake
+        more = self._always() - awake - self._base - self._seconds
+        if -_NAP < more < _NAP:
+            return awake + self._seconds
+        return awake + self.seconds()
+
     def _measure(self) -> float | None:
         """Compare the clocks; None if something came between the two looks."""
         if self._always is None:
@@ -111,6 +124,7 @@ def _always() -> Callable[[], float] | None:
 
 
 _asleep = _Asleep(time.monotonic, _always())
+_STOCK = asyncio.BaseEventLoop.time
 
 
 def may_be_suspended() -> bool:
@@ -142,9 +156,11 @@ class SystemClock:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return time.monotonic() + _asleep.seconds()
+        if type(loop).time is _STOCK:
+            return _asleep.added(time.monotonic())  # as that loop would say
         if hasattr(loop, "wall"):
             return loop.time()
-        return loop.time() + _asleep.seconds()
+        return _asleep.added(loop.time())
 
     def wall(self) -> int:
         """Return microseconds since 1970, by the loop's wall clock if it has one."""

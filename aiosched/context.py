@@ -89,7 +89,12 @@ class Context:
 
     @property
     def _behind(self) -> int:
-        return max(self._start.run.started - self._due, 0)
+        run = self._start.run
+        try:
+            due = planning.attempt_due(self._start.definition, run.firing)
+        except Exception:  # a trigger of the user's own, which may not be asked twice
+            due = run.firing.at
+        return max(run.started - due, 0)
 
     @property
     def attempt(self) -> int:

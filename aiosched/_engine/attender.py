@@ -21,6 +21,7 @@ from aiosched._engine.needs import Need, need_of, need_of_definition
 from aiosched._engine.runner import Runner
 from aiosched._engine.telling import entries_again, finishes, tell
 from aiosched.abc import Session
+from aiosched.enums import Reason
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.instants import SECOND
 from aiosched.records import Change, Record
@@ -107,16 +108,14 @@ class Attender:
     def moved(self, job_id: str, change: Change) -> None:
         """Take over a commit of this peer's own."""
         record = change.record
-        if record is None:
-            self._leases.pop(job_id, None)
-            return
-        runs = record.state.runs
-        own = [run.until for run in runs if run.owner == self.owner]
-        first = min(own, default=None)
-        if first is not None and len(own) == len(runs) and change.at == first:
-            self._leases[job_id] = first
-        else:
-            self._leases.pop(job_id, None)
+        runs = () if record is None else record.state.runs
+        first = change.at
+        if runs and first is not None:
+            ends = [run.until for run in runs if run.owner == self.owner]
+            if len(ends) == len(runs) and min(ends) == first:
+                self._leases[job_id] = first
+                return
+        self._leases.pop(job_id, None)
 
     # -- attending ---------------------------------------------------------
 
@@ -144,7 +143,8 @@ class Attender:
             Whether the store answered.
         """
         look = _Look(self, batch, len(batch) if capacity is None else capacity)
-        owned = all(self.heads.rank(due.key) == 0 for due in batch)
+        agendas = {due.key for due in batch}
+        owned = all(self.heads.rank(key) == 0 for key in agendas)
         try:
             changes = await self.session.transact(
                 [due.job_id for due in batch],
@@ -163,7 +163,11 @@ class Attender:
             return False
         now = self.session.estimate()
         for due in batch:
-            self._after(due, look, changes.get(due.job_id), now, begun)
+            change = changes.get(due.job_id)
+            if change is None:
+                self._unchanged(due, look, now)
+            else:
+                self._changed(due, look, change, now, begun)
         if owned:
             await self._tell_holders(changes)
         return True
@@ -182,30 +186,35 @@ class Attender:
             await self.session.transact(ids, entries_again)
 
     def _stops_others(self, change: Change) -> bool:
-        runs = change.record.state.runs if change.record is not None else ()
-        return any(run.cancel and run.owner != self.owner for run in runs)
+        if change.record is not None:
+            for run in change.record.state.runs:
+                if run.cancel is not Reason.NONE and run.owner != self.owner:
+                    return True
+        return False
 
-    def _after(
+    def _changed(
         self,
         due: Due,
         look: _Look,
-        change: Change | None,
+        change: Change,
         now: int,
         begun: Callable[[Live], None] | None,
     ) -> None:
-        if change is not None:
-            self.moved(due.job_id, change)
-            if change.record is not None:
-                self._learn(due, change.record)
-            self.heads.attended(due, change)
-            finished = due.job_id in look.finished
+        self.moved(due.job_id, change)
+        if self.membership.mixed and change.record is not None:
+            self._learn(due, change.record)
+        self.heads.attended(due, change)
+        finished = due.job_id in look.finished
+        if finished or change.rows:
             tell(self.bus, due.job_id, change, finished=finished)
-            self.stop(change)
-            if change.starts:
-                self._start(due, change, now, begun)
-            if change.starts and self.heads.rank(due.key):
+        self.stop(change)
+        if change.starts:
+            self._start(due, change, now, begun)
+            if self.heads.rank(due.key):
                 self.membership.suspect(due.key, _need_of_start(change))
-        elif due.job_id in look.elsewhere:
+
+    def _unchanged(self, due: Due, look: _Look, now: int) -> None:
+        if due.job_id in look.elsewhere:
             self.heads.update(due.key, due.job_id, None)
         elif due.job_id in look.held:
             self.heads.again(due, look.held[due.job_id])
@@ -250,10 +259,11 @@ class Attender:
         """Stop own runs that a decision of this peer's has cancelled."""
         if change.record is None:
             return
-        mine = {r.fence: r.cancel for r in change.record.state.runs if r.cancel}
-        for live in self.runner.live.of(change.record.definition.id) if mine else ():
-            if live.fence in mine:
-                self.runner.cancel(live, mine[live.fence])
+        for run in change.record.state.runs:
+            if run.cancel is not Reason.NONE:
+                for live in self.runner.live.of(change.record.definition.id):
+                    if live.fence == run.fence:
+                        self.runner.cancel(live, run.cancel)
 
 
 def _need_of_start(change: Change) -> Need:
@@ -275,6 +285,7 @@ class _Look:
         held: id -> instant before which a takeover has to wait.
         elsewhere: Ids of jobs that have moved to another queue.
         finished: Ids of jobs that come to their end with what was decided.
+        capable: executor -> whether this peer has it, of those asked for.
     """
 
     def __init__(self, attender: Attender, batch: Sequence[Due], capacity: int) -> None:
@@ -293,6 +304,7 @@ class _Look:
         self.held: dict[str, int] = {}
         self.elsewhere: set[str] = set()
         self.finished: set[str] = set()
+        self.capable: dict[str, bool] = {}
 
     def decide(
         self, records: Mapping[str, Record | None], now: int
@@ -331,7 +343,10 @@ class _Look:
         ):
             self.held[job_id] = hold
             return None
-        capable = attender.can_run(definition.spec.executor)
+        executor = definition.spec.executor
+        capable = self.capable.get(executor)
+        if capable is None:
+            capable = self.capable[executor] = attender.can_run(executor)
         change = planning.attend(
             definition,
             record.state,

@@ -150,7 +150,7 @@ class EventBus:
         self._estimate = estimate
         self._handlers: dict[str, list[Handler]] = {}
         # Weakly, so that one that nobody iterates over any more is forgotten.
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._streams: set[weakref.ref[EventStream]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing: list[Callable[..., Any]] = []
         self._closed = False
@@ -175,9 +175,16 @@ class EventBus:
 
         return off
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody listens to anything."""
+        return not self._streams and not self._handlers
+
     def hears(self, name: str) -> bool:
         """Return whether anybody listens; who tells may spare itself the words."""
         handlers = self._handlers
+        if not handlers and not self._streams:
+            return False
         return bool(self._streams or handlers.get(name) or handlers.get("*"))
 
     def emit(self, name: str, job_id: str | None = None, /, **data: Any) -> None:
@@ -185,7 +192,7 @@ class EventBus:
         if not self.hears(name):
             return
         event = Event(name, self._estimate(), job_id, data)
-        for stream in list(self._streams):
+        for stream in self._alive():
             stream.offer(event)
         for handler in (*self._handlers.get(name, ()), *self._handlers.get("*", ())):
             self.call(handler, event)
@@ -252,13 +259,17 @@ class EventBus:
         if self._closed:
             stream.end()
         else:
-            self._streams.add(stream)
+            self._streams.add(weakref.ref(stream, self._streams.discard))
         return stream
+
+    def _alive(self) -> list[EventStream]:
+        found = [reference() for reference in self._streams]
+        return [stream for stream in found if stream is not None]
 
     async def close(self) -> None:
         """End the iterators and wait for handlers that are under way."""
         self._closed = True
-        for stream in list(self._streams):
+        for stream in self._alive():
             stream.end()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)

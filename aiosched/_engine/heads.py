@@ -68,7 +68,7 @@ class _Head:
         """Return whether the heap still says what is to be done."""
         if self.entries.get(job_id) != at:
             return False
-        passed = self.passed.get(job_id)
+        passed = self.passed.get(job_id) if self.passed else None
         if passed is None or passed[0] != at:
             return True
         return passed[1] is not None and when >= passed[1]
@@ -151,7 +151,7 @@ class Heads:
                 self._rebuild(key, head)
 
     def _turn(self, head: _Head, job_id: str) -> int:
-        return self._turns.get(job_id, head.rank)
+        return self._turns.get(job_id, head.rank) if self._turns else head.rank
 
     def _delay(self, head: _Head, job_id: str) -> int:
         return self._turn(head, job_id) * self._steal
@@ -219,7 +219,8 @@ class Heads:
 
     def commit(self, key: Key, job_id: str, change: Change) -> None:
         """Take over a commit of this peer's own."""
-        seq = 0 if change.record is None else change.record.state.seq
+        record = change.record
+        seq = 0 if record is None else record.state.seq
         self.update(key, job_id, change.at, seq)
 
     def attended(self, due: Due, change: Change) -> None:
@@ -247,25 +248,31 @@ class Heads:
                 What an older record said comes too late and is passed over.
         """
         head = self._heads.get(key)
-        known = self._seqs.get(job_id, 0)
-        if head is None or not self._newest(job_id, seq):
+        if head is None:
             return
+        known = self._seqs.get(job_id, 0)
+        if seq:
+            if seq < known:
+                return
+            self._heard(job_id, seq)
         if head.moved is not None:
             head.moved[job_id] = at
-        before = head.entries.get(job_id)
-        if before != at:
-            head.passed.pop(job_id, None)
-        elif seq > known and job_id in head.passed:
-            # It stands where it stood, and is another job, perhaps.
-            del head.passed[job_id]
-            before = None
-        if at is None or (head.horizon is not None and at > head.horizon):
+        entries, passed, horizon = head.entries, head.passed, head.horizon
+        before = entries.get(job_id)
+        if passed:
+            if before != at:
+                passed.pop(job_id, None)
+            elif seq > known and job_id in passed:
+                # It stands where it stood, and is another job, perhaps.
+                del passed[job_id]
+                before = None
+        if at is None or (horizon is not None and at > horizon):
             if before is not None:
-                del head.entries[job_id]
-            self._look_beyond(key, head)
-            return
-        if before != at:
-            head.entries[job_id] = at
+                del entries[job_id]
+            if horizon is not None and len(entries) <= len(passed):
+                self._look_beyond(key, head)
+        elif before != at:
+            entries[job_id] = at
             self._push(key, head, job_id, at)
 
     def _look_beyond(self, key: Key, head: _Head) -> None:
@@ -273,18 +280,13 @@ class Heads:
         if head.horizon is not None and len(head.entries) <= len(head.passed):
             self._stale.add(key)
 
-    def _newest(self, job_id: str, seq: int) -> bool:
-        if not seq:
-            return True
-        known = self._seqs.get(job_id)
-        if known is not None:
-            if seq < known:
-                return False
-            self._seqs.move_to_end(job_id)
-        self._seqs[job_id] = seq
-        if len(self._seqs) > _REMEMBERED:
-            self._seqs.popitem(last=False)
-        return True
+    def _heard(self, job_id: str, seq: int) -> None:
+        """Remember how new the last news of a job was."""
+        seqs = self._seqs
+        seqs[job_id] = seq
+        seqs.move_to_end(job_id)
+        if len(seqs) > _REMEMBERED:
+            seqs.popitem(last=False)
 
     def stands(self, key: Key, job_id: str) -> int | None:
         """Return where an entry stands; None: it is not known here."""
@@ -335,8 +337,8 @@ class Heads:
                 continue
             heap, until = head.heap, now - (now - when) // 2
             while heap and heap[0][0] <= until and len(due) < limit:
-                _, job_id, at = entry = heapq.heappop(heap)
-                if head.valid(*entry):
+                look, job_id, at = heapq.heappop(heap)
+                if head.valid(look, job_id, at):
                     due[key, job_id] = Due(key, job_id, at)
             self._line_up(key, head)
         return list(due.values())
@@ -359,6 +361,8 @@ class Heads:
         acts on what seems overdue.
         """
         head = self._heads[due.key]
+        if not head.rank and not self._turns:
+            return True
         delay = self._delay(head, due.job_id)
         return not delay or head.read_at >= due.at + delay
 
@@ -400,7 +404,9 @@ class Heads:
         return sum(len(head.entries) for head in self._heads.values())
 
     def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
-        when = head.when(job_id, at, self._delay(head, job_id))
+        when: int | None = at + self._delay(head, job_id)
+        if head.passed:
+            when = head.when(job_id, at, self._delay(head, job_id))
         if when is not None:
             self._enter(key, head, (when, job_id, at))
         if len(head.heap) > 64 and len(head.heap) > 4 * len(head.entries):
@@ -430,10 +436,15 @@ class Heads:
             heapq.heapify(self._order)
 
     def _rebuild(self, key: Key, head: _Head) -> None:
-        head.heap = [
-            (when, job_id, at)
-            for job_id, at in head.entries.items()
-            if (when := head.when(job_id, at, self._delay(head, job_id))) is not None
-        ]
+        if head.passed or self._turns:
+            head.heap = [
+                (when, job_id, at)
+                for job_id, at in head.entries.items()
+                if (when := head.when(job_id, at, self._delay(head, job_id)))
+                is not None
+            ]
+        else:
+            delay = head.rank * self._steal
+            head.heap = [(at + delay, one, at) for one, at in head.entries.items()]
         heapq.heapify(head.heap)
         self._line_up(key, head)

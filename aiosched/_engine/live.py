@@ -95,30 +95,35 @@ class LiveRuns:
     """All claimed runs of this peer, by job and fence."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, dict[int, Live]] = {}
+        self._runs: dict[str, tuple[Live, ...]] = {}
         self._shards: Counter[int] = Counter()
         self._count = 0
 
     def add(self, live: Live) -> None:
         """Enter a run."""
-        self._runs.setdefault(live.job_id, {})[live.fence] = live
+        others = self._runs.get(live.job_id)
+        self._runs[live.job_id] = (*others, live) if others else (live,)
         self._shards[live.shard] += 1
         self._count += 1
 
     def discard(self, live: Live) -> None:
         """Take a run out; safe to call twice."""
-        runs = self._runs.get(live.job_id)
-        if runs is not None and runs.pop(live.fence, None) is not None:
-            self._count -= 1
-            self._shards[live.shard] -= 1
-            if not self._shards[live.shard]:
-                del self._shards[live.shard]
-            if not runs:
-                del self._runs[live.job_id]
+        runs = self._runs.get(live.job_id, ())
+        left = tuple([one for one in runs if one.fence != live.fence])
+        if len(left) == len(runs):
+            return
+        self._count -= 1
+        self._shards[live.shard] -= 1
+        if not self._shards[live.shard]:
+            del self._shards[live.shard]
+        if left:
+            self._runs[live.job_id] = left
+        else:
+            del self._runs[live.job_id]
 
     def of(self, job_id: str) -> tuple[Live, ...]:
         """Return the runs of one job."""
-        return tuple(self._runs.get(job_id, {}).values())
+        return self._runs.get(job_id, ())
 
     def __contains__(self, job_id: object) -> bool:
         """Return whether a job runs here."""
@@ -130,7 +135,7 @@ class LiveRuns:
 
     def __iter__(self) -> Iterator[Live]:
         """Iterate over a copy, in the order of their claims per job."""
-        return iter([live for runs in self._runs.values() for live in runs.values()])
+        return iter([live for runs in self._runs.values() for live in runs])
 
     def shards(self) -> frozenset[int]:
         """Return the shards in which something runs."""

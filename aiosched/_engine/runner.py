@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as FutureExecutor
 from typing import Any
 
@@ -199,7 +199,7 @@ class Runner:
         if registered is None:
             return self._unresolvable(live, "its executor is not registered here")
         try:
-            call = self._bind(live, registered)
+            args, kwargs = self._bind(live, registered)
         except Exception as error:
             return self._unresolvable(live, str(error))
         timeout = definition.spec.timeout
@@ -210,7 +210,12 @@ class Runner:
             timer = loop.call_later(timeout / SECOND, expire)
         try:
             live.entered = True
-            value = await call
+            if registered.kind == "thread":
+                live.threaded = True
+                call = functools.partial(registered.call, *args, **kwargs)
+                value = await self._in_thread(live, call)
+            else:
+                value = await registered.call(*args, **kwargs)
         except asyncio.CancelledError:
             return self._cancelled(live)
         except CancelJob as raised:
@@ -222,7 +227,7 @@ class Runner:
         finally:
             if timer is not None:
                 timer.cancel()
-        wish = _wish(value)
+        wish = None if value is None else _wish(value)
         if wish is not None:
             return self._last(live, wish)
         if live.reason is not Reason.NONE:
@@ -230,18 +235,15 @@ class Runner:
             return self._cancelled(live, dump_result(value))
         return Ended(Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate())
 
-    def _bind(self, live: Live, registered: Registered) -> Coroutine[Any, Any, Any]:
+    def _bind(
+        self, live: Live, registered: Registered
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         start = live.start
         arguments, payload = start.definition.arguments, start.run.firing.payload
         if isinstance(arguments, Apart) or isinstance(payload, Apart):
             message = "its arguments are no longer in the store"
             raise AioschedError(message)
-        args, kwargs = registered.bind(arguments, payload, live.context)
-        call = functools.partial(registered.call, *args, **kwargs)
-        if registered.kind == "thread":
-            live.threaded = True
-            return self._in_thread(live, call)
-        return _awaited(call)
+        return registered.bind(arguments, payload, live.context)
 
     async def _in_thread(self, live: Live, call: Callable[[], Any]) -> Any:
         """Wait for a function in a thread, which cannot be cancelled.
@@ -382,7 +384,3 @@ def _from_outside(live: Live, error: BaseException) -> bool:
         except RuntimeError:  # no loop runs: the coroutine is being disposed of
             return True
     return False
-
-
-async def _awaited(call: Callable[[], Any]) -> Any:
-    return await call()

@@ -30,7 +30,8 @@ log = logging.getLogger("aiosched")
 _ROWS = 1000
 """The newest rows of a job among which the end of a run is looked for."""
 
-Settled = Callable[[Live, Change | None], None]
+Settled = Callable[[Sequence[tuple[Live, Change | None]]], None]
+"""Takes runs that are over, with what was written of each; None: nothing."""
 Told = Callable[[str, Change, bool], None]
 """Takes a job's id, a change to it, and whether the job has finished with it."""
 
@@ -168,26 +169,54 @@ class Settler:
         # What goes on moves from the end of its lease to a nearer instant: the
         # backups must hear of it, or they look only when that lease has ended,
         # should the owner die meanwhile.
-        signal = any(
-            ended.finish or _goes_on(live) or not self.owns(live)
-            for live, ended in batch
+        one_a_queue = {live.queue: live for live, _ in batch}.values()
+        signal = not all(map(self.owns, one_a_queue)) or any(
+            ended.finish or _goes_on(live) for live, ended in batch
         )
         changes, doubtful = await self._through_outages(ids, decide, signal=signal)
         if not signal:
             await self._tell_of(batch, changes)
         told = {i: (change, i in finished) for i, change in changes.items()}
+        closed: list[tuple[Live, Ended, Change | None]] = []
         for live, ended in batch:
-            if live.fence in written.get(live.job_id, ()):
-                self.settled(live, changes.get(live.job_id))
-                continue
-            change = await self._applied(live, ended) if doubtful else None
+            ours = live.fence in written.get(live.job_id, ())
+            closed.append((live, ended, changes.get(live.job_id) if ours else None))
+        told.update(await self._hand_over(closed, doubtful=doubtful))
+        if not self.bus.silent:
+            for job_id, (change, over) in told.items():
+                self.told(job_id, change, over)
+
+    async def _hand_over(
+        self,
+        batch: Sequence[tuple[Live, Ended, Change | None]],
+        *,
+        doubtful: bool,
+    ) -> dict[str, tuple[Change, bool]]:
+        """Tell what was written of runs.
+
+        Args:
+            batch: The runs, how they ended, and what was written just now; None:
+                nothing, for an earlier try has, or they are no longer held.
+            doubtful: Whether an earlier try may have been carried out.
+
+        Returns:
+            What earlier tries have written, by id, and whether the job is over.
+        """
+        earlier: dict[str, tuple[Change, bool]] = {}
+        done: list[tuple[Live, Change | None]] = []
+        for live, ended, written in batch:
+            change = written
+            if change is None and doubtful:
+                self.settled(done)  # before the store is asked again
+                done = []
+                change = await self._applied(live, ended)
+                if change is not None:
+                    earlier[live.job_id] = change, finishes(None, change)
             if change is None:
                 self._too_late(live)
-            else:
-                told[live.job_id] = change, finishes(None, change)
-            self.settled(live, change)
-        for job_id, (change, over) in told.items():
-            self.told(job_id, change, over)
+            done.append((live, change))
+        self.settled(done)
+        return earlier
 
     async def _tell_of(
         self, batch: list[tuple[Live, Ended]], changes: Mapping[str, Change]

@@ -10,7 +10,7 @@ import abc
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -248,9 +248,18 @@ class Wiring(abc.ABC):
 
     # -- what the services tell --------------------------------------------
 
-    def _settled(self, live: Live, change: Change | None) -> None:
+    def _settled(self, ended: Sequence[tuple[Live, Change | None]]) -> None:
+        if not ended:
+            return
         self.attender.freeing(self.clock.monotonic)
-        self.runner.live.discard(live)
+        for live, change in ended:
+            self.runner.live.discard(live)
+            self._after(live, change)
+        for shard in {live.shard for live, _ in ended}:
+            self.listener.runs_in(shard)
+        self.timer.wake()
+
+    def _after(self, live: Live, change: Change | None) -> None:
         key = (live.shard, live.queue)
         ended: Run | None = None
         if change is None:
@@ -271,8 +280,6 @@ class Wiring(abc.ABC):
             self.attender.stop(change)
         if live.settlement is not None and not live.settlement.done():
             live.settlement.set_result(ended)
-        self.listener.runs_in(live.shard)
-        self.timer.wake()
 
     def _mended(self, told: Mended) -> None:
         log.warning(

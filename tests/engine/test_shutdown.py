@@ -300,7 +300,9 @@ async def test_each_outcome_that_was_cut_off_is_told(
     )
     settler.closing = closing
     for fence in (1, 2):
-        live: Any = SimpleNamespace(shard=3, job_id=f"j{fence}", fence=fence)
+        live: Any = SimpleNamespace(
+            shard=3, queue="default", job_id=f"j{fence}", fence=fence
+        )
         ended: Any = SimpleNamespace(finish=True)
         settler.put(live, ended)
     for _ in range(steps):

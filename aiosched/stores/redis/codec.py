@@ -106,34 +106,29 @@ def encode(record: Record, spec_line: str, apart: dict[str, bytes | None]) -> by
         where = _set_apart(arguments, apart)
         arguments = b""
     runs, waiting, counts = state.runs, state.waiting, state.counts
-    recent = state.recent
-    head = "|".join(
-        (
-            str(schema_of(record)),
-            str(seq),
-            _past(following, created),
-            "" if anchor == following else _past(anchor, created) or _NONE,
-            str(seq - created) if seq != created else "",
-            str(state.version) if state.version != 1 else "",
-            status.code if status is not _ACTIVE else "",
-            ";".join([_run(run, seq, created, inline, apart) for run in runs])
-            if runs
-            else "",
-            ";".join([_firing(one, created, inline, apart) for one in waiting])
-            if waiting
-            else "",
-            "" if counts is _NO_COUNTS else _counts(counts),
-            "="
-            if state.latest == following is not None
-            else _past(state.latest, created),
-            _past(state.since, created),
-            str(state.former) if state.former else "",
-            str(len(recent)) if recent else "",
-            _past(state.ends, created),
-            _past(state.pause_until, created),
-            _quote(state.pause_note) if state.pause_note else "",
-            where,
-        )
+    latest, since, recent = state.latest, state.since, state.recent
+    own = ""
+    if anchor != following:
+        own = _NONE if anchor is None else str(anchor - created)
+    running, queued = "", ""
+    if runs:
+        running = ";".join([_run(run, seq, created, inline, apart) for run in runs])
+    if waiting:
+        queued = ";".join([_firing(one, created, inline, apart) for one in waiting])
+    if latest is None:
+        past: int | str = ""
+    else:
+        past = "=" if latest == following else latest - created
+    head = (
+        f"{schema_of(record)}|{seq}|"
+        f"{'' if following is None else following - created}|{own}|"
+        f"{seq - created or ''}|{state.version if state.version != 1 else ''}|"
+        f"{'' if status is _ACTIVE else status.code}|{running}|{queued}|"
+        f"{'' if counts is _NO_COUNTS else _counts(counts)}|{past}|"
+        f"{'' if since is None else since - created}|{state.former or ''}|"
+        f"{len(recent) or ''}|{_past(state.ends, created)}|"
+        f"{_past(state.pause_until, created)}|"
+        f"{_quote(state.pause_note) if state.pause_note else ''}|{where}"
     ).rstrip("|")
     if recent:
         lines = "\n".join([one_line(line) for line in recent])
@@ -172,9 +167,11 @@ def _run(
     inline: list[bytes],
     apart: dict[str, bytes | None],
 ) -> str:
-    started = run.started
+    started, owner = run.started, run.owner
+    if not owner.isalnum():
+        owner = _quote(owner)
     return (
-        f"{seq - run.fence},{_quote(run.owner)},{run.until - started},"
+        f"{seq - run.fence},{owner},{run.until - started},"
         f"{started - created},{run.cancel.code},"
         f"{_firing(run.firing, created, inline, apart)}"
     )
@@ -279,7 +276,7 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         _read_counts(counts) if counts else _NO_COUNTS,
         int(ends) + created if ends else None,
         int(until) + created if until else None,
-        _unquote(note),
+        _unquote(note) if note else "",
         recent,
     )
     own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created

@@ -27,7 +27,7 @@ class Timekeeper:
     def __init__(self) -> None:
         """Know nothing; :meth:`estimate` needs one sample."""
         self._samples: list[tuple[float, float, float]] = []
-        self._offset = 0.0
+        self.offset = 0.0
 
     def sample(self, sent: float, received: float, instant: int) -> None:
         """Learn from one answer of TIME.
@@ -48,8 +48,8 @@ class Timekeeper:
         ]
         kept.append((trip, offset, received))
         self._samples = kept[-_KEPT:]
-        self._offset = min(self._samples)[1]
+        self.offset = min(self._samples)[1]
 
     def estimate(self, monotonic: float) -> int:
         """Return the store's instant at a monotonic moment."""
-        return round((monotonic + self._offset) * SECOND)
+        return round((monotonic + self.offset) * SECOND)

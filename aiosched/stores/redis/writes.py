@@ -41,11 +41,10 @@ class Batch(NamedTuple):
 
 def blob_names(start: Start) -> list[str]:
     """Return the names of what a start's store keeps apart."""
-    return [
-        blob.key
-        for blob in (start.definition.arguments, start.run.firing.payload)
-        if isinstance(blob, Apart)
-    ]
+    arguments, payload = start.definition.arguments, start.run.firing.payload
+    if type(arguments) is bytes and type(payload) is bytes:
+        return []  # of all but a few
+    return [blob.key for blob in (arguments, payload) if isinstance(blob, Apart)]
 
 
 class Composer:
@@ -100,7 +99,9 @@ class Composer:
             if row.final:
                 self._final[row.job_id] = None
         for start in change.starts:
-            self._blobs.update(dict.fromkeys(blob_names(start)))
+            names = blob_names(start)
+            if names:
+                self._blobs.update(dict.fromkeys(names))
 
     def _write(
         self, job_id: str, old: Record | None, record: Record, at: int | None
@@ -118,7 +119,8 @@ class Composer:
                 self._shared[f"x:{line[1:]}"] = body
             self._index(job_id, old, record)
         self._set_apart(job_id, old, apart)
-        self._tell(job_id, spec.queue, at, record.state.seq)
+        if self._signal:
+            self._tell(job_id, spec.queue, at, record.state.seq)
 
     def _place(self, job_id: str, queue: str, at: int | None) -> None:
         moved = self._moved.get(queue)

@@ -13,7 +13,6 @@ import types
 from collections.abc import (
     Callable,
     Collection,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
@@ -30,7 +29,7 @@ from aiosched._engine.heartbeat import Heartbeat
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Membership
 from aiosched._engine.runner import Runner
-from aiosched.enums import OnLost, Reason
+from aiosched.enums import OnLost, Outcome, Reason
 from aiosched.errors import StoreError
 from aiosched.instants import SECOND
 from aiosched.planning._draft import Draft
@@ -275,17 +274,14 @@ def _settle_without_run() -> _Patches:
 
     Its executor is not called, and a success is recorded.
     """
-    good = Runner._bind
+    good = Runner._attempt
 
-    async def nothing() -> None:
-        """Do nothing."""
-
-    def bind(self: Runner, live: Live, registered: Any) -> Coroutine[Any, Any, Any]:
+    async def attempt(self: Runner, live: Live) -> Ended:
         if live.start.run.firing.lost:
-            return nothing()
-        return good(self, live, registered)
+            return Ended(Outcome.SUCCEEDED, at=self.estimate())
+        return await good(self, live)
 
-    yield Runner, "_bind", bind
+    yield Runner, "_attempt", attempt
 
 
 @_bug("memory")

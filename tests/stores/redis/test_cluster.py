@@ -480,7 +480,7 @@ async def test_clocks_of_masters_that_differ(cluster_url: str) -> None:
         assert len(link._times) == 2
         assert session.estimate() <= link.estimate_home()
         keeper = next(iter(link._times.values()))
-        keeper._offset -= 100.0
+        keeper.offset -= 100.0
         assert link.estimate_home() - session.estimate() > 99_000_000
-        keeper._offset += 300.0
+        keeper.offset += 300.0
         assert abs(link.estimate_home() - session.estimate()) < 1_000_000

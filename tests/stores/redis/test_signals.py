@@ -44,7 +44,7 @@ async def test_a_beat_after_a_long_sleep_is_given_again(redis_url: str) -> None:
     async with opened(redis_url) as one, opened(redis_url) as two:
         member = Member("me", "name", None, (), True)
         keeper = one._link.time
-        keeper._offset -= 3_600
+        keeper.offset -= 3_600
         keeper._samples = [(trip, off - 3_600, at) for trip, off, at in keeper._samples]
         await one.beat(Beat(member, "me"))
         assert [m.id for m in (await two.beat(Beat(None, "you"))).members] == ["me"]
