@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
+from unittest import mock
 
 from aiosched import planning
 from aiosched.enums import (
@@ -19,6 +20,7 @@ from aiosched.enums import (
     RowKind,
 )
 from aiosched.errors import JobError, JobExistsError
+from aiosched.planning import slots
 from aiosched.records import MAX_WAITING, Change, Definition, Ended, Record, Row
 from aiosched.rows import Act, unpack_act, unpack_row
 from aiosched.triggers.backfill import BackfillTrigger
@@ -209,6 +211,9 @@ class World:
         definition, state = self.record.definition, self.record.state
         due = planning.instant(definition, state)
         change = planning.attend(definition, state, self.now, capacity, owner, LEASE)
+        with mock.patch.object(slots, "_take_lone", return_value=False):
+            long = planning.attend(definition, state, self.now, capacity, owner, LEASE)
+        assert change == long, "the short way ends where the long one does"
         if change is not None and change.starts:
             assert due is not None
             assert due <= self.now, "nothing starts before the instant"
