@@ -171,6 +171,23 @@ def test_the_only_slot_of_a_date_never_lapses_by_default() -> None:
     assert Story(ONCE).attend(1_000_000) == [0]
 
 
+@pytest.mark.parametrize("trigger", [ONCE, EVERY_10])
+def test_a_slot_is_valid_for_its_grace_to_the_microsecond(trigger: Trigger) -> None:
+    story = Story(trigger, misfire_grace=SECOND)
+    assert story.record is not None
+    definition, state = story.record.definition, story.record.state
+
+    def look(now: int) -> Change | None:
+        return planning.attend(definition, state, now, 1, "peer", LEASE)
+
+    last, after = look(T0 + SECOND), look(T0 + SECOND + 1)
+    assert last is not None
+    assert [start.run.firing.slot for start in last.starts] == [T0]
+    assert after is not None
+    assert not after.starts
+    assert [row.kind.value for row in after.rows] == ["missed"]
+
+
 def test_the_only_slot_of_a_date_lapses_by_a_grace_of_the_users_own() -> None:
     story = Story(ONCE, misfire_grace=SECOND)
     assert story.attend(2) == []
