@@ -337,19 +337,26 @@ class Base:
         return found
 
     def _snapshot(
-        self, record: Record | None, job_id: str, gap: GapOf | None = None
+        self,
+        record: Record | None,
+        job_id: str,
+        gap: GapOf | None = None,
+        now: int | None = None,
     ) -> Job:
         if record is None:
             message = f"the record of {job_id!r} was read and is gone"
             raise RuntimeError(message)
-        return self._shown(record, gap)
+        return self._shown(record, gap, now)
 
-    def _shown(self, record: Record, gap: GapOf | None = None) -> Job:
+    def _shown(
+        self, record: Record, gap: GapOf | None = None, now: int | None = None
+    ) -> Job:
         """Return the snapshot of a record, and whether somebody can run it.
 
         Args:
             record: What is stored.
             gap: Tells why nobody can; where there are many records, one for all.
+            now: The store's instant, likewise.
 
         Raises:
             StoreDataError: It holds what cannot be shown.
@@ -358,7 +365,9 @@ class Base:
             gap = self._running_engine().alarms.gap
         why = gap(record)
         reason = "" if why is None else why.reason
-        return shown_job(record, self._opened().estimate(), reason)
+        if now is None:
+            now = self._opened().estimate()
+        return shown_job(record, now, reason)
 
 
 def refuse_silent(definition: Definition, now: int) -> None:

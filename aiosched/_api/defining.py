@@ -132,8 +132,8 @@ class Defining(Base):
         records, errors = await self._decide_many(definitions, decide, "job_scheduled")
         if errors:
             raise next(iter(errors.values()))
-        gap = self._running_engine().alarms.gaps()
-        return [self._snapshot(records[job.id], job.id, gap) for job in given]
+        gap, now = self._running_engine().alarms.gaps(), self._opened().estimate()
+        return [self._snapshot(records[job.id], job.id, gap, now) for job in given]
 
     def declare(self, job: Job) -> Job:
         """Name a job that belongs to the code: it is scheduled at each start.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from aiosched.enums import JobState, Overlap
@@ -15,6 +14,7 @@ from aiosched.jobs.plain import dump_json, load_json
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.snapshots import DEFAULT_QUEUE, NEVER_STORED, Snapshot, readable_rows
 from aiosched.records import Apart, Blob, Definition, Record, RetryRule, Spec, State
+from aiosched.values import altered
 
 __all__ = [
     "anchor_of",
@@ -26,6 +26,8 @@ __all__ = [
     "to_spec",
 ]
 
+_REMEMBERED = 1_024
+"""Specs of which the pattern of a job is kept."""
 _UNCOMPARED = frozenset(("declared", "unpinned", "delay"))
 
 
@@ -168,27 +170,36 @@ def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED)
     trigger = spec.trigger
     if trigger is not None:
         trigger = trigger.with_instant(definition.anchor)
-    try:
-        alike = _job_of_spec(spec)
-    except TypeError:  # a trigger of the user's own that cannot be hashed
-        alike = _job_of_spec.__wrapped__(spec)
-    job = alike.model_copy(
-        update={
+    return altered(
+        _alike(spec),
+        {
             "args": args,
             "kwargs": kwargs,
             "id": definition.id,
             "trigger": trigger,
             "paused": snapshot.state is JobState.PAUSED,
             "meta": load_json(spec.meta.encode()) if spec.meta else {},
-        }
+        },
+        private={"_snapshot": snapshot},
     )
-    job._snapshot = snapshot
-    return job
 
 
-@lru_cache(maxsize=1_024)
+# By identity: hashing a spec hashes its trigger, field by field, and stores and
+# schedulers see to it that specs which are alike are the same.
+_PATTERNS: dict[int, tuple[Spec, Job]] = {}
+
+
+def _alike(spec: Spec) -> Job:
+    """Return what all jobs of a spec have in common, to be copied."""
+    found = _PATTERNS.get(id(spec))
+    if found is None:
+        if len(_PATTERNS) >= _REMEMBERED:
+            _PATTERNS.clear()
+        found = _PATTERNS[id(spec)] = spec, _job_of_spec(spec)
+    return found[1]
+
+
 def _job_of_spec(spec: Spec) -> Job:
-    """Return what all jobs of a spec have in common; to be copied."""
     return Job.model_construct(
         executor=spec.executor,
         args=(),
