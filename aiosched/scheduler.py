@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from types import TracebackType
@@ -114,7 +114,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
-        self._specs: dict[Spec, Spec] = {}
+        self._specs: dict[Hashable, Spec] = {}
         self._set_up: list[Registered] = []
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False

@@ -32,8 +32,12 @@ def altered(
         private: Private attributes that differ, by name.
     """
     copied = object.__new__(type(model))
+    given = model.__pydantic_fields_set__
+    if not fields.keys() <= given:
+        given = given | fields.keys()
     _put(copied, "__dict__", {**(model.__dict__ if held is None else held), **fields})
-    _put(copied, "__pydantic_fields_set__", model.model_fields_set | fields.keys())
+    # Shared where it is the same: no model is changed after it was built.
+    _put(copied, "__pydantic_fields_set__", given)
     _put(copied, "__pydantic_extra__", model.__pydantic_extra__)
     hidden = model.__pydantic_private__
     if private:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from aiosched import planning
@@ -26,6 +26,7 @@ from aiosched.jobs.conversions import (
     anchor_of,
     definition_of,
     job_of,
+    shape_of,
     to_spec,
 )
 from aiosched.planning.outlook import outlook
@@ -109,7 +110,7 @@ class Base:
     _catalogue: dict[str, ExecutorInfo]
     _catalogue_at = 0
     _unread: dict[str, tuple[str, float]]
-    _specs: dict[Spec, Spec]
+    _specs: dict[Hashable, Spec]
 
     # -- state -------------------------------------------------------------
 
@@ -319,21 +320,27 @@ class Base:
         if job.target is not None and isinstance(known, Registered):
             name = known.name
         queue = known.queue if known is not None else None
-        spec = to_spec(job, queue=queue, declared=declared, executor=name)
-        return definition_of(job, self._shared(spec), anchor_of(job), arguments)
+        spec = self._spec(job, queue, declared, name)
+        return definition_of(job, spec, anchor_of(job), arguments)
 
-    def _shared(self, spec: Spec) -> Spec:
-        """Return the spec that stands for all that are alike.
+    def _spec(
+        self, job: Job, queue: str | None, declared: int | None, executor: str
+    ) -> Spec:
+        """Return the spec of a job, the same for all that are alike.
 
         What follows from a spec is remembered by its identity: its bytes, what it
         needs of a peer, what its jobs look like.
         """
+        shape = (shape_of(job), queue, declared, executor)
         try:
-            found = self._specs.setdefault(spec, spec)
+            found = self._specs.get(shape)
         except TypeError:  # a trigger of the user's own that cannot be hashed
-            return spec
-        if len(self._specs) > _SPECS:
-            self._specs.clear()
+            return to_spec(job, queue=queue, declared=declared, executor=executor)
+        if found is None:
+            found = to_spec(job, queue=queue, declared=declared, executor=executor)
+            if len(self._specs) >= _SPECS:
+                self._specs.clear()
+            self._specs[shape] = found
         return found
 
     def _snapshot(
