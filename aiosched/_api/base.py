@@ -7,10 +7,19 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from aiosched import planning
+from aiosched._api.deciding import (
+    Decided,
+    DecideOne,
+    batches_of,
+    decide_all,
+    decide_one,
+    each_of,
+)
+from aiosched._api.gathering import Gathering
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.needs import Gap
-from aiosched.abc import MAX_BATCH, ExecutorInfo, JobStore, Session, shard_of
+from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import (
     ConfigurationError,
@@ -30,14 +39,13 @@ from aiosched.jobs.conversions import (
     to_spec,
 )
 from aiosched.planning.outlook import outlook
-from aiosched.records import Change, Definition, Record, Spec
+from aiosched.records import Apart, Change, Definition, Record, Spec
 from aiosched.registry import Registered, Registry, dump
 from aiosched.rows import Act
 
 __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
 log: logging.Logger = logging.getLogger("aiosched")
-DecideOne = Callable[[Record | None, int], Change | None]
 GapOf = Callable[[Record], Gap | None]
 _CATALOGUE_AGE = 5 * SECOND
 _TOLD_AGAIN = 86_400.0
@@ -111,6 +119,7 @@ class Base:
     _catalogue_at = 0
     _unread: dict[str, tuple[str, float]]
     _specs: dict[Hashable, Spec]
+    _gatherings: dict[int, Gathering]
 
     # -- state -------------------------------------------------------------
 
@@ -164,7 +173,7 @@ class Base:
         who = self.name if by is None else checks.text_id("by", by, what="name")
         return Act(who, checks.free_text(field, note))
 
-    # -- one record --------------------------------------------------------
+    # -- records -----------------------------------------------------------
 
     async def _decide(
         self, job_id: str, decide: DecideOne, event: str | None = None
@@ -182,23 +191,25 @@ class Base:
         Raises:
             StoreDataError: There is something, but it cannot be read.
         """
-        session = self._opened()
-        found: list[Record | None] = []
+        decided = await decide_one(self._opened(), job_id, decide)
+        self._committed({job_id: decided}, event)
+        return decided[0]
 
-        def one(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
-            found.clear()
-            if job_id not in records:
-                return {}
-            found.append(records[job_id])
-            change = decide(records[job_id], now)
-            return {} if change is None else {job_id: change}
-
-        changes = await session.transact([job_id], one)
-        if not found:
-            raise StoreDataError(job_id, "its record is garbage or of a later version")
-        self._committed(changes, event)
-        change = changes.get(job_id)
-        return found[0] if change is None else change.record
+    async def _decide_together(
+        self, definition: Definition, decide: DecideOne, event: str
+    ) -> Record | None:
+        """Do the same for a definition, with others that ask meanwhile."""
+        session, job_id = self._opened(), definition.id
+        place = -1 if session.spanning else shard_of(job_id, session.terms.shards)
+        gathering = self._gatherings.get(place)
+        if gathering is None:
+            gathering = self._gatherings[place] = Gathering(session)
+        arguments = definition.arguments
+        large = arguments.size if isinstance(arguments, Apart) else len(arguments)
+        large += len(definition.spec.meta)
+        decided = await gathering.decide(job_id, decide, large)
+        self._committed({job_id: decided}, event)
+        return decided[0]
 
     async def _decide_many(
         self,
@@ -206,7 +217,7 @@ class Base:
         decide: Callable[[str], DecideOne],
         event: str | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
-        """Apply a verb to many records, a transaction per shard and hundred.
+        """Apply a verb to many records, a hundred in a transaction.
 
         Args:
             job_ids: Which ones.
@@ -217,50 +228,42 @@ class Base:
             The records as they are now, and the errors, both by id.
         """
         session = self._opened()
-        shards: dict[int, list[str]] = {}
-        for job_id in dict.fromkeys(job_ids):
-            shards.setdefault(shard_of(job_id, session.terms.shards), []).append(job_id)
         records: dict[str, Record | None] = {}
         errors: dict[str, JobError] = {}
-        for _, ids in sorted(shards.items()):
-            for first in range(0, len(ids), MAX_BATCH):
-                part = ids[first : first + MAX_BATCH]
-                changes = await self._decide_batch(part, decide, records, errors)
-                self._committed(changes, event)
-        return records, errors
 
-    async def _decide_batch(
-        self,
-        ids: list[str],
-        decide: Callable[[str], DecideOne],
-        after: dict[str, Record | None],
-        errors: dict[str, JobError],
-    ) -> Mapping[str, Change]:
-        def all_of(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
-            changes: dict[str, Change] = {}
-            for job_id, record in records.items():
+        def lenient(job_id: str) -> DecideOne:
+            verb = decide(job_id)
+
+            def one(record: Record | None, now: int) -> Change | None:
                 errors.pop(job_id, None)
-                after[job_id] = record
                 try:
-                    change = decide(job_id)(record, now)
+                    return verb(record, now)
                 except JobError as error:
                     errors[job_id] = error
-                    continue
-                if change is not None:
-                    changes[job_id] = change
-            return changes
+                    return None
 
-        changes = await self._opened().transact(ids, all_of)
-        after.update({job_id: change.record for job_id, change in changes.items()})
-        return changes
+            return one
 
-    def _committed(self, changes: Mapping[str, Change], event: str | None) -> None:
-        if self._engine is None or not changes:
+        async def apart(part: list[str]) -> None:
+            decided = await decide_all(session, part, lenient)
+            self._committed(decided, event)
+            records.update({job_id: record for job_id, (record, _) in decided.items()})
+
+        await each_of(batches_of(session, job_ids), apart)
+        return records, errors
+
+    def _committed(self, decided: Mapping[str, Decided], event: str | None) -> None:
+        if self._engine is None:
             return
-        shard = shard_of(next(iter(changes)), self._engine.session.terms.shards)
-        self._engine.committed(shard, changes)
-        if event is not None:
-            for job_id in sorted(changes):
+        shards: dict[int, dict[str, Change]] = {}
+        count = self._engine.session.terms.shards
+        for job_id, (_, change) in decided.items():
+            if change is not None:
+                shards.setdefault(shard_of(job_id, count), {})[job_id] = change
+        for shard, changes in shards.items():
+            self._engine.committed(shard, changes)
+        if event is not None and self._bus.hears(event):
+            for job_id in sorted(i for i, (_, change) in decided.items() if change):
                 self._bus.emit(event, job_id)
 
     # -- definitions -------------------------------------------------------

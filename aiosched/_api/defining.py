@@ -77,7 +77,7 @@ class Defining(Base):
         act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
         decide = scheduling(definition, rule, act, paused=job.paused, again=again)
-        record = await self._decide(job.id, decide, "job_scheduled")
+        record = await self._decide_together(definition, decide, "job_scheduled")
         return self._snapshot(record, job.id)
 
     async def schedule_many(

@@ -1,0 +1,127 @@
+"""One decision a record, in transactions of one record or of many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
+
+from aiosched.abc import MAX_BATCH, Session, shard_of
+from aiosched.errors import StoreDataError
+from aiosched.records import Change, Record
+
+__all__ = [
+    "DecideOne",
+    "Decided",
+    "batches_of",
+    "decide_all",
+    "decide_one",
+    "each_of",
+    "unreadable",
+]
+
+DecideOne = Callable[[Record | None, int], Change | None]
+Decided = tuple[Record | None, Change | None]
+"""A record as it is now, and what was changed, if anything was."""
+
+_AT_ONCE = 2
+"""Transactions of one verb that are under way at a time."""
+
+
+async def decide_one(session: Session, job_id: str, decide: DecideOne) -> Decided:
+    """Apply a decision to one record.
+
+    Raises:
+        StoreDataError: There is something, but it cannot be read.
+    """
+    found: list[Record | None] = []
+
+    def one(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+        found.clear()
+        if job_id not in records:
+            return {}
+        found.append(records[job_id])
+        change = decide(records[job_id], now)
+        return {} if change is None else {job_id: change}
+
+    changes = await session.transact([job_id], one)
+    if not found:
+        raise unreadable(job_id)
+    change = changes.get(job_id)
+    return (found[0] if change is None else change.record), change
+
+
+async def decide_all(
+    session: Session, ids: Sequence[str], decide: Callable[[str], DecideOne]
+) -> dict[str, Decided]:
+    """Apply a decision to each of some records, in one transaction.
+
+    Returns:
+        What became of each, without those that cannot be read.
+    """
+    found: dict[str, Record | None] = {}
+
+    def every(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
+        found.clear()
+        found.update(records)
+        changes: dict[str, Change] = {}
+        for job_id, record in records.items():
+            change = decide(job_id)(record, now)
+            if change is not None:
+                changes[job_id] = change
+        return changes
+
+    changes = await session.transact(ids, every)
+    decided: dict[str, Decided] = {}
+    for job_id, record in found.items():
+        change = changes.get(job_id)
+        decided[job_id] = (record if change is None else change.record), change
+    return decided
+
+
+def batches_of(session: Session, ids: Iterable[str]) -> list[list[str]]:
+    """Deal ids out over transactions; those of one shard stand together."""
+    shards: dict[int, list[str]] = {}
+    for job_id in dict.fromkeys(ids):
+        shards.setdefault(shard_of(job_id, session.terms.shards), []).append(job_id)
+    groups = [shards[shard] for shard in sorted(shards)]
+    if session.spanning:
+        groups = [list(chain.from_iterable(groups))]
+    return [
+        group[first : first + MAX_BATCH]
+        for group in groups
+        for first in range(0, len(group), MAX_BATCH)
+    ]
+
+
+async def each_of(
+    parts: Iterable[list[str]], work: Callable[[list[str]], Awaitable[None]]
+) -> None:
+    """Do something with each part, some at a time.
+
+    Raises:
+        Exception: What came of one; no other is begun then, and none goes on.
+    """
+    left = iter(parts)
+    failed: list[BaseException] = []
+
+    async def go_on() -> None:
+        for part in left:
+            if failed:
+                return
+            try:
+                await work(part)
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+    works = [go_on() for _ in range(_AT_ONCE)]
+    # All come to an end, so that nothing is written after this has.
+    await asyncio.gather(*works, return_exceptions=True)
+    if failed:
+        raise failed[0]
+
+
+def unreadable(job_id: str) -> StoreDataError:
+    """Return what is raised of a record that was found and not read."""
+    return StoreDataError(job_id, "its record is garbage or of a later version")
