@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import chain
 
 from aiosched.abc import MAX_BATCH, Session, shard_of
 from aiosched.errors import StoreDataError
@@ -24,7 +23,7 @@ DecideOne = Callable[[Record | None, int], Change | None]
 Decided = tuple[Record | None, Change | None]
 """A record as it is now, and what was changed, if anything was."""
 
-_AT_ONCE = 2
+_AT_ONCE = 4
 """Transactions of one verb that are under way at a time."""
 
 
@@ -80,18 +79,24 @@ async def decide_all(
 
 
 def batches_of(session: Session, ids: Iterable[str]) -> list[list[str]]:
-    """Deal ids out over transactions; those of one shard stand together."""
+    """Deal ids out over transactions; what a shard has beside hundreds is gathered.
+
+    Jobs of one instant and one transaction are also claimed and settled together.
+    """
     shards: dict[int, list[str]] = {}
     for job_id in dict.fromkeys(ids):
         shards.setdefault(shard_of(job_id, session.terms.shards), []).append(job_id)
-    groups = [shards[shard] for shard in sorted(shards)]
-    if session.spanning:
-        groups = [list(chain.from_iterable(groups))]
-    return [
-        group[first : first + MAX_BATCH]
-        for group in groups
-        for first in range(0, len(group), MAX_BATCH)
-    ]
+    parts: list[list[str]] = []
+    rest: list[str] = []
+    for _, group in sorted(shards.items()):
+        whole = len(group) - len(group) % MAX_BATCH
+        parts += [group[n : n + MAX_BATCH] for n in range(0, whole, MAX_BATCH)]
+        left = group[whole:]
+        if rest and (not session.spanning or len(rest) + len(left) > MAX_BATCH):
+            parts.append(rest)
+            rest = []
+        rest = rest + left
+    return [*parts, rest] if rest else parts
 
 
 async def each_of(

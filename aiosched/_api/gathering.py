@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context, copy_context
-from copy import copy
 
 from aiosched._api.deciding import (
     Decided,
@@ -16,7 +15,7 @@ from aiosched._api.deciding import (
     unreadable,
 )
 from aiosched.abc import MAX_BATCH, Session
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.records import Change, Record
 
 __all__ = ["Gathering"]
@@ -187,13 +186,14 @@ class Gathering:
                 self._session, ids, lambda one: calls[one].decide
             )
         except Exception as error:
-            silent = loop.time() - begun > _SILENCE
-            if len(calls) == 1:
-                calls[ids[0]].end(error)
-            elif silent and isinstance(error, StoreUnavailableError):
+            concerned: Collection[str] = ids if len(ids) == 1 else ()
+            if isinstance(error, StoreDataError):
+                concerned = error.jobs or concerned
+            elif isinstance(error, StoreUnavailableError):
                 # Nobody's fault, and each would wait as long again for the same.
-                for call in calls.values():
-                    call.end(_own(error))
+                concerned = ids if loop.time() - begun > _SILENCE else concerned
+            for job_id in calls.keys() & set(concerned):
+                calls[job_id].end(_own(error))
             return
         for job_id, call in calls.items():
             outcome = decided.get(job_id)
@@ -201,9 +201,10 @@ class Gathering:
             call.end(failed or outcome)
 
 
-def _own(error: StoreUnavailableError) -> StoreUnavailableError:
-    """Return another of its kind, for somebody else to raise."""
-    other = copy(error)
+def _own(error: Exception) -> Exception:
+    """Return another that says the same, for somebody else to raise."""
+    other = type(error).__new__(type(error), *error.args)
+    other.__dict__.update(error.__dict__)
     other.__cause__ = error.__cause__
     return other
 

@@ -439,6 +439,8 @@ class Lanes:
             yield lane
         finally:
             if lane.at_work is None:
+                if self._closed:  # it may have been connected since
+                    await lane.drop()
                 self._release(lane)
             else:
                 lane.at_work.add_done_callback(lambda task: self._freed(lane, task))

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from aiosched.errors import StoreDataError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.writes import Batch, Composer, compose
 
-__all__ = ["Share", "Spread", "spread_out"]
+__all__ = ["Share", "Spread", "first_of", "spread_out", "wanted_by_a_verb"]
 
 
 class Share(NamedTuple):
@@ -94,3 +95,34 @@ def _whole(batches: Sequence[Batch]) -> Batch:
         [],
         any(one.entry for one in batches),
     )
+
+
+def wanted_by_a_verb(
+    records: Mapping[str, Record | None], changes: Mapping[str, Change]
+) -> bool:
+    """Return whether somebody's verb may have wanted this, not a peer's upkeep.
+
+    Upkeep ends runs, prolongs leases and puts agenda entries right: jobs of
+    others stand in the same transaction, and nobody waits for an answer.
+    """
+    for job_id, change in changes.items():
+        old, new = records[job_id], change.record
+        if new is None or change.index_only or any(row.fence for row in change.rows):
+            continue
+        if (
+            old is None
+            or old.definition is not new.definition
+            or old.state.status is not new.state.status
+            or len(old.state.waiting) < len(new.state.waiting)
+        ):
+            return True
+    return False
+
+
+def first_of(failed: Sequence[StoreError]) -> StoreError:
+    """Return the first of several errors, for the jobs of all."""
+    first = failed[0]
+    if isinstance(first, StoreDataError):
+        jobs = [one.jobs for one in failed if isinstance(one, StoreDataError)]
+        first.jobs = frozenset().union(*jobs) if all(jobs) else frozenset()
+    return first

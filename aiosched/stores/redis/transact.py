@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from aiosched.abc import MAX_BATCH, Decide, shard_of
-from aiosched.errors import StoreConflictError, StoreError
+from aiosched.errors import StoreConflictError, StoreDataError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis.codec import Parts, decode, split
 from aiosched.stores.redis.connection import (
@@ -23,7 +23,7 @@ from aiosched.stores.redis.connection import (
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
-from aiosched.stores.redis.spread import Spread, spread_out
+from aiosched.stores.redis.spread import Spread, first_of, spread_out, wanted_by_a_verb
 from aiosched.stores.redis.starts import fill_starts
 from aiosched.stores.redis.timing import instant_of
 from aiosched.stores.redis.unknown import Sent, resolve
@@ -170,26 +170,6 @@ def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]
         if numbers != 1:
             raise ValueError(f"ids of {numbers} shards in one transaction")
     return shards
-
-
-def _asked(records: Mapping[str, Record | None], changes: Mapping[str, Change]) -> bool:
-    """Return whether somebody's verb may have wanted this, not a peer's upkeep.
-
-    Upkeep ends runs, prolongs leases and puts agenda entries right: jobs of
-    others stand in the same transaction, and nobody waits for an answer.
-    """
-    for job_id, change in changes.items():
-        old, new = records[job_id], change.record
-        if new is None or change.index_only or any(row.fence for row in change.rows):
-            continue
-        if (
-            old is None
-            or old.definition is not new.definition
-            or old.state.status is not new.state.status
-            or len(old.state.waiting) < len(new.state.waiting)
-        ):
-            return True
-    return False
 
 
 class _Attempt:
@@ -419,13 +399,20 @@ class _Attempt:
             link.history.committed(
                 share.shard, share.batch.commands, part, share.changes
             )
-        asked = self._signal and not self._claim and _asked(read.records, changes)
+        asked = (
+            self._signal and not self._claim and wanted_by_a_verb(read.records, changes)
+        )
+        failed: list[StoreError] = []
         for command, result in zip(batch.commands, results, strict=True):
             if isinstance(result, Exception):
-                self._failed(command, result, asked=asked)
+                failed += self._failed(command, result, asked=asked)
+        if failed:
+            raise first_of(failed)
         return list(results)
 
-    def _failed(self, command: Command, error: Exception, *, asked: bool) -> None:
+    def _failed(
+        self, command: Command, error: Exception, *, asked: bool
+    ) -> list[StoreError]:
         """Report a command that failed although its transaction was executed.
 
         Redis undoes nothing: somebody has put something else under this key.
@@ -435,8 +422,14 @@ class _Attempt:
         link.unreadable(key, f"{verb} failed in EXEC: {error}")
         shared = {link.keys.shared(shard) for shard in self._shards.values()}
         subscribed = verb == "SADD" and key not in shared
-        if asked and (subscribed or verb in {"MSET", "ZADD"}):
-            raise refusal(error, key, key) from error
+        if not asked or not (subscribed or verb in {"MSET", "ZADD"}):
+            return []
+        refused = refusal(error, key, key)
+        refused.__cause__ = error
+        if isinstance(refused, StoreDataError) and verb != "MSET":
+            ids = command[3::2] if verb == "ZADD" else command[2:]
+            refused.jobs = frozenset(map(str, ids))
+        return [refused]
 
     def _committed(self, changes: Mapping[str, Change], batch: Batch) -> None:
         memo = self._link.memo
