@@ -291,12 +291,16 @@ _PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 """Seconds, at most, before the first and before a late new try of a change."""
 
 
+_RULES: dict[str, OnConflict] = {rule.value: rule for rule in OnConflict}
+
+
 def _conflict(word: object) -> OnConflict:
-    if not isinstance(word, str) or word not in set(OnConflict):
+    rule = _RULES.get(word) if isinstance(word, str) else None
+    if rule is None:
         raise ConfigurationError(
             "on_conflict", word, "is not known", 'use "raise", "replace" or "keep"'
         )
-    return OnConflict(word)
+    return rule
 
 
 def _refuse_unclear(**flags: object) -> None:
