@@ -100,13 +100,16 @@ def batches_of(session: Session, ids: Iterable[str]) -> list[list[str]]:
 
 
 async def each_of(
-    parts: Iterable[list[str]], work: Callable[[list[str]], Awaitable[None]]
+    parts: Sequence[list[str]], work: Callable[[list[str]], Awaitable[None]]
 ) -> None:
     """Do something with each part, some at a time.
 
     Raises:
         Exception: What came of one; no other is begun then, and none goes on.
     """
+    if len(parts) == 1:
+        await work(parts[0])
+        return
     left = iter(parts)
     failed: list[BaseException] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextvars import Context, copy_context
 
 from aiosched._api.deciding import (
@@ -94,10 +94,11 @@ class Gathering:
             decide: The decision.
             size: Bytes that it brings, about.
         """
-        if not self._waiting and not self._flights:
-            return await self._alone(job_id, decide)
-        if size > _BYTES and not self._knows(job_id):
-            return await decide_one(self._session, job_id, decide)
+        if not self._knows(job_id):
+            if not self._waiting and not self._flights:
+                return await self._alone(job_id, decide)
+            if size > _BYTES:
+                return await self._alone(job_id, decide, counts=0)
         call = _Call(job_id, decide, size)
         self._waiting.append(call)
         self._call()
@@ -116,16 +117,18 @@ class Gathering:
             call.job_id == job_id for call in self._waiting
         )
 
-    async def _alone(self, job_id: str, decide: DecideOne) -> Decided:
-        self._flights += 1
+    async def _alone(
+        self, job_id: str, decide: DecideOne, *, counts: int = 1
+    ) -> Decided:
+        self._flights += counts
         self._away.add(job_id)
         try:
             return await decide_one(self._session, job_id, decide)
         finally:
-            self._land([job_id])
+            self._land([job_id], counts)
 
-    def _land(self, ids: Sequence[str]) -> None:
-        self._flights -= 1
+    def _land(self, ids: Iterable[str], counts: int) -> None:
+        self._flights -= counts
         self._away.difference_update(ids)
         self._call()
 
@@ -144,11 +147,18 @@ class Gathering:
         self._away.update(calls)
         # What is told on the way is told on behalf of nobody in particular.
         task = asyncio.get_running_loop().create_task(
-            self._fly(calls), name="aiosched gathering", context=Context()
+            self._carry(calls), name="aiosched gathering", context=Context()
         )
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._arrive(done, calls))
         self._call()
+
+    def _arrive(self, task: asyncio.Task[None], calls: Mapping[str, _Call]) -> None:
+        self._tasks.discard(task)
+        # Whoever has no outcome by now goes again, before others come along.
+        for call in calls.values():
+            call.end(None)
+        self._land(calls, 1)
 
     def _pick(self) -> dict[str, _Call]:
         """Take those that go now; of several about one id, the first."""
@@ -168,15 +178,6 @@ class Gathering:
         self._waiting.extendleft(reversed(passed))
         return calls
 
-    async def _fly(self, calls: Mapping[str, _Call]) -> None:
-        try:
-            await self._carry(calls)
-        finally:
-            # Whoever has no outcome by now goes again, before others come along.
-            for call in calls.values():
-                call.end(None)
-            self._land(list(calls))
-
     async def _carry(self, calls: Mapping[str, _Call]) -> None:
         """Decide for all of a company, and give each its outcome."""
         ids, loop = list(calls), asyncio.get_running_loop()
@@ -193,12 +194,14 @@ class Gathering:
                 # Nobody's fault, and each would wait as long again for the same.
                 concerned = ids if loop.time() - begun > _SILENCE else concerned
             for job_id in calls.keys() & set(concerned):
-                calls[job_id].end(_own(error))
+                calls[job_id].end(_own(error) if len(ids) > 1 else error)
             return
         for job_id, call in calls.items():
-            outcome = decided.get(job_id)
-            failed = unreadable(job_id) if outcome is None else call.outcome
-            call.end(failed or outcome)
+            if job_id not in decided:
+                call.end(unreadable(job_id))
+            else:
+                failed = isinstance(call.outcome, Exception)
+                call.end(call.outcome if failed else decided[job_id])
 
 
 def _own(error: Exception) -> Exception:

@@ -335,6 +335,38 @@ async def test_the_end_of_the_scheduler_ends_whoever_waits_or_flies() -> None:
             await all_.client.schedule(job("e"))
 
 
+@virtual
+async def test_a_company_that_somebody_cancels_goes_again_one_by_one() -> None:
+    async with held() as all_:
+        for steps in (0, 1, 5):
+            names = [f"{name}{steps}" for name in ("first", "a", "b")]
+            before = asyncio.all_tasks()
+            all_.fault(times=1)
+            tasks = all_.schedule(*map(job, names))
+            await all_.store.hung(1)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - before - set(tasks):
+                if task.get_name() == "aiosched gathering":
+                    task.cancel()
+            all_.store.heal()
+            shown = await asyncio.gather(*tasks)
+            assert [one.id for one in shown] == names
+
+
+@virtual
+async def test_the_same_id_waits_for_a_large_one() -> None:
+    async with held() as all_:
+        tasks = await all_.begin()
+        large = job("a", kwargs={"value": "x" * 100_000})
+        tasks += all_.schedule(large, job("a"), on_conflict="replace")
+        await all_.store.hung(2)
+        assert all_.gone == [("first",), ("a",)]
+        all_.store.heal()
+        shown = await asyncio.gather(*tasks)
+        assert [(one.version, len(one.kwargs)) for one in shown[1:]] == [(1, 1), (2, 0)]
+
+
 def test_the_end_of_the_loop_hangs_on_nobody() -> None:
     tasks: list[Task] = []
 
