@@ -25,6 +25,8 @@ Decided = tuple[Record | None, Change | None]
 
 _AT_ONCE = 4
 """Transactions of one verb that are under way at a time."""
+_FEW = 4
+"""Transactions that are not worth a task of their own."""
 
 
 async def decide_one(session: Session, job_id: str, decide: DecideOne) -> Decided:
@@ -102,13 +104,14 @@ def batches_of(session: Session, ids: Iterable[str]) -> list[list[str]]:
 async def each_of(
     parts: Sequence[list[str]], work: Callable[[list[str]], Awaitable[None]]
 ) -> None:
-    """Do something with each part, some at a time.
+    """Do something with each part; if there are many, some at a time.
 
     Raises:
         Exception: What came of one; no other is begun then, and none goes on.
     """
-    if len(parts) == 1:
-        await work(parts[0])
+    if len(parts) <= _FEW:
+        for part in parts:
+            await work(part)
         return
     left = iter(parts)
     failed: list[BaseException] = []

@@ -169,6 +169,18 @@ async def test_commands_and_trips_of_fifty_that_schedule_at_once() -> None:
         assert counters.commands - commands <= 6 * (shards + 1) + 2 * 7
 
 
+async def test_fifty_jobs_of_one_call_are_one_transaction() -> None:
+    async with on_the_model(terms={"shards": 64}, run_jobs=False) as world:
+        peer = await world.peer()
+        await peer.schedule(alike(1)[0])
+        counters = peer._opened().counters
+        trips, transactions = counters.round_trips, counters.transactions
+        some = [Job("work", id=f"j{n}", when=after(AHEAD)) for n in range(50)]
+        await peer.schedule_many(some)
+        assert counters.transactions - transactions == 1
+        assert counters.round_trips - trips == 2
+
+
 async def test_commands_and_trips_of_one_that_schedules_alone() -> None:
     async with on_the_model(run_jobs=False) as world:
         peer = await world.peer()

@@ -67,7 +67,8 @@ class Held:
         return tasks
 
     async def stored(self) -> set[str]:
-        return {one.id for one in await self.client.get_jobs()}
+        page = await self.client._opened().list(limit=1_000)
+        return {record.definition.id for record in page.records}
 
 
 @asynccontextmanager
@@ -365,6 +366,20 @@ async def test_the_same_id_waits_for_a_large_one() -> None:
         all_.store.heal()
         shown = await asyncio.gather(*tasks)
         assert [(one.version, len(one.kwargs)) for one in shown[1:]] == [(1, 1), (2, 0)]
+
+
+@virtual
+async def test_of_many_at_once_nothing_goes_on_behind_an_error() -> None:
+    async with held() as all_:
+        all_.fault("refuse", nth=3, times=1)
+        all_.fault("delay", seconds=1.0)
+        with pytest.raises(StoreUnavailableError):
+            await all_.client.schedule_many([job(f"j{n}") for n in range(1_000)])
+        gone, stored = len(all_.gone), await all_.stored()
+        assert gone < 10
+        assert len(stored) == 100 * (gone - 1)
+        await asyncio.sleep(10)
+        assert (len(all_.gone), await all_.stored()) == (gone, stored)
 
 
 def test_the_end_of_the_loop_hangs_on_nobody() -> None:
