@@ -104,6 +104,8 @@ class Session(abc.ABC):
 
     terms: Terms
     counters: Counters
+    spanning: bool = False
+    """Whether a transaction that is no claim may be about several shards."""
 
     @abc.abstractmethod
     async def transact(
@@ -116,6 +118,8 @@ class Session(abc.ABC):
         urgent: bool = False,
     ) -> dict[str, Change]:
         """Apply a pure decision to the records of one shard, atomically.
+
+        Or of several, where the session is :attr:`spanning` and it is no claim.
 
         ``decide(records, now)`` is given the present record of each id (None:
         there is none) and the store's instant, and answers the changes it

@@ -294,7 +294,11 @@ class StoreDataError(StoreError):
     Attributes:
         key: Where it lies.
         problem: What is wrong with it.
+        jobs: Where a verb about several was carried out in part: whose part was
+            not.
     """
+
+    jobs: frozenset[str] = frozenset()
 
     def __init__(self, key: str, problem: str) -> None:
         """Name the place and the problem."""

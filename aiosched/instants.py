@@ -9,6 +9,7 @@ through the functions of this module.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 __all__ = ["DAY", "LATE", "SECOND", "micros", "moment", "span"]
 
@@ -32,6 +33,7 @@ def micros(value: datetime) -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=1_024)
 def moment(instant: int) -> datetime:
     """Turn microseconds since 1970 into an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=instant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, overload
 from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
 from aiosched._api.explaining import Explaining
+from aiosched._api.gathering import Gathering
 from aiosched._api.holding import Holding
 from aiosched._api.options import (
     at_least_one,
@@ -114,8 +115,10 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
-        self._specs: dict[Spec, Spec] = {}
+        self._specs: dict[Hashable, Spec] = {}
+        self._gatherings: dict[int, Gathering] = {}
         self._set_up: list[Registered] = []
+        self._named: tuple[int, tuple[str, ...]] = (0, ())
         self._setting_up: set[asyncio.Task[None]] = set()
         self._starting = False
         self._ending: asyncio.Task[None] | None = None
@@ -197,7 +200,10 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         return found if found in self._set_up else None
 
     def _executors(self) -> tuple[str, ...]:
-        return tuple(sorted(n for each in self._set_up for n in each.names))
+        if self._named[0] != len(self._set_up):  # none ever goes
+            names = sorted(n for each in self._set_up for n in each.names)
+            self._named = len(self._set_up), tuple(names)
+        return self._named[1]
 
     async def _introduce(self, registered: Registered) -> None:
         """Set up an executor that was registered after the start."""

@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["value"]
+from pydantic import BaseModel
+
+__all__ = ["altered", "value"]
+
+M = TypeVar("M", bound=BaseModel)
+_put = object.__setattr__
+
+
+def altered(
+    model: M,
+    fields: Mapping[str, Any],
+    *,
+    held: Mapping[str, Any] | None = None,
+    private: Mapping[str, Any] | None = None,
+) -> M:
+    """Return a copy of a model in which some fields differ, unchecked.
+
+    The same as ``model_copy``, for a third of its cost: a snapshot of each job
+    that is scheduled or listed is made this way.
+
+    Args:
+        model: What is copied.
+        fields: The values that differ, by name; they are not checked.
+        held: What to take over of the instance's own; None: everything.
+        private: Private attributes that differ, by name.
+    """
+    copied = object.__new__(type(model))
+    given = model.__pydantic_fields_set__
+    if not fields.keys() <= given:
+        given = given | fields.keys()
+    _put(copied, "__dict__", {**(model.__dict__ if held is None else held), **fields})
+    # Shared where it is the same: no model is changed after it was built.
+    _put(copied, "__pydantic_fields_set__", given)
+    _put(copied, "__pydantic_extra__", model.__pydantic_extra__)
+    hidden = model.__pydantic_private__
+    if private:
+        hidden = {**(hidden or {}), **private}
+    elif hidden is not None:
+        hidden = {**hidden}
+    _put(copied, "__pydantic_private__", hidden)
+    return copied
+
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as value

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from aiosched import planning
+from aiosched._api.deciding import (
+    Decided,
+    DecideOne,
+    batches_of,
+    decide_all,
+    decide_one,
+    each_of,
+)
+from aiosched._api.gathering import Gathering
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.needs import Gap
-from aiosched.abc import MAX_BATCH, ExecutorInfo, JobStore, Session, shard_of
+from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import (
     ConfigurationError,
@@ -26,17 +35,17 @@ from aiosched.jobs.conversions import (
     anchor_of,
     definition_of,
     job_of,
+    shape_of,
     to_spec,
 )
 from aiosched.planning.outlook import outlook
-from aiosched.records import Change, Definition, Record, Spec
+from aiosched.records import Apart, Change, Definition, Record, Spec
 from aiosched.registry import Registered, Registry, dump
 from aiosched.rows import Act
 
 __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
 log: logging.Logger = logging.getLogger("aiosched")
-DecideOne = Callable[[Record | None, int], Change | None]
 GapOf = Callable[[Record], Gap | None]
 _CATALOGUE_AGE = 5 * SECOND
 _TOLD_AGAIN = 86_400.0
@@ -109,7 +118,8 @@ class Base:
     _catalogue: dict[str, ExecutorInfo]
     _catalogue_at = 0
     _unread: dict[str, tuple[str, float]]
-    _specs: dict[Spec, Spec]
+    _specs: dict[Hashable, Spec]
+    _gatherings: dict[int, Gathering]
 
     # -- state -------------------------------------------------------------
 
@@ -163,7 +173,7 @@ class Base:
         who = self.name if by is None else checks.text_id("by", by, what="name")
         return Act(who, checks.free_text(field, note))
 
-    # -- one record --------------------------------------------------------
+    # -- records -----------------------------------------------------------
 
     async def _decide(
         self, job_id: str, decide: DecideOne, event: str | None = None
@@ -181,23 +191,25 @@ class Base:
         Raises:
             StoreDataError: There is something, but it cannot be read.
         """
-        session = self._opened()
-        found: list[Record | None] = []
+        decided = await decide_one(self._opened(), job_id, decide)
+        self._committed({job_id: decided}, event)
+        return decided[0]
 
-        def one(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
-            found.clear()
-            if job_id not in records:
-                return {}
-            found.append(records[job_id])
-            change = decide(records[job_id], now)
-            return {} if change is None else {job_id: change}
-
-        changes = await session.transact([job_id], one)
-        if not found:
-            raise StoreDataError(job_id, "its record is garbage or of a later version")
-        self._committed(changes, event)
-        change = changes.get(job_id)
-        return found[0] if change is None else change.record
+    async def _decide_together(
+        self, definition: Definition, decide: DecideOne, event: str
+    ) -> Record | None:
+        """Do the same for a definition, with others that ask meanwhile."""
+        session, job_id = self._opened(), definition.id
+        place = -1 if session.spanning else shard_of(job_id, session.terms.shards)
+        gathering = self._gatherings.get(place)
+        if gathering is None:
+            gathering = self._gatherings[place] = Gathering(session)
+        arguments = definition.arguments
+        large = arguments.size if isinstance(arguments, Apart) else len(arguments)
+        large += len(definition.spec.meta)
+        decided = await gathering.decide(job_id, decide, large)
+        self._committed({job_id: decided}, event)
+        return decided[0]
 
     async def _decide_many(
         self,
@@ -205,7 +217,7 @@ class Base:
         decide: Callable[[str], DecideOne],
         event: str | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
-        """Apply a verb to many records, a transaction per shard and hundred.
+        """Apply a verb to many records, a hundred in a transaction.
 
         Args:
             job_ids: Which ones.
@@ -216,50 +228,42 @@ class Base:
             The records as they are now, and the errors, both by id.
         """
         session = self._opened()
-        shards: dict[int, list[str]] = {}
-        for job_id in dict.fromkeys(job_ids):
-            shards.setdefault(shard_of(job_id, session.terms.shards), []).append(job_id)
         records: dict[str, Record | None] = {}
         errors: dict[str, JobError] = {}
-        for _, ids in sorted(shards.items()):
-            for first in range(0, len(ids), MAX_BATCH):
-                part = ids[first : first + MAX_BATCH]
-                changes = await self._decide_batch(part, decide, records, errors)
-                self._committed(changes, event)
-        return records, errors
 
-    async def _decide_batch(
-        self,
-        ids: list[str],
-        decide: Callable[[str], DecideOne],
-        after: dict[str, Record | None],
-        errors: dict[str, JobError],
-    ) -> Mapping[str, Change]:
-        def all_of(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
-            changes: dict[str, Change] = {}
-            for job_id, record in records.items():
+        def lenient(job_id: str) -> DecideOne:
+            verb = decide(job_id)
+
+            def one(record: Record | None, now: int) -> Change | None:
                 errors.pop(job_id, None)
-                after[job_id] = record
                 try:
-                    change = decide(job_id)(record, now)
+                    return verb(record, now)
                 except JobError as error:
                     errors[job_id] = error
-                    continue
-                if change is not None:
-                    changes[job_id] = change
-            return changes
+                    return None
 
-        changes = await self._opened().transact(ids, all_of)
-        after.update({job_id: change.record for job_id, change in changes.items()})
-        return changes
+            return one
 
-    def _committed(self, changes: Mapping[str, Change], event: str | None) -> None:
-        if self._engine is None or not changes:
+        async def apart(part: list[str]) -> None:
+            decided = await decide_all(session, part, lenient)
+            self._committed(decided, event)
+            records.update({job_id: record for job_id, (record, _) in decided.items()})
+
+        await each_of(batches_of(session, job_ids), apart)
+        return records, errors
+
+    def _committed(self, decided: Mapping[str, Decided], event: str | None) -> None:
+        if self._engine is None:
             return
-        shard = shard_of(next(iter(changes)), self._engine.session.terms.shards)
-        self._engine.committed(shard, changes)
-        if event is not None:
-            for job_id in sorted(changes):
+        shards: dict[int, dict[str, Change]] = {}
+        count = self._engine.session.terms.shards
+        for job_id, (_, change) in decided.items():
+            if change is not None:
+                shards.setdefault(shard_of(job_id, count), {})[job_id] = change
+        for shard, changes in shards.items():
+            self._engine.committed(shard, changes)
+        if event is not None and self._bus.hears(event):
+            for job_id in sorted(i for i, (_, change) in decided.items() if change):
                 self._bus.emit(event, job_id)
 
     # -- definitions -------------------------------------------------------
@@ -319,37 +323,50 @@ class Base:
         if job.target is not None and isinstance(known, Registered):
             name = known.name
         queue = known.queue if known is not None else None
-        spec = to_spec(job, queue=queue, declared=declared, executor=name)
-        return definition_of(job, self._shared(spec), anchor_of(job), arguments)
+        spec = self._spec(job, queue, declared, name)
+        return definition_of(job, spec, anchor_of(job), arguments)
 
-    def _shared(self, spec: Spec) -> Spec:
-        """Return the spec that stands for all that are alike.
+    def _spec(
+        self, job: Job, queue: str | None, declared: int | None, executor: str
+    ) -> Spec:
+        """Return the spec of a job, the same for all that are alike.
 
         What follows from a spec is remembered by its identity: its bytes, what it
         needs of a peer, what its jobs look like.
         """
+        shape = (shape_of(job), queue, declared, executor)
         try:
-            found = self._specs.setdefault(spec, spec)
+            found = self._specs.get(shape)
         except TypeError:  # a trigger of the user's own that cannot be hashed
-            return spec
-        if len(self._specs) > _SPECS:
-            self._specs.clear()
+            return to_spec(job, queue=queue, declared=declared, executor=executor)
+        if found is None:
+            found = to_spec(job, queue=queue, declared=declared, executor=executor)
+            if len(self._specs) >= _SPECS:
+                self._specs.clear()
+            self._specs[shape] = found
         return found
 
     def _snapshot(
-        self, record: Record | None, job_id: str, gap: GapOf | None = None
+        self,
+        record: Record | None,
+        job_id: str,
+        gap: GapOf | None = None,
+        now: int | None = None,
     ) -> Job:
         if record is None:
             message = f"the record of {job_id!r} was read and is gone"
             raise RuntimeError(message)
-        return self._shown(record, gap)
+        return self._shown(record, gap, now)
 
-    def _shown(self, record: Record, gap: GapOf | None = None) -> Job:
+    def _shown(
+        self, record: Record, gap: GapOf | None = None, now: int | None = None
+    ) -> Job:
         """Return the snapshot of a record, and whether somebody can run it.
 
         Args:
             record: What is stored.
             gap: Tells why nobody can; where there are many records, one for all.
+            now: The store's instant, likewise.
 
         Raises:
             StoreDataError: It holds what cannot be shown.
@@ -358,7 +375,9 @@ class Base:
             gap = self._running_engine().alarms.gap
         why = gap(record)
         reason = "" if why is None else why.reason
-        return shown_job(record, self._opened().estimate(), reason)
+        if now is None:
+            now = self._opened().estimate()
+        return shown_job(record, now, reason)
 
 
 def refuse_silent(definition: Definition, now: int) -> None:

@@ -77,7 +77,7 @@ class Defining(Base):
         act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
         decide = scheduling(definition, rule, act, paused=job.paused, again=again)
-        record = await self._decide(job.id, decide, "job_scheduled")
+        record = await self._decide_together(definition, decide, "job_scheduled")
         return self._snapshot(record, job.id)
 
     async def schedule_many(
@@ -132,8 +132,8 @@ class Defining(Base):
         records, errors = await self._decide_many(definitions, decide, "job_scheduled")
         if errors:
             raise next(iter(errors.values()))
-        gap = self._running_engine().alarms.gaps()
-        return [self._snapshot(records[job.id], job.id, gap) for job in given]
+        gap, now = self._running_engine().alarms.gaps(), self._opened().estimate()
+        return [self._snapshot(records[job.id], job.id, gap, now) for job in given]
 
     def declare(self, job: Job) -> Job:
         """Name a job that belongs to the code: it is scheduled at each start.
@@ -291,12 +291,16 @@ _PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 """Seconds, at most, before the first and before a late new try of a change."""
 
 
+_RULES: dict[str, OnConflict] = {rule.value: rule for rule in OnConflict}
+
+
 def _conflict(word: object) -> OnConflict:
-    if not isinstance(word, str) or word not in set(OnConflict):
+    rule = _RULES.get(word) if isinstance(word, str) else None
+    if rule is None:
         raise ConfigurationError(
             "on_conflict", word, "is not known", 'use "raise", "replace" or "keep"'
         )
-    return OnConflict(word)
+    return rule
 
 
 def _refuse_unclear(**flags: object) -> None:

@@ -61,6 +61,7 @@ class Alarms(Service):
         retry: Callable[[], None],
         full: Callable[[], bool],
         can_run: Callable[[str], bool],
+        able: Callable[[], tuple[object, ...]],
     ) -> None:
         super().__init__(clock)
         self.session = session
@@ -70,6 +71,8 @@ class Alarms(Service):
         self.retry = retry
         self.full = full
         self.can_run = can_run
+        self._able = able
+        self._gaps: tuple[object, Callable[[Record], Gap | None]] | None = None
         self.watch = Watch(clock, session, membership)
         self._idle: dict[str, Idle] = {}
         self.wants = Wants(bus, session.estimate, self._idle)
@@ -124,23 +127,15 @@ class Alarms(Service):
 
     def gap(self, record: Record) -> Gap | None:
         """Say why no live peer can run a job; None: one can."""
-        return gap(need_of(record), self.membership.present())
+        return self.gaps()(record)
 
     def gaps(self) -> Callable[[Record], Gap | None]:
         """Return :meth:`gap` for many jobs, as of now."""
-        members = self.membership.present()
-        # By identity: hashing a spec would hash its trigger, field by field.
-        known: dict[tuple[int, int], tuple[Spec, Gap | None]] = {}
-
-        def of(record: Record) -> Gap | None:
-            spec = record.definition.spec
-            key = id(spec), schema_of(record)
-            found = known.get(key)
-            if found is None:
-                found = known[key] = spec, gap(need_of(record), members)
-            return found[1]
-
-        return of
+        # Asked for each job that is scheduled; peers change once a beat at most.
+        standing = (self.membership.members, self._able())
+        if self._gaps is None or self._gaps[0] != standing:
+            self._gaps = standing, _gaps_of(self.membership.present())
+        return self._gaps[1]
 
     def unclaimable(self) -> tuple[str, ...]:
         """Return the jobs of which it was told that nobody can run them, sorted."""
@@ -336,3 +331,21 @@ class Alarms(Service):
                     self.unreadable(one, watched=watched)
                 elif watched or not self.can_run(record.definition.spec.executor):
                     self.idle(one, record, watched=watched)
+
+
+def _gaps_of(members: Sequence[Member]) -> Callable[[Record], Gap | None]:
+    """Return what says why none of these peers can run a job."""
+    # By identity: hashing a spec would hash its trigger, field by field.
+    known: dict[tuple[int, int], tuple[Spec, Gap | None]] = {}
+
+    def of(record: Record) -> Gap | None:
+        spec = record.definition.spec
+        key = id(spec), schema_of(record)
+        found = known.get(key)
+        if found is None:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            found = known[key] = spec, gap(need_of(record), members)
+        return found[1]
+
+    return of

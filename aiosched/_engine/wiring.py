@@ -116,6 +116,7 @@ class Wiring(abc.ABC):
             self._retry,
             lambda: self.attender.full(),
             self._can_run,
+            self.able,
         )
         self.attender = Attender(
             session,
@@ -199,11 +200,18 @@ class Wiring(abc.ABC):
         return replace(
             self._member,
             executors=self.outside.executors(),
-            claims=self._claims and self.attender.accepting and not self.held,
+            claims=self._claiming(),
             running=len(self.runner.live),
             schema=SCHEMA,
             triggers=trigger_kinds(),
         )
+
+    def _claiming(self) -> bool:
+        return self._claims and self.attender.accepting and not self.held
+
+    def able(self) -> tuple[object, ...]:
+        """Return all that may change of what decides which jobs this peer can run."""
+        return self.outside.executors(), self._claiming(), trigger_kinds()
 
     @property
     def claims(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
-from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from aiosched.enums import JobState, Overlap
@@ -15,6 +15,8 @@ from aiosched.jobs.plain import dump_json, load_json
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.snapshots import DEFAULT_QUEUE, NEVER_STORED, Snapshot, readable_rows
 from aiosched.records import Apart, Blob, Definition, Record, RetryRule, Spec, State
+from aiosched.triggers.base import Trigger
+from aiosched.values import altered
 
 __all__ = [
     "anchor_of",
@@ -23,10 +25,49 @@ __all__ = [
     "fields_differing",
     "job_of",
     "job_of_definition",
+    "shape_of",
     "to_spec",
 ]
 
+_REMEMBERED = 1_024
+"""Specs of which the pattern of a job is kept."""
+_PINNED = 256
+"""Instants of each of which the trigger is kept."""
 _UNCOMPARED = frozenset(("declared", "unpinned", "delay"))
+
+
+_SHAPE = attrgetter(
+    "keyword",
+    "queue",
+    "when",
+    "max_runs",
+    "misfire_grace",
+    "coalesce",
+    "coalesce_limit",
+    "overlap",
+    "max_running",
+    "jitter",
+    "timeout",
+    "retry",
+    "on_lost",
+    "max_lost",
+    "keep",
+    "keep_last",
+    "keep_results",
+    "tags",
+    "note",
+)
+
+
+def shape_of(job: Job) -> tuple[object, ...]:
+    """Return what jobs have in common that have the same spec.
+
+    Together with the other arguments of :func:`to_spec`; cheaper than a spec.
+    It can be hashed where the job's trigger can.
+    """
+    rule = None if job.trigger is None else job.trigger.rule()
+    meta = dump_json(job.meta, "meta") if job.meta else b""
+    return (*_SHAPE(job), rule, meta)
 
 
 def to_spec(
@@ -165,30 +206,64 @@ def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED)
     """
     spec, arguments = definition.spec, definition.arguments
     args, kwargs = ((), {}) if isinstance(arguments, Apart) else arguments_of(arguments)
-    trigger = spec.trigger
-    if trigger is not None:
-        trigger = trigger.with_instant(definition.anchor)
-    try:
-        alike = _job_of_spec(spec)
-    except TypeError:  # a trigger of the user's own that cannot be hashed
-        alike = _job_of_spec.__wrapped__(spec)
-    job = alike.model_copy(
-        update={
+    pattern = _alike(spec)
+    return altered(
+        pattern.job,
+        {
             "args": args,
             "kwargs": kwargs,
             "id": definition.id,
-            "trigger": trigger,
+            "trigger": pattern.trigger(definition.anchor),
             "paused": snapshot.state is JobState.PAUSED,
             "meta": load_json(spec.meta.encode()) if spec.meta else {},
-        }
+        },
+        private={"_snapshot": snapshot},
     )
-    job._snapshot = snapshot
-    return job
 
 
-@lru_cache(maxsize=1_024)
+class _Pattern:
+    """What the jobs of a spec have in common, to be copied.
+
+    Attributes:
+        spec: Which.
+        job: Without what differs.
+    """
+
+    __slots__ = ("_pinned", "job", "spec")
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.job: Job = _job_of_spec(spec)
+        self._pinned: dict[int | None, Trigger] = {}
+
+    def trigger(self, anchor: int | None) -> Trigger | None:
+        """Return the trigger with its instant; jobs made at once share theirs."""
+        trigger = self.spec.trigger
+        if trigger is None:
+            return None
+        found = self._pinned.get(anchor)
+        if found is None:
+            if len(self._pinned) >= _PINNED:
+                self._pinned.clear()
+            found = self._pinned[anchor] = trigger.with_instant(anchor)
+        return found
+
+
+# By identity: hashing a spec hashes its trigger, field by field, and stores and
+# schedulers see to it that specs which are alike are the same.
+_PATTERNS: dict[int, _Pattern] = {}
+
+
+def _alike(spec: Spec) -> _Pattern:
+    found = _PATTERNS.get(id(spec))
+    if found is None:
+        if len(_PATTERNS) >= _REMEMBERED:
+            _PATTERNS.clear()
+        found = _PATTERNS[id(spec)] = _Pattern(spec)
+    return found
+
+
 def _job_of_spec(spec: Spec) -> Job:
-    """Return what all jobs of a spec have in common; to be copied."""
     return Job.model_construct(
         executor=spec.executor,
         args=(),
@@ -236,6 +311,8 @@ def _next(
 
 
 def _last(state: State) -> datetime | None:
+    if not (state.runs or state.waiting or state.recent):
+        return None
     slots = [run.firing.slot for run in state.runs]
     slots += [firing.slot for firing in state.waiting if firing.attempt]
     for row in readable_rows(state.recent):

@@ -225,12 +225,16 @@ class TransactContract(ContractBase):
             assert await rows_of(session) == []
 
     async def test_bounds_of_a_batch(self) -> None:
-        """1 to MAX_BATCH ids of one shard; anything else writes nothing."""
+        """1 to MAX_BATCH ids of one shard; anything else writes nothing.
+
+        Of several, where the session says so; never for a claim.
+        """
         async with self.opened() as [session]:
             ids = ids_in(3, MAX_BATCH + 1)
-            stranger = ids_in(1, 1)[0]
-            for wrong in ([], ids, [ids[0], stranger]):
+            strange = [ids[0], ids_in(1, 1)[0]]
+            for wrong in ([], ids) if session.spanning else ([], ids, strange):
                 await _refused(session, wrong)
+            await _refused(session, strange, claim=True)
             assert await everything(session) == {}
             made = await session.transact(ids[:MAX_BATCH], create(1))
             assert len(made) == MAX_BATCH
@@ -406,9 +410,9 @@ async def _is_whole(session: Session, ids: list[str]) -> None:
     assert len(written) == 1, f"a part of the batch was written: {found}"
 
 
-async def _refused(session: Session, ids: list[str]) -> None:
+async def _refused(session: Session, ids: list[str], *, claim: bool = False) -> None:
     try:
-        await session.transact(ids, create(1))
+        await session.transact(ids, create(1), claim=claim)
     except ValueError:
         return
     message = f"a transaction over {len(ids)} ids was not refused"

@@ -319,6 +319,7 @@ class FaultySession(Session):
         self.inner = session
         self.terms: Terms = session.terms
         self.counters: Counters = session.counters
+        self.spanning: bool = session.spanning
         self._store = store
 
     async def transact(

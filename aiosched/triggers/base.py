@@ -38,6 +38,7 @@ from aiosched.triggers.stretches import (
     first_due,
     stretch_by_slots,
 )
+from aiosched.values import altered
 
 if TYPE_CHECKING:
     from aiosched.triggers.combining import AndTrigger, OrTrigger
@@ -157,6 +158,12 @@ class Trigger(BaseModel, frozen=True, extra="forbid"):
         own = {name: getattr(self, name) for name in type(self).model_fields}
         object.__setattr__(copied, "__dict__", own)
         return copied
+
+    def _altered(self, **fields: Any) -> Self:
+        """Return a copy in which some fields differ, unchecked."""
+        held = self.__dict__
+        own = {name: held[name] for name in type(self).__pydantic_fields__}
+        return altered(self, fields, held=own)
 
     if not TYPE_CHECKING:
 

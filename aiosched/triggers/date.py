@@ -84,4 +84,4 @@ class DateTrigger(Trigger, frozen=True):
         """Return the copy that fires at ``instant``; None changes nothing."""
         if instant is None:
             return self
-        return self.model_copy(update={"at": moment(instant)})
+        return self._altered(at=moment(instant))

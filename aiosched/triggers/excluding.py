@@ -259,7 +259,7 @@ class ExcludingTrigger(Trigger, frozen=True):
     def _around(self, trigger: Trigger) -> ExcludingTrigger:
         if trigger is self.trigger:
             return self
-        return self.model_copy(update={"trigger": trigger})
+        return self._altered(trigger=trigger)
 
     def _with(self, change: Callable[[Trigger], Trigger]) -> ExcludingTrigger:
         """Return the copy with other triggers in it, or itself if none is another."""

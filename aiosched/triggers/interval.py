@@ -209,7 +209,7 @@ class IntervalTrigger(Trigger, frozen=True):
     def with_instant(self, instant: int | None) -> IntervalTrigger:
         """Return the copy whose first slot is ``instant``; None: not pinned."""
         start = None if instant is None else moment(instant)
-        return self.model_copy(update={"start": start})
+        return self._altered(start=start)
 
     def grid(self) -> Grid | None:
         """Return its slots as numbers; None: not pinned, or reckoned otherwise."""

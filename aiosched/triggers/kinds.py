@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aiosched.errors import TriggerError
@@ -83,4 +84,9 @@ def _unknown_kind(kind: object) -> TriggerError:
 
 def trigger_kinds() -> tuple[str, ...]:
     """Return the kinds that are known here, sorted."""
-    return tuple(sorted(registry))
+    return _sorted(tuple(registry))
+
+
+@lru_cache(maxsize=8)
+def _sorted(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(kinds))

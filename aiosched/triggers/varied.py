@@ -180,7 +180,7 @@ class RandomIntervalTrigger(Trigger, frozen=True):
                 f"is before the first slot, {stamp(moment(start))}",
                 "choose a later end",
             )
-        return self.model_copy(update={"start": moment(start)})
+        return self._altered(start=moment(start))
 
     def next(self, after: int, anchor: int | None = None) -> int | None:
         """Return the first slot later than ``after``; ``anchor`` has no part in it."""

@@ -15,6 +15,7 @@ import pytest
 
 from aiosched import Job, RedisJobStore, Scheduler
 from aiosched._engine import events
+from aiosched.abc import shard_of
 from aiosched.clock import SystemClock
 from aiosched.stores.redis import connection, specs, transact
 from aiosched.testing.redis_model import Server
@@ -149,6 +150,46 @@ async def test_commands_and_trips_of_scheduling_many() -> None:
         await peer.schedule_many(alike(JOBS))
         assert (counters.commands - commands) / JOBS <= 0.15
         assert (counters.round_trips - trips) / JOBS <= 0.03
+
+
+async def test_commands_and_trips_of_fifty_that_schedule_at_once() -> None:
+    """The first goes at once; the others go together behind it."""
+    async with on_the_model(terms={"shards": 64}, run_jobs=False) as world:
+        peer = await world.peer()
+        await peer.schedule(alike(1)[0])  # the queue is known now
+        counters = peer._opened().counters
+        commands, trips = counters.commands, counters.round_trips
+        transactions = counters.transactions
+        some = [Job("work", id=f"j{n}", when=after(AHEAD)) for n in range(50)]
+        await asyncio.gather(*[peer.schedule(one) for one in some])
+        assert counters.transactions - transactions == 2
+        assert counters.round_trips - trips == 4
+        # Six commands for each of their shards, and a few to read and to begin.
+        shards = len({shard_of(one.id, 64) for one in some[1:]})
+        assert counters.commands - commands <= 6 * (shards + 1) + 2 * 7
+
+
+async def test_fifty_jobs_of_one_call_are_one_transaction() -> None:
+    async with on_the_model(terms={"shards": 64}, run_jobs=False) as world:
+        peer = await world.peer()
+        await peer.schedule(alike(1)[0])
+        counters = peer._opened().counters
+        trips, transactions = counters.round_trips, counters.transactions
+        some = [Job("work", id=f"j{n}", when=after(AHEAD)) for n in range(50)]
+        await peer.schedule_many(some)
+        assert counters.transactions - transactions == 1
+        assert counters.round_trips - trips == 2
+
+
+async def test_commands_and_trips_of_one_that_schedules_alone() -> None:
+    async with on_the_model(run_jobs=False) as world:
+        peer = await world.peer()
+        await peer.schedule(alike(1)[0])
+        counters = peer._opened().counters
+        commands, trips = counters.commands, counters.round_trips
+        for one in alike(11)[1:]:
+            await peer.schedule(one)
+        assert (counters.round_trips - trips, counters.commands - commands) == (20, 120)
 
 
 async def test_bytes_that_a_drain_sends(monkeypatch: pytest.MonkeyPatch) -> None:

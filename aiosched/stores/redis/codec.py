@@ -13,6 +13,7 @@ from aiosched.enums import Cause, JobState, Reason
 from aiosched.instants import DAY
 from aiosched.planning.compare import digest
 from aiosched.records import (
+    NO_COUNTS,
     SCHEMA,
     Apart,
     Blob,
@@ -61,7 +62,7 @@ _ESCAPES = (
 _STATUSES = {member.code: member for member in JobState}
 _CAUSES = {member.code: member for member in Cause}
 _REASONS = {member.code: member for member in Reason}
-_NO_COUNTS = Counts()
+_NO_COUNTS = NO_COUNTS
 _EARLIEST = FIRST_INSTANT - DAY
 _LATEST = LAST_INSTANT + DAY
 """Of datetimes; the days between are for time zones."""

@@ -294,6 +294,7 @@ class Lane:
         counters.round_trips += 1
         packet = pack(commands)
         replies: list[Any] = []
+        refused = False
         try:
             async with asyncio.timeout(wiring.exchange_timeout):
                 await connection.send_packed_command(packet, check_health=False)
@@ -301,6 +302,7 @@ class Lane:
                     try:
                         replies.append(await connection.read_response())
                     except ResponseError as error:
+                        refused = True
                         unechoed(error)
                         replies.append(error)
         except FAILURES as error:
@@ -314,10 +316,11 @@ class Lane:
             # Cancelled: whatever still comes belongs to nobody.
             await self.drop()
             raise
-        if not wiring.topology.clustered:
-            await self._refuse_read_only(replies)
-        elif self._strict:
-            await self._refuse_misplaced(replies)
+        if refused:
+            if not wiring.topology.clustered:
+                await self._refuse_read_only(replies)
+            elif self._strict:
+                await self._refuse_misplaced(replies)
         return replies
 
     async def _refuse_read_only(self, replies: list[Any]) -> None:
@@ -439,6 +442,8 @@ class Lanes:
             yield lane
         finally:
             if lane.at_work is None:
+                if self._closed:  # it may have been connected since
+                    await lane.drop()
                 self._release(lane)
             else:
                 lane.at_work.add_done_callback(lambda task: self._freed(lane, task))

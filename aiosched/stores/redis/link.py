@@ -264,6 +264,11 @@ class Link:
         return await self._ask_twice([command])
 
     @property
+    def spanning(self) -> bool:
+        """Whether one server has all shards."""
+        return not self.wiring.topology.clustered
+
+    @property
     def publish(self) -> str:
         """Return the command that sends a signal."""
         return "SPUBLISH" if self.wiring.topology.sharded else "PUBLISH"

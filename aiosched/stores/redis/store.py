@@ -215,6 +215,7 @@ class RedisSession(Session):
         self._closed = False
         self.terms: Terms = link.terms
         self.counters: Counters = link.counters
+        self.spanning: bool = link.spanning
 
     @plainly
     async def transact(

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from aiosched.abc import MAX_BATCH, Decide, shard_of
-from aiosched.errors import StoreConflictError, StoreError
+from aiosched.errors import StoreConflictError, StoreDataError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis.codec import Parts, decode, split
 from aiosched.stores.redis.connection import (
@@ -23,10 +23,11 @@ from aiosched.stores.redis.connection import (
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
+from aiosched.stores.redis.spread import Spread, first_of, spread_out, wanted_by_a_verb
 from aiosched.stores.redis.starts import fill_starts
 from aiosched.stores.redis.timing import instant_of
 from aiosched.stores.redis.unknown import Sent, resolve
-from aiosched.stores.redis.writes import Batch, compose
+from aiosched.stores.redis.writes import Batch
 
 __all__ = ["transact"]
 
@@ -78,9 +79,9 @@ async def transact(
     urgent: bool = False,
 ) -> dict[str, Change]:
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
-    shard = _only_shard(ids, link.terms.shards)
-    attempt = _Attempt(link, shard, list(ids), decide, claim=claim, signal=signal)
-    place, tries = link.keys.tags[shard], _Tries(link)
+    shards = _shards_of(link, ids, claim=claim)
+    attempt = _Attempt(link, shards, decide, claim=claim, signal=signal)
+    place, tries = link.keys.tags[shards[ids[0]]], _Tries(link)
     rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
     while True:
         try:
@@ -156,35 +157,19 @@ class _Tries:
             await self._link.pause(self._losses + 3)
 
 
-def _only_shard(ids: Sequence[str], shards: int) -> int:
+def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]:
+    """Return the shard of each id."""
     if not 1 <= len(ids) <= MAX_BATCH:
         raise ValueError(f"{len(ids)} ids, not 1 to {MAX_BATCH}")
-    if len(set(ids)) != len(ids):
+    count = link.terms.shards
+    shards = {job_id: shard_of(job_id, count) for job_id in ids}
+    if len(shards) != len(ids):
         raise ValueError("an id stands twice in one transaction")
-    numbers = {shard_of(job_id, shards) for job_id in ids}
-    if len(numbers) != 1:
-        raise ValueError(f"ids of {len(numbers)} shards in one transaction")
-    return numbers.pop()
-
-
-def _asked(records: Mapping[str, Record | None], changes: Mapping[str, Change]) -> bool:
-    """Return whether somebody's verb may have wanted this, not a peer's upkeep.
-
-    Upkeep ends runs, prolongs leases and puts agenda entries right: jobs of
-    others stand in the same transaction, and nobody waits for an answer.
-    """
-    for job_id, change in changes.items():
-        old, new = records[job_id], change.record
-        if new is None or change.index_only or any(row.fence for row in change.rows):
-            continue
-        if (
-            old is None
-            or old.definition is not new.definition
-            or old.state.status is not new.state.status
-            or len(old.state.waiting) < len(new.state.waiting)
-        ):
-            return True
-    return False
+    if claim or not link.spanning:
+        numbers = len(set(shards.values()))
+        if numbers != 1:
+            raise ValueError(f"ids of {numbers} shards in one transaction")
+    return shards
 
 
 class _Attempt:
@@ -193,16 +178,15 @@ class _Attempt:
     def __init__(
         self,
         link: Link,
-        shard: int,
-        ids: list[str],
+        shards: Mapping[str, int],
         decide: Decide,
         *,
         claim: bool,
         signal: bool,
     ) -> None:
         self._link = link
-        self._shard = shard
-        self._ids = ids
+        self._shards = shards
+        self._ids = list(shards)
         self._decide = decide
         self._claim = claim
         self._signal = signal
@@ -250,29 +234,38 @@ class _Attempt:
         if not changes.keys() <= read.records.keys():
             raise ValueError("decide answered for an id that it was not given")
         link = self._link
-        composer = compose(
-            link, self._shard, read.records, changes, signal=self._signal
-        )
         token = link.token()
-        batch = composer.batch(token, read.now, claim=self._claim)
+        spread = spread_out(
+            link,
+            self._shards,
+            read.records,
+            changes,
+            token,
+            read.now,
+            claim=self._claim,
+            signal=self._signal,
+        )
+        batch = spread.batch
         await self._precede(lane, batch.prelude)
         if batch.prelude:
-            composer.indexed()
-        results = await self._execute(lane, batch, read, changes, token)
+            spread.indexed()
+        results = await self._execute(lane, spread, read, changes, token)
         self._committed(changes, batch)
         if batch.blobs:
             values = results[0] if isinstance(results[0], list) else []
             found = dict(zip(batch.blobs, values, strict=False))
-            fill_starts(link, self._shard, changes, found)
+            fill_starts(link, spread.shares[0].shard, changes, found)
         return changes
 
     # -- reading ------------------------------------------------------------------
 
+    def _key(self, job_id: str) -> str:
+        return self._link.keys.jobs[self._shards[job_id]] + job_id
+
     async def _look(self, lane: Lane) -> _Read:
         """Watch and read; drop what a claim has lost."""
         link, ids = self._link, self._ids
-        prefix = link.keys.jobs[self._shard]
-        keys = [prefix + job_id for job_id in ids]
+        keys = [self._key(job_id) for job_id in ids]
         reads: list[Command] = [("MGET", *keys), ("TIME",)]
         if self._signal and not self._claim:
             reads.append(("EXISTS", *keys))
@@ -301,7 +294,7 @@ class _Attempt:
     async def _set_aside(self, raw: dict[str, bytes | None]) -> None:
         """Take out ids whose key holds something that is no string."""
         absent = [job_id for job_id, data in raw.items() if data is None]
-        keys = [self._link.keys.job(self._shard, job_id) for job_id in absent]
+        keys = [self._key(job_id) for job_id in absent]
         kinds = await self._link.ask([("TYPE", key) for key in keys])
         for job_id, key, kind in zip(absent, keys, kinds, strict=True):
             if kind != b"none":
@@ -333,7 +326,7 @@ class _Attempt:
                 else:
                     records[job_id] = decode(parts, job_id, spec)
             except UnreadableError as error:
-                link.unreadable(link.keys.job(self._shard, job_id), str(error))
+                link.unreadable(self._key(job_id), str(error))
         if unknown:
             await self._learn(raw, unknown, records)
         return records
@@ -346,44 +339,44 @@ class _Attempt:
     ) -> None:
         """Fetch specs and decode what was waiting for them."""
         link, keys = self._link, self._link.keys
-        lines = list(dict.fromkeys(parts.spec for parts in unknown.values()))
-        names = [keys.spec_of_line(self._shard, line) for line in lines]
-        jobs = [keys.job(self._shard, job_id) for job_id in unknown]
+        wanted = {one: (self._shards[one], unknown[one].spec) for one in unknown}
+        places = list(dict.fromkeys(wanted.values()))
+        names = [keys.spec_of_line(shard, line) for shard, line in places]
+        jobs = [self._key(job_id) for job_id in unknown]
         bodies, again = await link.ask([("MGET", *names), ("MGET", *jobs)])
         if None in bodies and again != [raw[job_id] for job_id in unknown]:
             # The record was written meanwhile and its old spec swept away.
             self._link.counters.aborts += 1
             raise _OvertakenError
-        found = dict(zip(lines, bodies, strict=True))
+        found = dict(zip(places, bodies, strict=True))
         for job_id, parts in unknown.items():
             try:
-                spec = link.specs.learn(parts.spec, found[parts.spec])
+                spec = link.specs.learn(parts.spec, found[wanted[job_id]])
                 records[job_id] = decode(parts, job_id, spec)
             except UnreadableError as error:
                 del records[job_id]
-                link.unreadable(keys.job(self._shard, job_id), str(error))
+                link.unreadable(self._key(job_id), str(error))
 
     # -- writing ------------------------------------------------------------------
 
     async def _execute(
         self,
         lane: Lane,
-        batch: Batch,
+        spread: Spread,
         read: _Read,
         changes: dict[str, Change],
         token: str,
     ) -> list[Any]:
-        link = self._link
+        link, batch = self._link, spread.batch
         try:
             replies = await lane.commit(batch.commands)
         except MisplacedError:
             raise  # refused as a whole
         except LostError as error:
             sent = Sent(
-                self._shard,
-                list(read.raw),
+                {job_id: self._shards[job_id] for job_id in read.raw},
                 changes,
-                batch,
+                spread,
                 token,
                 read.now,
                 read.begun,
@@ -402,14 +395,24 @@ class _Attempt:
             key = str(command[1]) if len(command) > 1 else ""
             raise refusal(reply, link.place, key) from reply
         link.counters.transactions += 1
-        link.history.committed(self._shard, batch.commands, results, changes)
-        asked = self._signal and not self._claim and _asked(read.records, changes)
+        for share, part in spread.dealt(results):
+            link.history.committed(
+                share.shard, share.batch.commands, part, share.changes
+            )
+        asked = (
+            self._signal and not self._claim and wanted_by_a_verb(read.records, changes)
+        )
+        failed: list[StoreError] = []
         for command, result in zip(batch.commands, results, strict=True):
             if isinstance(result, Exception):
-                self._failed(command, result, asked=asked)
+                failed += self._failed(command, result, asked=asked)
+        if failed:
+            raise first_of(failed)
         return list(results)
 
-    def _failed(self, command: Command, error: Exception, *, asked: bool) -> None:
+    def _failed(
+        self, command: Command, error: Exception, *, asked: bool
+    ) -> list[StoreError]:
         """Report a command that failed although its transaction was executed.
 
         Redis undoes nothing: somebody has put something else under this key.
@@ -417,9 +420,16 @@ class _Attempt:
         """
         link, key, verb = self._link, str(command[1]), str(command[0])
         link.unreadable(key, f"{verb} failed in EXEC: {error}")
-        subscribed = verb == "SADD" and key != link.keys.shared(self._shard)
-        if asked and (subscribed or verb in {"MSET", "ZADD"}):
-            raise refusal(error, key, key) from error
+        shared = {link.keys.shared(shard) for shard in self._shards.values()}
+        subscribed = verb == "SADD" and key not in shared
+        if not asked or not (subscribed or verb in {"MSET", "ZADD"}):
+            return []
+        refused = refusal(error, key, key)
+        refused.__cause__ = error
+        if isinstance(refused, StoreDataError) and verb != "MSET":
+            ids = command[3::2] if verb == "ZADD" else command[2:]
+            refused.jobs = frozenset(map(str, ids))
+        return [refused]
 
     def _committed(self, changes: Mapping[str, Change], batch: Batch) -> None:
         memo = self._link.memo

@@ -6,6 +6,7 @@ longer be executed, then look whether it was.  It is never sent again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +20,9 @@ from aiosched.stores.redis.connection import Command, Lane
 from aiosched.stores.redis.failures import refusal
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.specs import UnreadableError
+from aiosched.stores.redis.spread import Share, Spread
 from aiosched.stores.redis.starts import fetch_starts
 from aiosched.stores.redis.timing import instant_of
-from aiosched.stores.redis.writes import Batch
 
 __all__ = ["Sent", "resolve"]
 
@@ -36,15 +37,14 @@ class Sent:
     """A transaction whose EXEC has no reply.
 
     Attributes:
-        ids: All that it watched.
+        shards: Of all ids that it watched.
         now: The store's instant when it was read, before EXEC was sent.
         begun: The monotonic second before it was read.
     """
 
-    shard: int
-    ids: list[str]
+    shards: Mapping[str, int]
     changes: dict[str, Change]
-    batch: Batch
+    spread: Spread
     token: str
     now: int
     begun: float
@@ -58,10 +58,10 @@ async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
         StoreUnavailableError: The store stayed away for too long.
     """
     end = link.clock.monotonic() + link.patience
-    tries = 0
+    tries, place = 0, sent.spread.shares[0].shard
     while True:
         try:
-            async with link.transactions.take(link.keys.tags[sent.shard]) as lane:
+            async with link.transactions.take(link.keys.tags[place]) as lane:
                 raw = await _touched(link, lane, sent)
                 entry = await _entry(link, lane, sent)
                 break
@@ -73,8 +73,11 @@ async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
     changes = _surviving(sent, raw, said=entry is not None)
     if changes is not None:
         link.counters.transactions += 1
-        link.history.written(sent.shard, entry, 0, changes)
-        await fetch_starts(link, sent.shard, changes)
+        for share in sent.spread.shares:
+            own = {one: changes[one] for one in share.changes if one in changes}
+            seen = entry if share is _told_of(sent) else None
+            link.history.written(share.shard, seen, 0, own)
+        await fetch_starts(link, place, changes)
     return changes
 
 
@@ -88,7 +91,7 @@ async def _touched(link: Link, lane: Lane, sent: Sent) -> dict[str, bytes | None
     Returns:
         What was there, after the last instant at which it could be executed.
     """
-    keys = [link.keys.job(sent.shard, job_id) for job_id in sent.ids]
+    keys = [link.keys.job(shard, job_id) for job_id, shard in sent.shards.items()]
     exist: list[Command] = [("EXISTS", key) for key in keys]
     values, *there = await link.watch(lane, keys, ("MGET", *keys), *exist)
     present = [one for one in zip(keys, values, strict=True) if one[1] is not None]
@@ -108,18 +111,20 @@ async def _touched(link: Link, lane: Lane, sent: Sent) -> dict[str, bytes | None
     if replies[-1] is None:
         link.counters.aborts += 1
         (values,) = await _plain(link, lane, [("MGET", *keys)])
-    return dict(zip(sent.ids, values, strict=True))
+    return dict(zip(sent.shards, values, strict=True))
 
 
 async def _entry(link: Link, lane: Lane, sent: Sent) -> bytes | None:
-    """Return the shard's ledger entry that has the token, if there is one.
+    """Return the ledger entry that has the token, if there is one.
 
+    Of one shard: EXEC is carried out in all of them or in none.
     It is read from its end, where the entry is if it is anywhere: an entry comes
     behind all others, even if the server's clock was set back meanwhile.
     """
-    if not sent.batch.entry:
+    share = _told_of(sent)
+    if share is None:
         return None
-    key, token = link.keys.ledger(sent.shard), sent.token.encode()
+    key, token = link.keys.ledger(share.shard), sent.token.encode()
     last: str = "+"
     oldest: int | None = None
     while True:
@@ -137,6 +142,11 @@ async def _entry(link: Link, lane: Lane, sent: Sent) -> bytes | None:
         last = f"({entries[-1][0].decode()}"
 
 
+def _told_of(sent: Sent) -> Share | None:
+    """Return the first share that was to leave a ledger entry."""
+    return next((share for share in sent.spread.shares if share.batch.entry), None)
+
+
 async def _plain(link: Link, lane: Lane, commands: list[Command]) -> list[Any]:
     replies = await lane.exchange(commands)
     for reply in replies:
@@ -150,13 +160,13 @@ def _surviving(
     sent: Sent, raw: dict[str, bytes | None], *, said: bool
 ) -> dict[str, Change] | None:
     """Return the changes that were committed and still hold, None if none were."""
-    written = sent.batch.written
+    written = sent.spread.batch.written
     live = {job_id: _live(job_id, raw[job_id]) for job_id in sent.changes}
     held = {
         job_id: tuple([one for one in change.starts if _key(one.run) in live[job_id]])
         for job_id, change in sent.changes.items()
     }
-    if sent.batch.entry:
+    if sent.spread.batch.entry:
         committed = said
     else:
         committed = any(held.values()) or any(

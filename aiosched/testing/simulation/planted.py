@@ -418,7 +418,7 @@ def _resend() -> _Patches:
     async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
         async with link.transactions.take() as lane:
             await link.watch(lane, [link.keys.meta])
-            await lane.commit(sent.batch.commands)
+            await lane.commit(sent.spread.batch.commands)
         return sent.changes
 
     yield transact, "resolve", resolve
