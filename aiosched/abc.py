@@ -148,8 +148,9 @@ class Session(abc.ABC):
 
         Raises:
             StoreUnavailableError: Nothing is known to have been written, or
-                it is known that nothing was; calling again is safe, because
-                fences and seq make a second application a no-op.
+                it is known that nothing was, which the error's ``unwritten``
+                says; calling again is safe, because fences and seq make a second
+                application a no-op.
             StoreConflictError: Overtaken too often; nothing was written.
             ValueError: No ids, too many, or of several shards.
         """

@@ -266,7 +266,14 @@ class WaitTimeoutError(AioschedError, TimeoutError):
 
 
 class StoreError(AioschedError):
-    """The store could not do what was asked."""
+    """The store could not do what was asked.
+
+    Attributes:
+        unwritten: Whether it is certain that nothing was written; if it is not,
+            what was asked may have been done.
+    """
+
+    unwritten: bool = False
 
 
 class StoreUnavailableError(StoreError):
@@ -279,6 +286,8 @@ class StoreConflictError(StoreError):
     Attributes:
         attempts: How often it was tried.
     """
+
+    unwritten: bool = True
 
     def __init__(self, what: str, attempts: int) -> None:
         """Say what was tried and how often."""

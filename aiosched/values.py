@@ -32,11 +32,8 @@ def altered(
         private: Private attributes that differ, by name.
     """
     copied = object.__new__(type(model))
-    given = model.__pydantic_fields_set__
-    if not fields.keys() <= given:
-        given = given | fields.keys()
+    given = model.__pydantic_fields_set__ | fields.keys()
     _put(copied, "__dict__", {**(model.__dict__ if held is None else held), **fields})
-    # Shared where it is the same: no model is changed after it was built.
     _put(copied, "__pydantic_fields_set__", given)
     _put(copied, "__pydantic_extra__", model.__pydantic_extra__)
     hidden = model.__pydantic_private__

@@ -11,9 +11,9 @@ from aiosched._api.deciding import (
     Decided,
     DecideOne,
     batches_of,
-    decide_all,
     decide_one,
     each_of,
+    in_parts,
 )
 from aiosched._api.gathering import Gathering
 from aiosched._engine.engine import Engine
@@ -245,9 +245,9 @@ class Base:
             return one
 
         async def apart(part: list[str]) -> None:
-            decided = await decide_all(session, part, lenient)
-            self._committed(decided, event)
-            records.update({job_id: record for job_id, (record, _) in decided.items()})
+            async for decided in in_parts(session, part, lenient):
+                self._committed(decided, event)
+                records.update({one: record for one, (record, _) in decided.items()})
 
         await each_of(batches_of(session, job_ids), apart)
         return records, errors

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
 from aiosched.abc import MAX_BATCH, Session, shard_of
-from aiosched.errors import StoreDataError
+from aiosched.errors import StoreConflictError, StoreDataError
 from aiosched.records import Change, Record
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "decide_all",
     "decide_one",
     "each_of",
+    "in_parts",
     "unreadable",
 ]
 
@@ -78,6 +86,56 @@ async def decide_all(
         change = changes.get(job_id)
         decided[job_id] = (record if change is None else change.record), change
     return decided
+
+
+async def in_parts(
+    session: Session, ids: Sequence[str], decide: Callable[[str], DecideOne]
+) -> AsyncIterator[dict[str, Decided]]:
+    """Do so, in smaller parts where one of the records stands in the way of all.
+
+    It is written by somebody else all the time, or its decision fails.
+
+    Yields:
+        What became of each record of a part.
+
+    Raises:
+        Exception: The first that stopped a single record, behind all others; or
+            what the store said of a part.
+    """
+    failures: list[Exception] = []
+
+    def noting(job_id: str) -> DecideOne:
+        one = decide(job_id)
+
+        def noted(record: Record | None, now: int) -> Change | None:
+            try:
+                return one(record, now)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        return noted
+
+    first: Exception | None = None
+    left = [list(ids)]
+    while left:
+        part = left.pop()
+        failures.clear()
+        try:
+            decided = await decide_all(session, part, noting)
+        except Exception as error:
+            # Nothing of it was written in either case.
+            of_one = isinstance(error, StoreConflictError) or error in failures
+            if not of_one:
+                raise
+            if len(part) == 1:
+                first = first or error
+            half = len(part) // 2
+            left += [one for one in (part[half:], part[:half]) if len(part) > 1]
+        else:
+            yield decided
+    if first is not None:
+        raise first
 
 
 def batches_of(session: Session, ids: Iterable[str]) -> list[list[str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import Context, copy_context
+from functools import partial
 
 from aiosched._api.deciding import (
     Decided,
@@ -15,7 +16,7 @@ from aiosched._api.deciding import (
     unreadable,
 )
 from aiosched.abc import MAX_BATCH, Session
-from aiosched.errors import StoreDataError, StoreUnavailableError
+from aiosched.errors import StoreDataError, StoreError, StoreUnavailableError
 from aiosched.records import Change, Record
 
 __all__ = ["Gathering"]
@@ -34,17 +35,31 @@ class _Call:
     Attributes:
         turn: Ends when there is an outcome, or when nobody waits any more.
         outcome: None: it is to go again, alone.
+        again: It is about to do so.
         change: What it wanted when it was last asked.
+        decided_at: The loop's time when it had been asked last.
     """
 
-    __slots__ = ("_context", "_decide", "change", "job_id", "outcome", "size", "turn")
+    __slots__ = (
+        "_context",
+        "_decide",
+        "again",
+        "change",
+        "decided_at",
+        "job_id",
+        "outcome",
+        "size",
+        "turn",
+    )
 
     def __init__(self, job_id: str, decide: DecideOne, size: int) -> None:
         self.job_id = job_id
         self.size = size
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.outcome: Decided | Exception | None = None
+        self.outcome: Decided | BaseException | None = None
+        self.again = False
         self.change: Change | None = None
+        self.decided_at = 0.0
         self._decide = decide
         self._context = copy_context()
 
@@ -54,14 +69,15 @@ class _Call:
         if not self.turn.done():
             try:
                 self.change = self._context.run(self._decide, record, now)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self.outcome = error
+            self.decided_at = self.turn.get_loop().time()
         return self.change
 
-    def end(self, outcome: Decided | Exception | None) -> None:
-        """Let the caller go on."""
+    def end(self, outcome: Decided | BaseException | None) -> None:
+        """Let the caller go on; None: alone."""
         if not self.turn.done():
-            self.outcome = outcome
+            self.outcome, self.again = outcome, outcome is None
             self.turn.set_result(None)
 
 
@@ -70,7 +86,7 @@ class Gathering:
 
     Who finds nobody on the way goes at once and alone.  Nobody is worse off in
     company: each has an outcome of its own, and what befalls a company because of
-    one of them makes each go again, alone.
+    one of them makes each go again, alone, if nothing was written.
     """
 
     def __init__(self, session: Session) -> None:
@@ -80,7 +96,7 @@ class Gathering:
             session: Whose transactions may be about all ids that come here.
         """
         self._session = session
-        self._waiting: deque[_Call] = deque()
+        self._waiting: dict[str, deque[_Call]] = {}
         self._away: set[str] = set()
         self._flights = 0
         self._called = False
@@ -94,28 +110,25 @@ class Gathering:
             decide: The decision.
             size: Bytes that it brings, about.
         """
-        if not self._knows(job_id):
+        if job_id not in self._away and job_id not in self._waiting:
             if not self._waiting and not self._flights:
                 return await self._alone(job_id, decide)
             if size > _BYTES:
                 return await self._alone(job_id, decide, counts=0)
         call = _Call(job_id, decide, size)
-        self._waiting.append(call)
+        self._waiting.setdefault(job_id, deque()).append(call)
         self._call()
-        await call.turn
-        if isinstance(call.outcome, Exception):
+        try:
+            await call.turn
+        except asyncio.CancelledError:
+            if call.again:
+                self._land([job_id], 0)
+            raise
+        if isinstance(call.outcome, BaseException):
             raise call.outcome
         if call.outcome is not None:
             return call.outcome
-        record, change = await self._alone(job_id, decide)
-        if change is None and _is_of(record, call.change):
-            change = call.change  # a part of what had failed was written
-        return record, change
-
-    def _knows(self, job_id: str) -> bool:
-        return job_id in self._away or any(
-            call.job_id == job_id for call in self._waiting
-        )
+        return await self._alone(job_id, decide)
 
     async def _alone(
         self, job_id: str, decide: DecideOne, *, counts: int = 1
@@ -145,63 +158,93 @@ class Gathering:
             return
         self._flights += 1
         self._away.update(calls)
-        # What is told on the way is told on behalf of nobody in particular.
-        task = asyncio.get_running_loop().create_task(
-            self._carry(calls), name="aiosched gathering", context=Context()
+        carry = self._carry(calls)
+        begin = partial(
+            asyncio.get_running_loop().create_task, carry, name="aiosched gathering"
         )
+        try:
+            # What is told on the way is told on behalf of nobody in particular.
+            task = Context().run(begin)
+        except Exception as error:  # by a task factory of the user's own
+            carry.close()
+            for call in calls.values():
+                call.end(_own(error))
+            self._land(calls, 1)
+            return
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._arrive(done, calls))
         self._call()
 
     def _arrive(self, task: asyncio.Task[None], calls: Mapping[str, _Call]) -> None:
         self._tasks.discard(task)
-        # Whoever has no outcome by now goes again, before others come along.
         for call in calls.values():
-            call.end(None)
-        self._land(calls, 1)
+            if call.change is None:
+                call.end(None)
+            else:
+                cut = "the transaction was cut short, and may have been carried out"
+                call.end(StoreUnavailableError(cut))
+        # Whoever goes again keeps its place before later calls about the same id.
+        self._land([one for one, call in calls.items() if not call.again], 1)
 
     def _pick(self) -> dict[str, _Call]:
         """Take those that go now; of several about one id, the first."""
         calls: dict[str, _Call] = {}
-        passed: deque[_Call] = deque()
-        held, size = set(self._away), 0
-        while self._waiting and max(len(calls), len(passed)) < MAX_BATCH:
-            call = self._waiting.popleft()
-            if call.turn.done():
-                continue  # cancelled
-            if call.job_id in held or (calls and size + call.size > _BYTES):
-                passed.append(call)
-            else:
-                calls[call.job_id] = call
-                size += call.size
-            held.add(call.job_id)
-        self._waiting.extendleft(reversed(passed))
+        ended: list[str] = []
+        size = 0
+        for job_id, line in self._waiting.items():
+            if len(calls) == MAX_BATCH:
+                break
+            if job_id in self._away:
+                continue
+            while line and line[0].turn.done():
+                line.popleft()  # cancelled
+            if line:
+                if calls and size + line[0].size > _BYTES:
+                    break
+                size += line[0].size
+                calls[job_id] = line.popleft()
+            if not line:
+                ended.append(job_id)
+        for job_id in ended:
+            del self._waiting[job_id]
         return calls
 
     async def _carry(self, calls: Mapping[str, _Call]) -> None:
         """Decide for all of a company, and give each its outcome."""
-        ids, loop = list(calls), asyncio.get_running_loop()
-        begun = loop.time()
+        ids, begun = list(calls), asyncio.get_running_loop().time()
         try:
             decided = await decide_all(
                 self._session, ids, lambda one: calls[one].decide
             )
         except Exception as error:
-            concerned: Collection[str] = ids if len(ids) == 1 else ()
-            if isinstance(error, StoreDataError):
-                concerned = error.jobs or concerned
-            elif isinstance(error, StoreUnavailableError):
-                # Nobody's fault, and each would wait as long again for the same.
-                concerned = ids if loop.time() - begun > _SILENCE else concerned
-            for job_id in calls.keys() & set(concerned):
-                calls[job_id].end(_own(error) if len(ids) > 1 else error)
+            self._fail(calls, error, begun)
             return
         for job_id, call in calls.items():
             if job_id not in decided:
                 call.end(unreadable(job_id))
             else:
-                failed = isinstance(call.outcome, Exception)
+                failed = isinstance(call.outcome, BaseException)
                 call.end(call.outcome if failed else decided[job_id])
+
+    def _fail(self, calls: Mapping[str, _Call], error: Exception, begun: float) -> None:
+        """Tell those whom it concerns; the others were written, or go again."""
+        told = error.jobs if isinstance(error, StoreDataError) else frozenset()
+        unwritten = isinstance(error, StoreError) and error.unwritten
+        last = max([begun, *(call.decided_at for call in calls.values())])
+        silent = asyncio.get_running_loop().time() - last > _SILENCE
+        if isinstance(error, StoreUnavailableError) and silent:
+            unwritten = False  # nobody's fault: each would wait as long again
+        for job_id, call in calls.items():
+            if isinstance(call.outcome, BaseException):
+                call.end(call.outcome)
+            elif told and job_id not in told and call.change is not None:
+                call.end((call.change.record, call.change))
+            elif len(calls) == 1:
+                call.end(error)
+            elif (told and job_id not in told) or (unwritten and not told):
+                call.end(None)
+            else:
+                call.end(_own(error))
 
 
 def _own(error: Exception) -> Exception:
@@ -210,11 +253,3 @@ def _own(error: Exception) -> Exception:
     other.__dict__.update(error.__dict__)
     other.__cause__ = error.__cause__
     return other
-
-
-def _is_of(record: Record | None, change: Change | None) -> bool:
-    """Tell whether a record is the one that was wanted."""
-    if record is None or change is None or change.record is None:
-        return False
-    state, wanted = record.state, change.record.state
-    return (state.created, state.seq) == (wanted.created, wanted.seq)

@@ -63,7 +63,7 @@ from aiosched.abc import (
     Terms,
 )
 from aiosched.clock import Clock, SystemClock
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.records import Change, Record
 
 __all__ = ["Fault", "FaultKind", "FaultySession", "FaultyStore", "Strike"]
@@ -280,10 +280,13 @@ class FaultyStore(JobStore):
         fault = self.fault_at(verb, arguments)
         if fault is None:
             return await call()
-        if fault.error is not None:
-            raise fault.error
-        if fault.kind == "refuse":
-            raise StoreUnavailableError(f"{verb} was refused, as planned")
+        if fault.kind in ("error", "refuse"):
+            refusal = fault.error
+            if refusal is None:
+                refusal = StoreUnavailableError(f"{verb} was refused, as planned")
+            if isinstance(refusal, StoreError):
+                refusal.unwritten = True
+            raise refusal
         if fault.kind == "delay":
             await self._clock.sleep(fault.seconds)
         elif fault.kind == "hang":

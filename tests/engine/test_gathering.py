@@ -16,6 +16,7 @@ from aiosched._api.defining import planning
 from aiosched.enums import RowKind
 from aiosched.errors import (
     SchedulerStateError,
+    StoreConflictError,
     StoreDataError,
     StoreError,
     StoreUnavailableError,
@@ -182,19 +183,165 @@ async def test_a_company_that_is_refused_goes_again_one_by_one() -> None:
 
 
 @virtual
-async def test_a_company_whose_answer_is_lost_is_found_to_be_written() -> None:
-    """Nobody is told of a failure, and of each job once."""
-    told: list[str | None] = []
+async def test_a_company_that_may_have_been_written_is_not_sent_again() -> None:
+    """Its jobs may have run by then, and be gone."""
     async with held() as all_:
-        all_.client.on("job_scheduled", lambda event: told.append(event.job_id))
+        all_.fault(times=1)
         all_.fault("lost_reply", least=2)
         tasks = all_.schedule(job("first"), job("a"), job("b"))
+        ends = await asyncio.gather(*tasks[1:], return_exceptions=True)
+        assert [type(one) for one in ends] == [StoreUnavailableError] * 2
+        assert ends[0] is not ends[1]
+        assert all_.gone == [("first",), ("a", "b")]
+        assert await all_.stored() == {"a", "b"}
+
+
+@virtual
+async def test_what_failed_in_part_is_told_to_whom_it_concerns() -> None:
+    async with held() as all_:
+        session: Any = all_.client._session
+        inner = session.transact
+
+        async def in_part(ids: Any, *args: Any, **options: Any) -> Any:
+            changes = await inner(ids, *args, **options)
+            if len(ids) > 1:
+                error = StoreDataError("k:word", "is of another type")
+                error.jobs = frozenset({"b"})
+                raise error
+            return changes
+
+        session.transact = in_part
+        told: list[str | None] = []
+        all_.client.on("job_scheduled", lambda event: told.append(event.job_id))
+        all_.fault(times=1)
+        tasks = all_.schedule(*map(job, ("first", "a", "b", "c")))
+        a, b, c = await asyncio.gather(*tasks[1:], return_exceptions=True)
+        assert isinstance(a, Job)
+        assert isinstance(b, StoreDataError)
+        assert isinstance(c, Job)
+        assert told == ["a", "c"]
+        assert all_.gone == [("first",), ("a", "b", "c")]
+
+
+@virtual
+async def test_a_refused_call_keeps_its_place_before_later_ones_of_its_id() -> None:
+    async with held() as all_:
+        refused = asyncio.Event()
+        session: Any = all_.client._session
+        inner = session.transact
+
+        async def transact(ids: Any, *args: Any, **options: Any) -> Any:
+            if len(ids) > 1 and "x" in ids and not refused.is_set():
+                await refused.wait()
+                error = StoreError("somebody's fault")
+                error.unwritten = True
+                raise error
+            await asyncio.sleep(0.01)
+            return await inner(ids, *args, **options)
+
+        session.transact = transact
+        tasks = all_.schedule(job("first"), job("x", note="one"), job("w"))
+        await asyncio.sleep(0.001)
+        tasks += all_.schedule(job("x", note="two"), on_conflict="replace")
+        await asyncio.sleep(1)
+
+        async def meanwhile() -> Job:
+            await refused.wait()
+            return await all_.client.schedule(job("z"))
+
+        tasks.append(asyncio.ensure_future(meanwhile()))
+        await asyncio.sleep(0)
+        refused.set()
         shown = await asyncio.gather(*tasks)
-        assert [one.version for one in shown] == [1, 1, 1]
-        assert sorted(map(str, told)) == ["a", "b", "first"]
-        for name in ("a", "b"):
-            rows = await all_.client.history(name)
-            assert [row.kind for row in rows] == [RowKind.CREATED]
+        assert [(one.note, one.version) for one in (shown[1], shown[3])] == [
+            ("one", 1),
+            ("two", 2),
+        ]
+
+
+@virtual
+async def test_many_calls_about_one_id_keep_nobody_else_waiting() -> None:
+    async with held() as all_:
+        same = [job("x", note=str(n)) for n in range(300)]
+        tasks = await all_.begin()
+        tasks += all_.schedule(*same, on_conflict="replace")
+        tasks += all_.schedule(job("a"), job("b"))
+        await all_.store.hung(2)
+        assert all_.gone == [("first",), ("x", "a", "b")]
+        all_.store.heal()
+        shown = await asyncio.gather(*tasks)
+        assert [one.version for one in shown[1:-2]] == [*range(1, 301)]
+
+
+def test_a_task_factory_that_fails_is_told_to_whom_it_concerns() -> None:
+    """One that takes no keywords, as older ones do, serves."""
+
+    def plain(loop: Any, coroutine: Any) -> Any:
+        return asyncio.Task(coroutine, loop=loop)
+
+    def failing(loop: Any, coroutine: Any) -> Any:
+        if "_carry" in coroutine.__qualname__:
+            raise ZeroDivisionError("no task")
+        return plain(loop, coroutine)
+
+    async def main() -> None:
+        loop, store = asyncio.get_running_loop(), FaultyStore(MemoryJobStore())
+        async with Scheduler(store, run_jobs=False, terms={"shards": 1}) as client:
+            client.register(plain, name="work")
+            all_ = Held(store, client)
+            loop.set_task_factory(plain)
+            all_.fault(times=1)
+            tasks = all_.schedule(far("first"), far("a"), far("b"))
+            await asyncio.gather(*tasks[1:])
+            loop.set_task_factory(failing)
+            lost = all_.schedule(far("c"), far("d"))
+            ends = await asyncio.gather(*lost, return_exceptions=True)
+            loop.set_task_factory(None)
+            assert [type(one) for one in ends] == [ZeroDivisionError] * 2
+            again = all_.schedule(far("c"), far("d"))
+            await asyncio.gather(*again)
+            store.heal()
+            await tasks[0]
+
+    def far(name: str) -> Job:
+        return Job("work", id=name, when="2190-01-01T00:00:00Z", args=[1, 2])
+
+    asyncio.run(main())
+
+
+@virtual
+async def test_one_that_is_always_overtaken_stops_no_other_of_many() -> None:
+    async with held() as all_:
+        session: Any = all_.client._session
+        inner = session.transact
+
+        async def transact(ids: Any, *args: Any, **options: Any) -> Any:
+            if "j7" in ids:
+                raise StoreConflictError("a transaction", 16)
+            return await inner(ids, *args, **options)
+
+        session.transact = transact
+        with pytest.raises(StoreConflictError):
+            await all_.client.schedule_many([job(f"j{n}") for n in range(30)])
+        assert await all_.stored() == {f"j{n}" for n in range(30) if n != 7}
+
+
+@virtual
+async def test_one_whose_decision_fails_stops_no_other_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inner = planning.schedule
+
+    def schedule(definition: Any, *args: Any, **options: Any) -> Any:
+        if definition.id == "j7":
+            raise ZeroDivisionError
+        return inner(definition, *args, **options)
+
+    monkeypatch.setattr(planning, "schedule", schedule)
+    async with held() as all_:
+        with pytest.raises(ZeroDivisionError):
+            await all_.client.schedule_many([job(f"j{n}") for n in range(30)])
+        assert await all_.stored() == {f"j{n}" for n in range(30) if n != 7}
 
 
 @virtual

@@ -119,7 +119,9 @@ def plainly(verb: V) -> V:
         try:
             return await verb(*args, **kwargs)
         except LostError as error:
-            raise StoreUnavailableError(str(error)) from error.__cause__
+            plainer = StoreUnavailableError(str(error))
+            plainer.unwritten = error.unwritten
+            raise plainer from error.__cause__
 
     return cast("V", plain)
 

@@ -83,29 +83,33 @@ async def transact(
     attempt = _Attempt(link, shards, decide, claim=claim, signal=signal)
     place, tries = link.keys.tags[shards[ids[0]]], _Tries(link)
     rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
-    while True:
-        try:
-            await attempt.enter()
-            async with link.transactions.take(place, rank) as lane:
-                answer = await attempt.once(lane)
-            break
-        except _AheadError:
-            pass
-        except _OvertakenError:
-            if claim and tries.overtaken == _TRIES - 1:
-                return {}
-            await tries.again_overtaken()
-        except _UnknownError as unknown:
-            link.counters.unknown += 1
-            known = await resolve(link, unknown.sent)
-            if known is not None:
-                answer = known
+    try:
+        while True:
+            try:
+                await attempt.enter()
+                async with link.transactions.take(place, rank) as lane:
+                    answer = await attempt.once(lane)
                 break
-            tries.again_unknown(unknown)
-        except MisplacedError:
-            await tries.again_elsewhere()
-        except LostError:
-            await tries.again_connected()
+            except _AheadError:
+                pass
+            except _OvertakenError:
+                if claim and tries.overtaken == _TRIES - 1:
+                    return {}
+                await tries.again_overtaken()
+            except _UnknownError as unknown:
+                link.counters.unknown += 1
+                known = await attempt.resolved(unknown.sent)
+                if known is not None:
+                    answer = known
+                    break
+                tries.again_unknown(unknown)
+            except MisplacedError:
+                await tries.again_elsewhere()
+            except LostError:
+                await tries.again_connected()
+    except StoreError as error:
+        error.unwritten = not attempt.doubtful
+        raise
     await attempt.enter_again()
     return answer
 
@@ -173,7 +177,11 @@ def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]
 
 
 class _Attempt:
-    """A transaction, tried as often as need be."""
+    """A transaction, tried as often as need be.
+
+    Attributes:
+        doubtful: Whether something of it may have been written.
+    """
 
     def __init__(
         self,
@@ -193,6 +201,14 @@ class _Attempt:
         self._seen: dict[str, bytes | None] | None = None
         self._ahead: list[Command] = []
         self._entered: list[Command] = []
+        self.doubtful = False
+
+    async def resolved(self, sent: Sent) -> dict[str, Change] | None:
+        """Find out what became of a try; see :func:`resolve`."""
+        self.doubtful = True
+        known = await resolve(self._link, sent)
+        self.doubtful = False
+        return known
 
     async def enter(self) -> None:
         """Write to the namespace's indexes what the transaction relies on.
@@ -394,6 +410,7 @@ class _Attempt:
             command, reply = next(refused)
             key = str(command[1]) if len(command) > 1 else ""
             raise refusal(reply, link.place, key) from reply
+        self.doubtful = True
         link.counters.transactions += 1
         for share, part in spread.dealt(results):
             link.history.committed(
