@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from aiosched.abc import MAX_BATCH, Decide, shard_of
-from aiosched.errors import StoreConflictError, StoreDataError, StoreError
+from aiosched.errors import StoreDataError, StoreError
 from aiosched.records import Change, Record
 from aiosched.stores.redis.codec import Parts, decode, split
 from aiosched.stores.redis.connection import (
@@ -26,32 +26,17 @@ from aiosched.stores.redis.specs import UnreadableError
 from aiosched.stores.redis.spread import Spread, first_of, spread_out, wanted_by_a_verb
 from aiosched.stores.redis.starts import fill_starts
 from aiosched.stores.redis.timing import instant_of
+from aiosched.stores.redis.tries import (
+    TRIES,
+    AheadError,
+    OvertakenError,
+    Tries,
+    UnknownError,
+)
 from aiosched.stores.redis.unknown import Sent, resolve
 from aiosched.stores.redis.writes import Batch
 
 __all__ = ["transact"]
-
-_TRIES = 16
-_LOSSES = 3
-_AT_ONCE = 2
-"""Retries without a pause; one is the rule, more mean that many want the same."""
-
-
-class _OvertakenError(Exception):
-    """Somebody else wrote what was read; the bytes are to be read again."""
-
-
-class _AheadError(Exception):
-    """Something must be written elsewhere first, without a lane being kept."""
-
-
-class _UnknownError(Exception):
-    """EXEC may have been executed."""
-
-    def __init__(self, sent: Sent, cause: LostError) -> None:
-        super().__init__()
-        self.sent = sent
-        self.cause = cause
 
 
 @dataclass(slots=True)
@@ -81,84 +66,44 @@ async def transact(
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
     shards = _shards_of(link, ids, claim=claim)
     attempt = _Attempt(link, shards, decide, claim=claim, signal=signal)
-    place, tries = link.keys.tags[shards[ids[0]]], _Tries(link)
     rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
     try:
-        while True:
-            try:
-                await attempt.enter()
-                async with link.transactions.take(place, rank) as lane:
-                    answer = await attempt.once(lane)
-                break
-            except _AheadError:
-                pass
-            except _OvertakenError:
-                if claim and tries.overtaken == _TRIES - 1:
-                    return {}
-                await tries.again_overtaken()
-            except _UnknownError as unknown:
-                link.counters.unknown += 1
-                known = await attempt.resolved(unknown.sent)
-                if known is not None:
-                    answer = known
-                    break
-                tries.again_unknown(unknown)
-            except MisplacedError:
-                await tries.again_elsewhere()
-            except LostError:
-                await tries.again_connected()
+        return await _insist(link, attempt, shards[ids[0]], rank, claim=claim)
     except StoreError as error:
         error.unwritten = not attempt.doubtful
         raise
+
+
+async def _insist(
+    link: Link, attempt: _Attempt, shard: int, rank: Rank, *, claim: bool
+) -> dict[str, Change]:
+    """Try as often as need be."""
+    place, tries = link.keys.tags[shard], Tries(link)
+    while True:
+        try:
+            await attempt.enter()
+            async with link.transactions.take(place, rank) as lane:
+                answer = await attempt.once(lane)
+            break
+        except AheadError:
+            pass
+        except OvertakenError:
+            if claim and tries.overtaken == TRIES - 1:
+                return {}
+            await tries.again_overtaken()
+        except UnknownError as unknown:
+            link.counters.unknown += 1
+            known = await attempt.resolved(unknown.sent)
+            if known is not None:
+                answer = known
+                break
+            tries.again_unknown(unknown)
+        except MisplacedError:
+            await tries.again_elsewhere()
+        except LostError:
+            await tries.again_connected()
     await attempt.enter_again()
     return answer
-
-
-class _Tries:
-    """How often a transaction has been tried, and what stood in its way.
-
-    Its methods are called while the reason is being handled, and raise it when
-    that was enough.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._begun = link.clock.monotonic()
-        self._losses = self._moves = self.overtaken = 0
-
-    def _is_over(self) -> bool:
-        spent = self._link.clock.monotonic() - self._begun
-        return spent > self._link.wiring.exchange_timeout
-
-    async def again_overtaken(self) -> None:
-        """Wait a little if others want the same records again and again."""
-        self.overtaken += 1
-        if self.overtaken == _TRIES:
-            raise StoreConflictError("a transaction", _TRIES) from None
-        if self.overtaken > _AT_ONCE:
-            await self._link.pause(self.overtaken)
-
-    def again_unknown(self, unknown: _UnknownError) -> None:
-        """Try at once: it is known by now that nothing was written."""
-        self._losses += 1
-        if self._losses > _LOSSES:
-            raise unknown.cause from None
-
-    async def again_elsewhere(self) -> None:
-        """Nothing was written; while a slot moves this lasts."""
-        self._moves += 1
-        if self._moves >= _TRIES and self._is_over():
-            raise
-        if self._moves > _AT_ONCE:
-            await self._link.pause(self._moves + 2)
-
-    async def again_connected(self) -> None:
-        """Nothing was written; a connection may be had again at once."""
-        self._losses += 1
-        if self._losses > _LOSSES or self._is_over():
-            raise
-        if self._losses > 1:
-            await self._link.pause(self._losses + 3)
 
 
 def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]:
@@ -236,9 +181,9 @@ class _Attempt:
         """Try once.
 
         Raises:
-            _OvertakenError: Nothing was written; try again.
-            _AheadError: Nothing was written; :meth:`enter`, and try again.
-            _UnknownError: It may have been written.
+            OvertakenError: Nothing was written; try again.
+            AheadError: Nothing was written; :meth:`enter`, and try again.
+            UnknownError: It may have been written.
             LostError: Nothing was written.
         """
         read = await self._look(lane)
@@ -304,7 +249,7 @@ class _Attempt:
         """See to it that the namespace's indexes have been written before."""
         self._ahead = [one for one in prelude if one not in self._entered]
         if self._ahead and lane.node is not None:
-            raise _AheadError
+            raise AheadError
         await self.enter()
 
     async def _set_aside(self, raw: dict[str, bytes | None]) -> None:
@@ -363,7 +308,7 @@ class _Attempt:
         if None in bodies and again != [raw[job_id] for job_id in unknown]:
             # The record was written meanwhile and its old spec swept away.
             self._link.counters.aborts += 1
-            raise _OvertakenError
+            raise OvertakenError
         found = dict(zip(places, bodies, strict=True))
         for job_id, parts in unknown.items():
             try:
@@ -398,11 +343,11 @@ class _Attempt:
                 read.begun,
                 claim=self._claim,
             )
-            raise _UnknownError(sent, error) from error
+            raise UnknownError(sent, error) from error
         results = replies[-1]
         if results is None:
             link.counters.aborts += 1
-            raise _OvertakenError
+            raise OvertakenError
         if isinstance(results, ResponseError):
             # Refused before anything was done; the first error says why.
             answers = zip([*batch.commands, ("EXEC",)], replies, strict=True)
@@ -416,16 +361,21 @@ class _Attempt:
             link.history.committed(
                 share.shard, share.batch.commands, part, share.changes
             )
-        asked = (
-            self._signal and not self._claim and wanted_by_a_verb(read.records, changes)
-        )
+        asked = self._signal and not self._claim
+        asked = asked and wanted_by_a_verb(read.records, changes)
+        self._report(batch.commands, results, asked=asked)
+        return list(results)
+
+    def _report(
+        self, commands: Sequence[Command], results: Sequence[Any], *, asked: bool
+    ) -> None:
+        """Report each command that failed, and raise what a caller is told."""
         failed: list[StoreError] = []
-        for command, result in zip(batch.commands, results, strict=True):
+        for command, result in zip(commands, results, strict=True):
             if isinstance(result, Exception):
                 failed += self._failed(command, result, asked=asked)
         if failed:
             raise first_of(failed)
-        return list(results)
 
     def _failed(
         self, command: Command, error: Exception, *, asked: bool
