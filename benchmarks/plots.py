@@ -28,7 +28,7 @@ def bars(name: str, found: Found, folder: Path) -> None:
     if not given:
         return
     several = len({one.case for one in given}) > 1
-    figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.28 * len(given)))
+    figure, axes = pyplot.subplots(figsize=(8, max(1.8, 0.6 + 0.28 * len(given))))
     for place, line in enumerate(reversed(given)):
         _bar(axes, place, line, column.metric)
     names = [f"{_plain(one)}, {one.case}" if several else _plain(one) for one in given]
