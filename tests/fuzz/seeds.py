@@ -210,6 +210,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         text.replace("SECRET", CANARY).encode()
         for text in (
             "redis://user:SECRET@localhost:6379/0",
+            "redis://?redis://user:SECRET@localhost:6379/0",
             "rediss://:SECRET@[::1]/1?ssl_cert_reqs=none",
             "unix:///run/redis.sock?db=0&password=SECRET",
             "redis+cluster://u:SECRET@h1,h2:7001",

@@ -346,6 +346,11 @@ async def test_the_verbs_are_told_in_place_of_alert(stage: Stage) -> None:
         [ran] = await stage.begun("a")
         await client.stop_job("a")
         await wait_until(lambda: ran.ended, "the stop to be heard")
+
+        async def over() -> bool:
+            return not (await client.get_job("a")).running
+
+        await wait_until(over, "its end to be recorded")
         await client.start_job("a")
         _, second = await stage.begun("a", 2)
         await client.remove_job("a")

@@ -170,7 +170,7 @@ def _query(parts: SplitResult, shown: str) -> dict[str, Any]:
         if name not in known:
             raise _refused(
                 shown,
-                f"has the unknown option {name}",
+                f"has the unknown option {masked(name)}",
                 f"use one of {', '.join(known)}; time-outs are arguments of "
                 "RedisJobStore",
             )

@@ -125,6 +125,7 @@ def test_refused(url: str, problem: str) -> None:
         "rediss://h/x?ssl_password=hunter2",
         "redis://u:hunter2@h:port",
         "unix://u:hunter2@run/s",
+        "redis://?redis://u:hunter2@h/0",
     ],
 )
 def test_no_password_in_a_message(url: str) -> None:
