@@ -46,14 +46,12 @@ class _Call:
         "again",
         "change",
         "decided_at",
-        "job_id",
         "outcome",
         "size",
         "turn",
     )
 
-    def __init__(self, job_id: str, decide: DecideOne, size: int) -> None:
-        self.job_id = job_id
+    def __init__(self, decide: DecideOne, size: int) -> None:
         self.size = size
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.outcome: Decided | BaseException | None = None
@@ -115,7 +113,7 @@ class Gathering:
                 return await self._alone(job_id, decide)
             if size > _BYTES:
                 return await self._alone(job_id, decide, counts=0)
-        call = _Call(job_id, decide, size)
+        call = _Call(decide, size)
         self._waiting.setdefault(job_id, deque()).append(call)
         self._call()
         try:

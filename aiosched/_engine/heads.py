@@ -404,9 +404,7 @@ class Heads:
         return sum(len(head.entries) for head in self._heads.values())
 
     def _push(self, key: Key, head: _Head, job_id: str, at: int) -> None:
-        when: int | None = at + self._delay(head, job_id)
-        if head.passed:
-            when = head.when(job_id, at, self._delay(head, job_id))
+        when = head.when(job_id, at, self._delay(head, job_id))
         if when is not None:
             self._enter(key, head, (when, job_id, at))
         if len(head.heap) > 64 and len(head.heap) > 4 * len(head.entries):
