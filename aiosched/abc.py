@@ -105,7 +105,7 @@ class Session(abc.ABC):
     terms: Terms
     counters: Counters
     spanning: bool = False
-    """Whether a transaction that is no claim may be about several shards."""
+    """Whether a transaction may be about several shards."""
 
     @abc.abstractmethod
     async def transact(
@@ -119,7 +119,7 @@ class Session(abc.ABC):
     ) -> dict[str, Change]:
         """Apply a pure decision to the records of one shard, atomically.
 
-        Or of several, where the session is :attr:`spanning` and it is no claim.
+        Or of several, where the session is :attr:`spanning`.
 
         ``decide(records, now)`` is given the present record of each id (None:
         there is none) and the store's instant, and answers the changes it
@@ -133,7 +133,7 @@ class Session(abc.ABC):
         answer; otherwise everything is read and decided again.
 
         Args:
-            ids: 1 to ``MAX_BATCH`` distinct ids of one shard.
+            ids: 1 to ``MAX_BATCH`` distinct ids, of one shard if not spanning.
             decide: The pure function.
             claim: Drop what changed rather than decide again.
             signal: False for commits of the agenda's own owner, of which

@@ -1,4 +1,4 @@
-"""The attender: due entries into starts, by one transaction a shard.
+"""The attender: due entries into starts, by one transaction a batch.
 
 Looking makes progress.  Whatever a look finds, the entry afterwards stands at
 another instant, has left the agenda, or is remembered as one that this peer
@@ -132,10 +132,10 @@ class Attender:
         capacity: int | None = None,
         begun: Callable[[Live], None] | None = None,
     ) -> bool:
-        """Look at due entries of one shard.
+        """Look at due entries, in one transaction.
 
         Args:
-            batch: The entries.
+            batch: The entries, of one shard if the session is not spanning.
             capacity: How many runs may begin; None: one for each entry.
             begun: Told of each run that begins.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aiosched.abc import MAX_BATCH
@@ -26,6 +26,9 @@ __all__ = ["Due", "Heads", "Key"]
 
 _TURNS = 10_000
 """Jobs whose turns are remembered; a forgotten one is learned by a look again."""
+
+_DEEP = 4 * MAX_BATCH
+"""Entries that are read of an agenda in which work piles up."""
 
 _REMEMBERED = 10_000
 """Jobs of which it is known how new the last news was; signals overtake each
@@ -179,9 +182,17 @@ class Heads:
         return sorted(self._stale)
 
     def limit(self, keys: Iterable[Key]) -> int:
-        """Return how many entries to read so as to see past the unactable."""
-        blocked = max((len(self._heads[key].passed) for key in keys), default=0)
-        return MAX_BATCH + blocked
+        """Return how many entries to read so as to see past the unactable.
+
+        More of them where all that was read before is done: there is a backlog.
+        """
+        heads = [self._heads[key] for key in keys]
+        blocked = max((len(head.passed) for head in heads), default=0)
+        used_up = any(
+            head.horizon is not None and len(head.entries) <= len(head.passed)
+            for head in heads
+        )
+        return (_DEEP if used_up else MAX_BATCH) + blocked
 
     def asking(self, keys: Iterable[Key]) -> None:
         """Note that these agendas are about to be read.
@@ -343,15 +354,15 @@ class Heads:
             self._line_up(key, head)
         return list(due.values())
 
-    def hold(self, shard: int) -> None:
-        """Hand out nothing of a shard, because it is being attended."""
-        self._held.add(shard)
+    def hold(self, shards: Collection[int]) -> None:
+        """Hand out nothing of these shards, because they are being attended."""
+        self._held.update(shards)
 
-    def release(self, shard: int) -> None:
-        """Hand out what is due in it again."""
-        self._held.discard(shard)
+    def release(self, shards: Collection[int]) -> None:
+        """Hand out what is due in them again."""
+        self._held.difference_update(shards)
         for key, head in self._heads.items():
-            if key[0] == shard:
+            if key[0] in shards:
                 self._line_up(key, head)
 
     def confirmed(self, due: Due) -> bool:

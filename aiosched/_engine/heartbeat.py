@@ -94,8 +94,12 @@ class Heartbeat(Service):
         self._at_once = False
 
     def check(self, job_ids: Iterable[str]) -> None:
-        """Ask the store at once about the runs of these jobs."""
-        here = [job_id for job_id in job_ids if job_id in self.runner.live]
+        """Ask the store at once about the runs of these jobs.
+
+        Not about those that have ended: they may hear of their own end.
+        """
+        live = self.runner.live
+        here = [one for one in job_ids if not all(run.ended for run in live.of(one))]
         if here:
             self._urgent.update(here)
             self.wake()

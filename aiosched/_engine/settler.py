@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from aiosched import planning
@@ -30,10 +32,42 @@ log = logging.getLogger("aiosched")
 _ROWS = 1000
 """The newest rows of a job among which the end of a run is looked for."""
 
+_AT_ONCE = 4
+"""Transactions of one peer under way at once, where one may be about all shards.
+
+More than one only if another is full: on a slow link one would be too few.
+"""
+
+_NEWS, _SILENT = -1, -2
+"""Instead of a shard, where one transaction may be about all of them."""
+
+_Outcome = tuple[Live, Ended, bool]
+"""A run, how it ended, and whether others have to hear of it.
+
+What goes on moves from the end of its lease to a nearer instant: the backups
+must hear of it, or they look only when that lease has ended, should the owner
+die meanwhile.
+"""
+
 Settled = Callable[[Sequence[tuple[Live, Change | None]]], None]
 """Takes runs that are over, with what was written of each; None: nothing."""
 Told = Callable[[str, Change, bool], None]
 """Takes a job's id, a change to it, and whether the job has finished with it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Writer:
+    """Writes what is ready in one place, batch after batch.
+
+    Attributes:
+        place: A shard, or all of them.
+        since: The monotonic second of its last sign of life.
+        batch: What it is writing.
+    """
+
+    place: int
+    since: float
+    batch: Sequence[_Outcome] = ()
 
 
 class Settler:
@@ -68,33 +102,45 @@ class Settler:
         self.told = told
         self.unreadable = unreadable
         self.spawn = spawn
-        self._ready: dict[int, list[tuple[Live, Ended]]] = {}
-        self._writing: dict[int, list[tuple[Live, Ended]]] = {}
+        self._ready: dict[int, list[_Outcome]] = {}
+        self._writers: set[_Writer] = set()
+        self._at_once: Counter[int] = Counter()
         self.closing = False
         self.healthy = True
         self.trouble = ""
-        self._busy: dict[int, float] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
     def put(self, live: Live, ended: Ended) -> None:
         """Take an outcome; it is written as soon as its shard is free."""
-        self._ready.setdefault(live.shard, []).append((live, ended))
+        news = ended.finish or _goes_on(live)
+        spanning = self.session.spanning
+        place = live.shard
+        if spanning:
+            place = _NEWS if news or not self.owns(live) else _SILENT
+        ready = self._ready.setdefault(place, [])
+        ready.append((live, ended, news))
         self._idle.clear()
-        if live.shard not in self._busy:
-            self._busy[live.shard] = self.clock.monotonic()
-            work = self._shard(live.shard)
-            try:
-                task = self.spawn(work, name=f"aiosched settle {live.shard}")
-            except RuntimeError:
-                work.close()
-                self._cut_off(live.shard)
-            else:
-                task.add_done_callback(partial(self._written, live.shard))
+        at_once = self._at_once.get(place, 0)
+        overfull = spanning and len(ready) > 1 and len(ready) % MAX_BATCH == 1
+        if not at_once or (overfull and at_once < _AT_ONCE):
+            self._begin(_Writer(place, self.clock.monotonic()))
+
+    def _begin(self, writer: _Writer) -> None:
+        self._writers.add(writer)
+        self._at_once[writer.place] += 1
+        work = self._go_on(writer)
+        try:
+            task = self.spawn(work, name=f"aiosched settle {writer.place}")
+        except RuntimeError:
+            work.close()
+            self._cut_off(writer)
+        else:
+            task.add_done_callback(partial(self._written, writer))
 
     def overdue(self) -> float:
         """Return for how many seconds the writing of outcomes has been overdue."""
-        oldest = min(self._busy.values(), default=None)
+        oldest = min((writer.since for writer in self._writers), default=None)
         if oldest is None:
             return 0.0
         return max(self.clock.monotonic() - oldest - PATIENCE, 0.0)
@@ -103,22 +149,30 @@ class Settler:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
 
-    def _written(self, shard: int, task: asyncio.Task[None]) -> None:
+    def _written(self, writer: _Writer, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # if that was before its first step, nobody has said so
-            self._cut_off(shard)
+            self._cut_off(writer)
 
-    def _cut_off(self, shard: int) -> None:
-        """Give outcomes up: the loop or the engine ends, and cancels what writes."""
-        given_up = [*self._writing.pop(shard, ()), *self._ready.pop(shard, ())]
-        self._busy.pop(shard, None)
-        if not self._busy and not self._ready:
+    def _ended(self, writer: _Writer) -> None:
+        if writer in self._writers:
+            self._writers.discard(writer)
+            self._at_once[writer.place] -= 1
+            if not self._at_once[writer.place]:
+                del self._at_once[writer.place]
+        if not self._writers and not self._ready:
             self._idle.set()
+
+    def _cut_off(self, writer: _Writer) -> None:
+        """Give outcomes up: the loop or the engine ends, and cancels what writes."""
+        given_up = [*writer.batch, *self._ready.pop(writer.place, ())]
+        writer.batch = ()
+        self._ended(writer)
         why = (
             "the store did not confirm it before the shutdown ended"
             if self.closing
             else "its loop was ended before shutdown() was awaited"
         )
-        for live, _ in given_up:
+        for live, *_ in given_up:
             log.warning(
                 "the end of a run of %s is not recorded: %s",
                 live.job_id,
@@ -126,27 +180,25 @@ class Settler:
                 extra={"action": "cut_off", "job_id": live.job_id},
             )
 
-    async def _shard(self, shard: int) -> None:
+    async def _go_on(self, writer: _Writer) -> None:
         try:
-            while ready := self._ready.get(shard):
+            while ready := self._ready.get(writer.place):
                 batch, ids = _take(ready)
                 if not ready:
-                    del self._ready[shard]
-                self._writing[shard] = batch
+                    del self._ready[writer.place]
+                writer.batch = batch
                 await self._write(batch, ids)
-                del self._writing[shard]
-                self._busy[shard] = self.clock.monotonic()
+                writer.batch = ()
+                writer.since = self.clock.monotonic()
         except asyncio.CancelledError:
-            self._cut_off(shard)
+            self._cut_off(writer)
             raise
         finally:
-            self._busy.pop(shard, None)
-            if not self._busy and not self._ready:
-                self._idle.set()
+            self._ended(writer)
 
-    async def _write(self, batch: list[tuple[Live, Ended]], ids: Sequence[str]) -> None:
+    async def _write(self, batch: Sequence[_Outcome], ids: Sequence[str]) -> None:
         by_id: dict[str, list[tuple[int, Ended]]] = {}
-        for live, ended in batch:
+        for live, ended, _ in batch:
             by_id.setdefault(live.job_id, []).append((live.fence, ended))
         written: dict[str, frozenset[int]] = {}
         finished: set[str] = set()
@@ -166,25 +218,23 @@ class Settler:
                         finished.add(job_id)
             return changes
 
-        # What goes on moves from the end of its lease to a nearer instant: the
-        # backups must hear of it, or they look only when that lease has ended,
-        # should the owner die meanwhile.
-        one_a_queue = {live.queue: live for live, _ in batch}.values()
-        signal = not all(map(self.owns, one_a_queue)) or any(
-            ended.finish or _goes_on(live) for live, ended in batch
-        )
+        signal = any(news for *_, news in batch) or not self._all_owned(batch)
         changes, doubtful = await self._through_outages(ids, decide, signal=signal)
         if not signal:
             await self._tell_of(batch, changes)
         told = {i: (change, i in finished) for i, change in changes.items()}
         closed: list[tuple[Live, Ended, Change | None]] = []
-        for live, ended in batch:
+        for live, ended, _ in batch:
             ours = live.fence in written.get(live.job_id, ())
             closed.append((live, ended, changes.get(live.job_id) if ours else None))
         told.update(await self._hand_over(closed, doubtful=doubtful))
         if not self.bus.silent:
             for job_id, (change, over) in told.items():
                 self.told(job_id, change, over)
+
+    def _all_owned(self, batch: Sequence[_Outcome]) -> bool:
+        one_an_agenda = {(live.shard, live.queue): live for live, *_ in batch}
+        return all(map(self.owns, one_an_agenda.values()))
 
     async def _hand_over(
         self,
@@ -219,7 +269,7 @@ class Settler:
         return earlier
 
     async def _tell_of(
-        self, batch: list[tuple[Live, Ended]], changes: Mapping[str, Change]
+        self, batch: Sequence[_Outcome], changes: Mapping[str, Change]
     ) -> None:
         """Let others hear of jobs whose queue changed while they ran.
 
@@ -227,7 +277,7 @@ class Settler:
         """
         ids = {
             live.job_id
-            for live, _ in batch
+            for live, *_ in batch
             if (change := changes.get(live.job_id)) is not None
             and change.record is not None
             and change.record.definition.spec.queue != live.queue
@@ -340,12 +390,12 @@ def _goes_on(live: Live) -> bool:
 
 
 def _take(
-    ready: list[tuple[Live, Ended]],
-) -> tuple[list[tuple[Live, Ended]], list[str]]:
+    ready: list[_Outcome],
+) -> tuple[list[_Outcome], list[str]]:
     """Take a batch of at most ``MAX_BATCH`` jobs from the front."""
     ids: dict[str, None] = {}
     count = 0
-    for live, _ in ready:
+    for live, *_ in ready:
         if live.job_id not in ids and len(ids) == MAX_BATCH:
             break
         ids[live.job_id] = None

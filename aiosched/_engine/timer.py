@@ -8,7 +8,7 @@ again after ``LONGEST_SLEEP`` whatever its heap says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from aiosched._engine.attender import Attender
 from aiosched._engine.heads import Due, Heads, Key
@@ -26,7 +26,7 @@ BEATS = 6
 """So many beats it may be instead, where beats are far apart."""
 
 RETRY = 0.5
-"""Seconds for which a shard is left alone when the store did not answer."""
+"""Seconds for which shards are left alone when the store did not answer."""
 
 SHORTEST_SLEEP = 0.001
 """uvloop rounds timers down to whole milliseconds: shorter ones would spin."""
@@ -63,7 +63,7 @@ class Timer(Service):
         self.attender = attender
         self.spawn = spawn
         self.outage = outage
-        self._busy: dict[int, float] = {}
+        self._busy: dict[str, float] = {}
         self.claiming: set[asyncio.Task[None]] = set()
         self.wake_ups = 0
 
@@ -150,14 +150,14 @@ class Timer(Service):
         return away
 
     def dispatch(self) -> None:
-        """Hand what is due to the attender, a task a shard."""
+        """Hand what is due to the attender, a task a transaction."""
         free = self.attender.free()
         if free <= 0 or self._gathering(free) > 0:
             return
         now = self.session.estimate()
-        shards: dict[int, dict[str, Due]] = {}
+        found: dict[str, Due] = {}
         for due in self.heads.pop_due(now, free):
-            if due.job_id in shards.get(due.key[0], ()):
+            if due.job_id in found:
                 self.heads.again(due, now)  # in another queue, too
             elif self.attender.mine(due):
                 continue
@@ -166,28 +166,51 @@ class Timer(Service):
                 self.heads.again(due, now)
                 self.wake()
             else:
-                shards.setdefault(due.key[0], {})[due.job_id] = due
-        for shard, found in sorted(shards.items()):
-            self._busy[shard] = self.clock.monotonic()
-            self.heads.hold(shard)
-            batch = list(found.values())
-            for due in batch[MAX_BATCH:]:
-                self.heads.again(due, now)
-            del batch[MAX_BATCH:]
+                found[due.job_id] = due
+        for batch in self._batches(found.values(), now):
+            shards = frozenset(due.key[0] for due in batch)
+            self._busy[batch[0].job_id] = self.clock.monotonic()
+            self.heads.hold(shards)
             self.attender.reserve(len(batch))
-            name = f"aiosched attend {shard}"
-            task = self.spawn(self._attend(shard, batch), name=name)
+            name = f"aiosched attend {batch[0].key[0]}"
+            task = self.spawn(self._attend(shards, batch), name=name)
             self.claiming.add(task)
             task.add_done_callback(self.claiming.discard)
 
-    async def _attend(self, shard: int, batch: Sequence[Due]) -> None:
+    def _batches(self, found: Iterable[Due], now: int) -> list[list[Due]]:
+        """Part what is due into transactions, no shard in two of them."""
+        shards: dict[int, list[Due]] = {}
+        for due in found:
+            shards.setdefault(due.key[0], []).append(due)
+        parts = [part for _, part in sorted(shards.items())]
+        for part in parts:
+            for due in part[MAX_BATCH:]:
+                self.heads.again(due, now)
+            del part[MAX_BATCH:]
+        if not self.session.spanning:
+            return parts
+        # An owner's commits are silent: what others have to hear of stands apart.
+        open_ones: dict[bool, list[Due]] = {}
+        batches: list[list[Due]] = []
+        for part in parts:
+            owned = all(self.heads.rank(due.key) == 0 for due in part)
+            batch = open_ones.get(owned)
+            if batch is None or len(batch) + len(part) > MAX_BATCH:
+                batches.append(part)
+                open_ones[owned] = part
+            else:
+                batch += part
+        return batches
+
+    async def _attend(self, shards: frozenset[int], batch: Sequence[Due]) -> None:
+        name = batch[0].job_id
         try:
             if not await self.attender.attend(batch):
-                self._busy[shard] = self.clock.monotonic()
+                self._busy[name] = self.clock.monotonic()
                 await self.clock.sleep(RETRY)
         finally:
-            self._busy.pop(shard, None)
+            self._busy.pop(name, None)
             self.attender.freeing(self.clock.monotonic)
             self.attender.release(len(batch))
-            self.heads.release(shard)
+            self.heads.release(shards)
             self.wake()

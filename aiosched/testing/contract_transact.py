@@ -227,14 +227,14 @@ class TransactContract(ContractBase):
     async def test_bounds_of_a_batch(self) -> None:
         """1 to MAX_BATCH ids of one shard; anything else writes nothing.
 
-        Of several, where the session says so; never for a claim.
+        Of several, where the session says so.
         """
         async with self.opened() as [session]:
             ids = ids_in(3, MAX_BATCH + 1)
             strange = [ids[0], ids_in(1, 1)[0]]
             for wrong in ([], ids) if session.spanning else ([], ids, strange):
                 await _refused(session, wrong)
-            await _refused(session, strange, claim=True)
+                await _refused(session, wrong, claim=True)
             assert await everything(session) == {}
             made = await session.transact(ids[:MAX_BATCH], create(1))
             assert len(made) == MAX_BATCH

@@ -30,7 +30,7 @@ def remains(scheduler: Scheduler) -> dict[str, Any]:
         "waiters": engine.completions._waiters,
         "asked": engine.completions._asked,
         "ready": engine.settler._ready,
-        "settling": engine.settler._busy,
+        "settling": engine.settler._writers,
         "attending": engine.timer._busy,
         "held": engine.heads._held,
         "claiming": engine.timer.claiming,

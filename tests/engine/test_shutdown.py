@@ -281,8 +281,9 @@ def test_who_leaves_without_a_shutdown_is_told_what_is_not_recorded() -> None:
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("spanning", [False, True])
 async def test_each_outcome_that_was_cut_off_is_told(
-    steps: int, caplog: pytest.LogCaptureFixture, *, closing: bool
+    steps: int, caplog: pytest.LogCaptureFixture, *, closing: bool, spanning: bool
 ) -> None:
     """Also if what writes it is cancelled before its first step."""
     writers: list[asyncio.Task[None]] = []
@@ -294,7 +295,7 @@ async def test_each_outcome_that_was_cut_off_is_told(
     async def transact(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    any_: Any = SimpleNamespace(transact=transact)
+    any_: Any = SimpleNamespace(transact=transact, spanning=spanning)
     settler = Settler(
         SystemClock(), any_, any_, "p", lambda _: True, any_, any_, any_, spawn
     )

@@ -3,20 +3,25 @@
 Where one server has all shards, one MULTI may be about any of them.  Each shard
 gets what it would get in a transaction of its own, its counter, its ledger entry
 and its signal among it, so that nobody who reads one has to know of the others.
+What names whole keys is one command for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiosched.errors import StoreDataError, StoreError
 from aiosched.records import Change, Record
+from aiosched.stores.redis.connection import Command
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.writes import Batch, Composer, compose
 
 __all__ = ["Share", "Spread", "first_of", "spread_out", "wanted_by_a_verb"]
+
+
+_COMMON = ("MSET", "DEL")
 
 
 class Share(NamedTuple):
@@ -29,7 +34,12 @@ class Share(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The shares of a transaction, and all of them as one batch."""
+    """The shares of a transaction, and all of them as one batch.
+
+    Attributes:
+        shares: By shard; without the commands that are all shards' together.
+        batch: What is sent: share by share, then what is common to them.
+    """
 
     shares: tuple[Share, ...]
     batch: Batch
@@ -79,22 +89,38 @@ def spread_out(
         composer = compose(link, shard, records, part, signal=signal)
         batch = composer.batch(token, now, claim=claim)
         shares.append(Share(shard, part, composer, batch))
-    return Spread(tuple(shares), _whole([share.batch for share in shares]))
+    if len(shares) == 1:
+        return Spread(tuple(shares), shares[0].batch)
+    return _together(shares)
 
 
-def _whole(batches: Sequence[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
-    if any(batch.blobs for batch in batches):
-        raise AssertionError("runs are begun in one shard at a time")
+def _together(shares: Sequence[Share]) -> Spread:
+    """Have all shards' records written by one command, and deleted by another.
+
+    They come last: what is deleted may be read before, for runs that begin.
+    """
+    common: dict[str, list[str | bytes]] = {}
+    own: list[Share] = []
+    for share in shares:
+        rest: list[Command] = []
+        for command in share.batch.commands:
+            if command[0] in _COMMON:
+                words = common.setdefault(str(command[0]), [])
+                words.extend(cast("Sequence[str | bytes]", command[1:]))
+            else:
+                rest.append(command)
+        own.append(share._replace(batch=share.batch._replace(commands=rest)))
+    last: list[Command] = [(verb, *words) for verb, words in common.items()]
+    batches = [share.batch for share in own]
     prelude = dict.fromkeys(chain.from_iterable(one.prelude for one in batches))
-    return Batch(
+    whole = Batch(
         list(prelude),
-        list(chain.from_iterable(one.commands for one in batches)),
+        [*chain.from_iterable(one.commands for one in batches), *last],
         {name: data for one in batches for name, data in one.written.items()},
         [],
         any(one.entry for one in batches),
     )
+    return Spread(tuple(own), whole)
 
 
 def wanted_by_a_verb(

@@ -64,7 +64,7 @@ async def transact(
     urgent: bool = False,
 ) -> dict[str, Change]:
     """Do what :meth:`aiosched.abc.Session.transact` promises."""
-    shards = _shards_of(link, ids, claim=claim)
+    shards = _shards_of(link, ids)
     attempt = _Attempt(link, shards, decide, claim=claim, signal=signal)
     rank = Rank.URGENT if urgent else Rank.PATIENT if claim else Rank.USUAL
     try:
@@ -106,7 +106,7 @@ async def _insist(
     return answer
 
 
-def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]:
+def _shards_of(link: Link, ids: Sequence[str]) -> dict[str, int]:
     """Return the shard of each id."""
     if not 1 <= len(ids) <= MAX_BATCH:
         raise ValueError(f"{len(ids)} ids, not 1 to {MAX_BATCH}")
@@ -114,7 +114,7 @@ def _shards_of(link: Link, ids: Sequence[str], *, claim: bool) -> dict[str, int]
     shards = {job_id: shard_of(job_id, count) for job_id in ids}
     if len(shards) != len(ids):
         raise ValueError("an id stands twice in one transaction")
-    if claim or not link.spanning:
+    if not link.spanning:
         numbers = len(set(shards.values()))
         if numbers != 1:
             raise ValueError(f"ids of {numbers} shards in one transaction")
@@ -212,10 +212,11 @@ class _Attempt:
             spread.indexed()
         results = await self._execute(lane, spread, read, changes, token)
         self._committed(changes, batch)
-        if batch.blobs:
-            values = results[0] if isinstance(results[0], list) else []
-            found = dict(zip(batch.blobs, values, strict=False))
-            fill_starts(link, spread.shares[0].shard, changes, found)
+        for share, part in spread.dealt(results):
+            if share.batch.blobs:
+                values = part[0] if isinstance(part[0], list) else []
+                found = dict(zip(share.batch.blobs, values, strict=False))
+                fill_starts(link, share.shard, share.changes, found)
         return changes
 
     # -- reading ------------------------------------------------------------------

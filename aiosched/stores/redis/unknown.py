@@ -77,7 +77,9 @@ async def resolve(link: Link, sent: Sent) -> dict[str, Change] | None:
             own = {one: changes[one] for one in share.changes if one in changes}
             seen = entry if share is _told_of(sent) else None
             link.history.written(share.shard, seen, 0, own)
-        await fetch_starts(link, place, changes)
+        for share in sent.spread.shares:
+            own = {one: changes[one] for one in share.changes if one in changes}
+            await fetch_starts(link, share.shard, own)
     return changes
 
 
