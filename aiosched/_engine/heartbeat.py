@@ -46,19 +46,24 @@ def extension(owner: str, fences: Mapping[str, frozenset[int]], lease: int) -> D
 
 
 def batches(
-    runs: Iterable[tuple[int, str, int]],
-) -> list[tuple[int, dict[str, frozenset[int]]]]:
-    """Group (shard, job id, fence) into transactions of one shard each."""
-    shards: dict[int, dict[str, set[int]]] = {}
+    runs: Iterable[tuple[int, str, int]], *, spanning: bool
+) -> list[dict[str, frozenset[int]]]:
+    """Group (shard, job id, fence) into transactions: fences by job id.
+
+    Args:
+        runs: The runs.
+        spanning: Whether a transaction may be about several shards.
+    """
+    places: dict[int, dict[str, set[int]]] = {}
     for shard, job_id, fence in runs:
-        shards.setdefault(shard, {}).setdefault(job_id, set()).add(fence)
-    grouped: list[tuple[int, dict[str, frozenset[int]]]] = []
-    for shard, jobs in sorted(shards.items()):
+        place = places.setdefault(0 if spanning else shard, {})
+        place.setdefault(job_id, set()).add(fence)
+    grouped: list[dict[str, frozenset[int]]] = []
+    for _, jobs in sorted(places.items()):
         ids = list(jobs)
         for first in range(0, len(ids), MAX_BATCH):
             part = ids[first : first + MAX_BATCH]
-            fences = {job_id: frozenset(jobs[job_id]) for job_id in part}
-            grouped.append((shard, fences))
+            grouped.append({job_id: frozenset(jobs[job_id]) for job_id in part})
     return grouped
 
 
@@ -74,7 +79,7 @@ class Heartbeat(Service):
         runner: Runner,
         owner: str,
         owns: Callable[[Live], bool],
-        moved: Callable[[Mapping[str, Change], int], None],
+        moved: Callable[[Mapping[str, Change]], None],
         lost: Callable[[Live], None],
         late: Callable[[float], None],
     ) -> None:
@@ -167,26 +172,27 @@ class Heartbeat(Service):
     async def extend(self, runs: Sequence[Live]) -> None:
         """Extend the leases of some runs.
 
-        Shard by shard and all shards at once, as many as the store has lanes
-        for: one after the other, a slow link would use up the leases of the
-        last.  What one shard's server does not answer keeps no other lease from
-        being extended, as long as there is time for that.
+        All transactions at once, as many as the store has lanes for: one after
+        the other, a slow link would use up the leases of the last.  What one
+        shard's server does not answer keeps no other lease from being extended,
+        as long as there is time for that.
 
         Raises:
             StoreUnavailableError: Some may not have been extended.
         """
-        grouped = batches((live.shard, live.job_id, live.fence) for live in runs)
-        by_shard: dict[int, list[Live]] = {}
-        for live in runs:
-            by_shard.setdefault(live.shard, []).append(live)
+        # An owner's commits are silent: what others have to hear of stands apart.
+        own = [live for live in runs if self.owns(live)]
+        others = [live for live in runs if not self.owns(live)]
         loop = asyncio.get_running_loop()
-        works = [
-            loop.create_task(
-                self._extend(shard, fences, by_shard[shard]),
-                name=f"aiosched extend {shard}",
-            )
-            for shard, fences in grouped
-        ]
+        works: list[asyncio.Task[None]] = []
+        for part, signal in ((own, False), (others, True)):
+            by_fence = {(live.job_id, live.fence): live for live in part}
+            for fences in batches(
+                [(live.shard, live.job_id, live.fence) for live in part],
+                spanning=self.session.spanning,
+            ):
+                extending = self._extend(fences, by_fence, signal=signal)
+                works.append(loop.create_task(extending, name="aiosched extend"))
         if not works:
             return
         try:
@@ -205,23 +211,33 @@ class Heartbeat(Service):
             raise failed[0]
 
     async def _extend(
-        self, shard: int, fences: Mapping[str, frozenset[int]], runs: Sequence[Live]
+        self,
+        fences: Mapping[str, frozenset[int]],
+        by_fence: Mapping[tuple[str, int], Live],
+        *,
+        signal: bool,
     ) -> None:
-        """Extend the leases of runs of one shard, at most ``MAX_BATCH`` jobs."""
+        """Extend the leases of runs, at most ``MAX_BATCH`` jobs."""
         self.step()
         try:
             changes = await self.session.transact(
                 list(fences),
                 extension(self.owner, fences, self.lease),
-                signal=not self.owns(runs[0]),
+                signal=signal,
                 urgent=True,
             )
         except StoreConflictError:
-            return  # a third of the lease is gone; there are two more tries
+            if len(fences) == 1:
+                return  # a third of the lease is gone; there are two more tries
+            # One that many others write must not cost the rest their leases.
+            ids = list(fences)
+            for part in (ids[::2], ids[1::2]):
+                half = {job_id: fences[job_id] for job_id in part}
+                await self._extend(half, by_fence, signal=signal)
+            return
         finally:
             self.step()
-        self.moved(changes, shard)
-        by_fence = {(live.job_id, live.fence): live for live in runs}
+        self.moved(changes)
         for job_id, asked in fences.items():
             change = changes.get(job_id)
             held = change.answer if change is not None else {}

@@ -182,7 +182,7 @@ class Lifeline:
     async def _extend(self, runs: tuple[tuple[int, str, int], ...]) -> None:
         if self._session is None:
             return
-        for _, fences in batches(runs):
+        for fences in batches(runs, spanning=self._session.spanning):
             decide = extension(self.owner, fences, self.lease)
             self._step()
             try:

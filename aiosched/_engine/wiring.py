@@ -34,7 +34,7 @@ from aiosched._engine.sweeper import Sweeper
 from aiosched._engine.telling import finishes, tell
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
-from aiosched.abc import Member, Mended, Session
+from aiosched.abc import Member, Mended, Session, shard_of
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
@@ -301,10 +301,11 @@ class Wiring(abc.ABC):
     def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
         tell(self.bus, job_id, change, finished=finished)
 
-    def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
+    def _extended(self, changes: Mapping[str, Change]) -> None:
         for job_id, change in changes.items():
             self.attender.moved(job_id, change)
             if change.record is not None:
+                shard = shard_of(job_id, self.session.terms.shards)
                 queue = change.record.definition.spec.queue
                 self.heads.commit((shard, queue), job_id, change)
 

@@ -8,7 +8,7 @@ as long as the object.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import dropwhile, islice, takewhile
 from typing import Any
@@ -176,6 +176,8 @@ class _MemoryStream(SignalStream, AsyncIterator[Signal]):
 
 
 class _MemorySession(Session):
+    spanning = True
+
     def __init__(self, store: MemoryJobStore, space: Space) -> None:
         self.terms = space.terms
         self.counters = Counters()
@@ -207,12 +209,12 @@ class _MemorySession(Session):
         urgent: bool = False,  # noqa: ARG002 - nobody waits for a connection
     ) -> dict[str, Change]:
         await self._begin(len(ids))
-        number = _only_shard(ids, self.terms.shards)
-        records = self._space.shards[number].records
+        places = _shards_of(ids, self.terms.shards, spanning=self.spanning)
+        spaces = self._space.shards
         for _ in range(_ATTEMPTS):
             # Nothing waits from here on.  What can still come between is a
             # decide that itself drives another transaction, as tests do.
-            found = {job_id: records.get(job_id) for job_id in ids}
+            found = {i: spaces[places[i]].records.get(i) for i in ids}
             now = self._store.now()
             changes = dict(decide(found, now))
             if not changes.keys() <= found.keys():
@@ -221,11 +223,14 @@ class _MemorySession(Session):
                 c.record and c.record.definition.id != i for i, c in changes.items()
             ):
                 raise ValueError("decide answered with a record of another id")
-            moved = {i for i in found if records.get(i) is not found[i]}
+            moved = {
+                i for i in found if spaces[places[i]].records.get(i) is not found[i]
+            }
             if not moved:
                 if changes:
                     self.counters.transactions += 1
-                    self._space.commit(number, found, changes, now, signal=signal)
+                    for number, part in _parted(changes, places):
+                        self._space.commit(number, found, part, now, signal=signal)
                 return changes
             self.counters.aborts += 1
             if claim:
@@ -366,20 +371,31 @@ class _MemorySession(Session):
         self._store.release()
 
 
-def _only_shard(ids: Sequence[str], shards: int) -> int:
-    """Return the shard of all the ids.
+def _shards_of(ids: Sequence[str], count: int, *, spanning: bool) -> dict[str, int]:
+    """Return the shard of each id.
 
     Raises:
         ValueError: No ids, too many, one twice, or of several shards.
     """
     if not 1 <= len(ids) <= MAX_BATCH:
         raise ValueError(f"{len(ids)} ids, not 1 to {MAX_BATCH}")
-    if len(set(ids)) != len(ids):
+    places = {job_id: shard_of(job_id, count) for job_id in ids}
+    if len(places) != len(ids):
         raise ValueError("an id stands twice in one transaction")
-    numbers = {shard_of(job_id, shards) for job_id in ids}
-    if len(numbers) != 1:
-        raise ValueError(f"ids of {len(numbers)} shards in one transaction")
-    return numbers.pop()
+    numbers = 1 if spanning else len(set(places.values()))
+    if numbers != 1:
+        raise ValueError(f"ids of {numbers} shards in one transaction")
+    return places
+
+
+def _parted(
+    changes: Mapping[str, Change], places: Mapping[str, int]
+) -> Iterable[tuple[int, Mapping[str, Change]]]:
+    """Return what is to be written, shard by shard."""
+    parts: dict[int, dict[str, Change]] = {}
+    for job_id, change in changes.items():
+        parts.setdefault(places[job_id], {})[job_id] = change
+    return parts.items()
 
 
 def _number(cursor: str) -> int:

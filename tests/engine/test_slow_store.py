@@ -10,7 +10,7 @@ import pytest
 from aiosched import Job, Scheduler
 from aiosched.abc import shard_of
 from aiosched.enums import RowKind
-from aiosched.errors import StoreUnavailableError
+from aiosched.errors import StoreConflictError, StoreUnavailableError
 from tests.engine.kit import World
 
 pytestmark = pytest.mark.virtual(timeout=1_000)
@@ -42,6 +42,7 @@ async def test_leases_are_extended_side_by_side() -> None:
     async with World() as world:
         p0 = await held_by_p0(world, 2.0)
         session: Any = p0._session
+        session.spanning = False  # many transactions, as on a cluster
         near = session.transact
 
         urgent: set[bool] = set()
@@ -68,6 +69,7 @@ async def test_a_shard_that_is_away_takes_no_lease_of_others_with_it(
     async with World() as world:
         p0 = await held_by_p0(world, 15.0)
         session: Any = p0._session
+        session.spanning = False  # as stores of several servers are
         whole = session.transact
         away = {shard_of(f"{n}", 64) for n in range(RUNS // 4)}
 
@@ -82,6 +84,24 @@ async def test_a_shard_that_is_away_takes_no_lease_of_others_with_it(
         beside = {f"{n}" for n in range(RUNS) if shard_of(f"{n}", 64) in away}
         assert await lost(world) == beside
         assert len(beside) < RUNS
+        session.transact = whole
+
+
+async def test_a_record_that_all_write_takes_no_lease_of_others_with_it() -> None:
+    async with World() as world:
+        p0 = await held_by_p0(world, 15.0)
+        session: Any = p0._session
+        assert session.spanning
+        whole = session.transact
+
+        async def contended(ids: Any, *args: Any, **options: Any) -> Any:
+            if "7" in ids:
+                raise StoreConflictError("a transaction", 16)
+            return await whole(ids, *args, **options)
+
+        session.transact = contended
+        await asyncio.sleep(60)
+        assert await lost(world) == {"7"}
         session.transact = whole
 
 

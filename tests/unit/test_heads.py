@@ -164,13 +164,13 @@ def test_who_waits_is_not_overtaken_by_who_has_just_come() -> None:
 
 def test_a_shard_that_is_attended_hands_out_nothing() -> None:
     heads, now = with_backlog(), 200 * SECOND
-    heads.hold(0)
+    heads.hold([0])
     assert heads.next_instant() == SECOND
     assert {due.key[0] for due in heads.pop_due(now, 100)} == {1, 2, 3}
     heads.update((0, "default"), "new", 0)
     assert heads.next_instant() is None
     assert heads.pop_due(now, 100) == []
-    heads.release(0)
+    heads.release([0])
     assert heads.next_instant() == 0
     assert len(heads.pop_due(now, 100)) == 11
 

@@ -90,7 +90,7 @@ class Rounds:
             else:
                 self.attended.setdefault(due.key[0], []).append(due)
         for shard in self.attended:
-            self.heads.hold(shard)
+            self.heads.hold([shard])
 
     def answer(self) -> None:
         if not self.attended:
@@ -98,7 +98,7 @@ class Rounds:
         shard = self.chance.choice(list(self.attended))
         for due in self.attended.pop(shard):
             self._after(due)
-        self.heads.release(shard)
+        self.heads.release([shard])
 
     def _after(self, due: Due) -> None:
         heads, key, job = self.heads, due.key, due.job_id

@@ -44,6 +44,7 @@ class World:
     Attributes:
         commits: Called with each committed transaction, inside the store's
             turn: they must not raise and must not wait.
+        spanning: Whether its store has transactions over several shards.
         told: Called with what one transaction committed, the signals that were
             sent with it, and whether all its changes are told to peers.
         lost: Called when the store has lost data.
@@ -102,6 +103,8 @@ class World:
         self._kept: dict[Incident, tuple[int | None, object]] = {}
         self._drifted = (0.0, 0.0, 0.0)  # loop second, seconds ahead then, rate
         self._hands: set[asyncio.Task[None]] = set()
+        # Of both kinds there are stores in the world: one server, and a cluster.
+        self.spanning: bool = self.stream("spanning").random() < 0.5
         self.conditions: Conditions = Conditions(self.loop, self.stream, latency)
         self.premises: Premises = self._build()
 
