@@ -18,9 +18,9 @@ TITLE = "One-time jobs at random instants, 100 a second: start − due"
 RATE = 100
 SECONDS = 2.0
 PROCESSES = (1, 3)
-SETTLE = 1.2
+SETTLE = 1.0
 """Seconds that workers are given to begin and to find each other."""
-_LEAD = 1.0
+_LEAD = 0.8
 _PATIENCE = 6.0
 
 
