@@ -30,6 +30,9 @@ from aiosched.errors import (
     ArgumentsError,
     CancelJob,
     ConfigurationError,
+    GuardError,
+    GuardHeldError,
+    GuardLostError,
     InvalidInputError,
     JobChangedError,
     JobError,
@@ -51,6 +54,7 @@ from aiosched.errors import (
     UnknownExecutorError,
     WaitTimeoutError,
 )
+from aiosched.guard import Guard
 from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
 from aiosched.jobs.outlook import Backfill, Preview
 from aiosched.scheduler import Scheduler
@@ -94,6 +98,10 @@ __all__ = [
     "Executor",
     "Explanation",
     "Firing",
+    "Guard",
+    "GuardError",
+    "GuardHeldError",
+    "GuardLostError",
     "Health",
     "HistoryPage",
     "IntervalTrigger",

@@ -253,14 +253,14 @@ class Guarded:
     """Who holds a guarded name, after a step.
 
     Attributes:
-        token: Of the holder's claim; empty: nobody holds it.
+        claim: Token of the claim that holds it; empty: nobody does.
         owner: Whom the holder says to be.
         fence: Ordered token of the claim: later claims to the name have greater
             ones.
         left: For how long it is held unless it is extended.
     """
 
-    token: str = ""
+    claim: str = ""
     owner: str = ""
     fence: int = 0
     left: int = 0

@@ -14,6 +14,7 @@ from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
+from aiosched._api.guarding import Guarding
 from aiosched._api.holding import Holding
 from aiosched._api.options import (
     at_least_one,
@@ -47,7 +48,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
+class Scheduler(
+    Restoring,
+    Bulk,
+    Holding,
+    Waiting,
+    Previewing,
+    Explaining,
+    Backfilling,
+    Guarding,
+):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -280,6 +290,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             self._advertise,
             self._connect(session),
             self._report,
+            self._ids,
         )
         self._engine = Engine(
             session,

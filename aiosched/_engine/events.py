@@ -24,6 +24,7 @@ EVENTS = frozenset(
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
+        "guard_lost",  # somebody else may hold it: guard, fence, why
         "index_mended",  # what peers need to find jobs was wrong: jobs
         "job_finished",  # nothing is left of it to run
         "job_modified",

@@ -7,6 +7,7 @@ run is one task; the settling of its outcome is somebody else's duty.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
@@ -21,6 +22,7 @@ from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
+from aiosched.guard import GuardDesk, released_all
 from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
@@ -52,6 +54,7 @@ class Runner:
         estimate: Callable[[], int],
         confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
+        desk: Callable[[], GuardDesk],
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -60,6 +63,7 @@ class Runner:
         self.estimate = estimate
         self.confirm = confirm
         self.threads = threads
+        self.desk = desk
         self.live = LiveRuns()
         self.closing = False
         self._late = {
@@ -74,7 +78,7 @@ class Runner:
             shard: Of the job.
             now: The store's instant, more or less.
         """
-        live = Live(start, shard, Context(start))
+        live = Live(start, shard, Context(start, self.desk))
         self.live.add(live)
         try:
             self._tell(live, now)
@@ -189,6 +193,12 @@ class Runner:
             ended = await self._attempt(live)
         except asyncio.CancelledError:
             ended = self._cancelled(live)
+        guards = live.context._guards
+        if guards and not live.threaded:
+            # A function in a thread releases its own, and may go on although its run
+            # was given up.  What is cancelled here goes on; the outcome is known.
+            with contextlib.suppress(asyncio.CancelledError):
+                await released_all(guards)
         live.ended = True
         live.on_cancel = None
         self.settle(live, ended)

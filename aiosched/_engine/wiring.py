@@ -19,6 +19,7 @@ from aiosched._engine.attender import Attender
 from aiosched._engine.clockwatch import ClockWatch
 from aiosched._engine.completions import Completions
 from aiosched._engine.events import EventBus
+from aiosched._engine.guards import GuardKeeper
 from aiosched._engine.heads import Heads
 from aiosched._engine.heartbeat import Heartbeat
 from aiosched._engine.listener import Listener
@@ -73,6 +74,7 @@ class Wiring(abc.ABC):
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
         self.heads = Heads(session.terms.steal_delay)
         self.clockwatch = ClockWatch(session, bus)
+        self.guards = GuardKeeper(session, clock, bus, member.id, outside.ids)
         self._wire_runs(max_concurrency)
         self._wire_loops()
 
@@ -103,6 +105,7 @@ class Wiring(abc.ABC):
             session.estimate,
             self._confirm,
             self.threads,
+            lambda: self.guards,
         )
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()

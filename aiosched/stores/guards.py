@@ -42,13 +42,13 @@ class Asked:
         """Return who is to hold the name; the same object: nothing is to be written.
 
         Args:
-            held: Who holds it now; without a token, nobody does.
+            held: Who holds it now; without a claim, nobody does.
             now: The store's instant.
             fence: The greatest that is known to have been given for the name.
         """
-        mine = held.token == self.token
+        mine = held.claim == self.token
         match self.step:
-            case GuardStep.TAKE if not held.token:
+            case GuardStep.TAKE if not held.claim:
                 return Guarded(self.token, self.owner, max(now, fence + 1), self.ttl)
             case GuardStep.EXTEND if mine:
                 return replace(held, left=self.ttl)
@@ -77,7 +77,7 @@ class Guards:
         after = asked.after(held, now, self._fence)
         if after is held:
             return held
-        if after.token:
+        if after.claim:
             self._held[asked.name] = after, now + after.left
             self._fence = max(self._fence, after.fence)
         else:

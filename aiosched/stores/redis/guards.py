@@ -126,10 +126,10 @@ class _Step:
         """Return what writes who holds the name from now on."""
         key = self._key
         span = -(-(after.left or self._asked.ttl or _BRIEF) // _MILLI)
-        if not after.token:
+        if not after.claim:
             return ("DEL", key)
-        if not held.token:
-            text = f"{escape(after.token)}|{after.fence}|{after.owner}"
+        if not held.claim:
+            text = f"{escape(after.claim)}|{after.fence}|{after.owner}"
             return ("SET", key, text, "PX", span, "NX")
         # Also where somebody's hand has taken the end away: nothing is held for ever.
         return ("PEXPIRE", key, span)
