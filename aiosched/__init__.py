@@ -13,6 +13,7 @@ from aiosched._api.queries import Health, JobPage, Peer, RunningRun
 from aiosched._engine.events import Event
 from aiosched.abc import Executor, JobStore
 from aiosched.context import Context
+from aiosched.depends import Depends
 from aiosched.enums import (
     Cause,
     Coalesce,
@@ -55,7 +56,7 @@ from aiosched.errors import (
     WaitTimeoutError,
 )
 from aiosched.guard import Guard
-from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
+from aiosched.jobs import Firing, Job, LedgerEntry, Progress, Retry, Run
 from aiosched.jobs.outlook import Backfill, Preview
 from aiosched.scheduler import Scheduler
 from aiosched.stores import MemoryJobStore, open_store
@@ -93,6 +94,7 @@ __all__ = [
     "Context",
     "CronTrigger",
     "DateTrigger",
+    "Depends",
     "Event",
     "ExcludingTrigger",
     "Executor",
@@ -123,6 +125,7 @@ __all__ = [
     "Overlap",
     "Peer",
     "Preview",
+    "Progress",
     "RRuleTrigger",
     "Reason",
     "RedisJobStore",

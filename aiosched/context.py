@@ -14,8 +14,9 @@ from aiosched.instants import LATE, moment
 from aiosched.jobs.conversions import job_of_definition
 from aiosched.jobs.job import Job
 from aiosched.jobs.plain import load_json
+from aiosched.jobs.progress import reported
 from aiosched.jobs.snapshots import Snapshot
-from aiosched.records import Apart, Blob, Start
+from aiosched.records import Apart, Blob, Reported, Start
 
 __all__ = ["Context"]
 
@@ -29,7 +30,15 @@ class Context:
     All of it may be read from any thread.
     """
 
-    __slots__ = ("_cancel_reason", "_desk", "_guards", "_job", "_payload", "_start")
+    __slots__ = (
+        "_cancel_reason",
+        "_desk",
+        "_guards",
+        "_job",
+        "_payload",
+        "_said",
+        "_start",
+    )
 
     def __init__(
         self, start: Start, desk: Callable[[], GuardDesk] | None = None
@@ -43,6 +52,7 @@ class Context:
         self._start = start
         self._desk = desk
         self._guards: set[Guard] | None = None
+        self._said: Reported | None = None
         self._cancel_reason = Reason.NONE
         self._job: Job | None = None
         self._payload: object = _UNREAD
@@ -160,6 +170,27 @@ class Context:
     def cancel_reason(self) -> Reason:
         """Why the run is to end; ``Reason.NONE`` while it may go on."""
         return self._cancel_reason
+
+    def progress(self, done: float | None = None, note: str = "") -> None:
+        """Say how far the run is, for whoever looks.
+
+        Costs next to nothing, and never waits: the last word is kept, and written
+        with the next extension of the run's lease, each third of it (5 seconds,
+        unless the namespace says otherwise).  So it may be called as often as one
+        likes, also from a thread, and a store that is away does no harm.  Every
+        peer sees it, as ``job.progress`` and among ``scheduler.running()``, while
+        the run lasts.
+
+        Args:
+            done: Which part of the work is done, 0 to 1; what is beyond is taken
+                for the nearer end.  None: nobody knows.
+            note: In a few words; beyond 200 characters it is cut.
+
+        Raises:
+            ConfigurationError: ``done`` is no number, or ``note`` no text.
+        """
+        # One reference is stored, so the loop's thread sees it whole.
+        self._said = reported(done, note)
 
     def guard(
         self,

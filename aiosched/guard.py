@@ -297,9 +297,6 @@ class Guard:
             found = await desk.step(
                 GuardStep.TAKE, self.name, token, round(self._ttl * SECOND)
             )
-            if found.claim == token and desk.clock.monotonic() - begun >= self._ttl:
-                message = f"the store took longer than {self._ttl:g} s to answer"
-                raise StoreUnavailableError(message)
         except BaseException as error:
             self._token = ""
             if not _unwritten(error):
@@ -308,6 +305,11 @@ class Guard:
         if found.claim != token:
             self._token = ""
             return found
+        if desk.clock.monotonic() - begun >= self._ttl:
+            self._token = ""
+            self._let_go(desk, token)
+            message = f"the store took longer than {self._ttl:g} s to answer"
+            raise StoreUnavailableError(message)
         self._fence, self._deadline = found.fence, begun + self._ttl
         self._lost, self._struck = "", False
         # A scheduler that is closed meanwhile has no desk for newcomers.

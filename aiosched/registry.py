@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiosched.abc import Executor, ExecutorInfo
+from aiosched.depends import Depends, Node, key_of
 from aiosched.errors import ConfigurationError, UnknownExecutorError
 from aiosched.jobs import checks
 from aiosched.jobs.inputs import executor_name
@@ -56,6 +58,8 @@ class Registered:
     signature: Signature
     instance: object = None
     """The object with ``setup`` and ``teardown``; None for functions."""
+    overrides: Mapping[object, Node] = field(default_factory=dict)
+    """What is asked in place of providers; the registry's own."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +109,7 @@ class Registry:
         """Start without any."""
         self._by_name: dict[str, Registered] = {}
         self._by_target: dict[object, list[Registered]] = {}
+        self._overrides: dict[object, Node] = {}
 
     def register(
         self,
@@ -146,12 +151,33 @@ class Registry:
         for taken in (own, *others):
             if taken in self._by_name:
                 raise _name_taken(taken, self._by_name[taken])
-        registered = _registered(target, own, others, queue)
+        registered = _registered(target, own, others, queue, self._overrides)
         for each in registered.names:
             self._by_name[each] = registered
         for key in _keys(registered):
             self._by_target.setdefault(key, []).append(registered)
         return registered
+
+    @contextmanager
+    def override(
+        self, provider: Callable[..., Any], by: Callable[..., Any]
+    ) -> Iterator[None]:
+        """Ask another provider in place of one, within a block.
+
+        Raises:
+            ConfigurationError: One of them cannot be a provider.
+        """
+        key = key_of(Depends(provider).provider)
+        node = Node.of(Depends(by).provider)
+        before = self._overrides.get(key)
+        self._overrides[key] = node
+        try:
+            yield
+        finally:
+            if before is None:
+                self._overrides.pop(key, None)
+            else:
+                self._overrides[key] = before
 
     def find(self, ref: object) -> Registered | None:
         """Return the executor that a name, class, instance or function means.
@@ -285,7 +311,11 @@ def signature_of(known: Registered | ExecutorInfo | None) -> Signature:
 
 
 def _registered(
-    target: object, name: str, aliases: tuple[str, ...], queue: str | None
+    target: object,
+    name: str,
+    aliases: tuple[str, ...],
+    queue: str | None,
+    overrides: Mapping[object, Node],
 ) -> Registered:
     instance = _instance(target)
     if instance is None:
@@ -303,6 +333,7 @@ def _registered(
         call,
         signature,
         instance,
+        overrides,
     )
 
 

@@ -26,6 +26,7 @@ from aiosched._api.options import (
     terms_of,
 )
 from aiosched._api.previewing import Previewing
+from aiosched._api.providing import Providing
 from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
@@ -57,6 +58,7 @@ class Scheduler(
     Explaining,
     Backfilling,
     Guarding,
+    Providing,
 ):
     """Runs jobs, together with every other scheduler on the same store.
 

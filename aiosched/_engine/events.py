@@ -39,6 +39,7 @@ EVENTS = frozenset(
         "peer_left",
         "run_ended",  # job_id, run
         "run_lost",  # a lease was taken over or given up: job_id, fence
+        "run_progress",  # the store has heard of it: job_id, fence, done, note
         "run_started",  # job_id, fence, attempt, lateness (seconds), late
         "service_failed",
         "slots_passed",  # job_id, kind, count, first, last, reason

@@ -39,8 +39,8 @@ from aiosched.abc import Member, Mended, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
-from aiosched.jobs import Run, run_of
-from aiosched.records import SCHEMA, Change
+from aiosched.jobs import Run, progress_of, run_of
+from aiosched.records import SCHEMA, Change, Reported
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
@@ -155,6 +155,7 @@ class Wiring(abc.ABC):
             self._extended,
             self._lost,
             self._blocked,
+            self._reported,
         )
         self.completions = Completions(clock, session, self._retarget)
         self.listener = Listener(
@@ -326,6 +327,17 @@ class Wiring(abc.ABC):
         )
         self.bus.emit("run_lost", live.job_id, fence=live.fence)
         self.runner.cancel(live, Reason.LEASE_LOST)
+
+    def _reported(self, live: Live, said: Reported) -> None:
+        if self.bus.hears("run_progress"):
+            told = progress_of(said)
+            self.bus.emit(
+                "run_progress",
+                live.job_id,
+                fence=live.fence,
+                done=told.done,
+                note=told.note,
+            )
 
     def _blocked(self, seconds: float) -> None:
         jobs = sorted({x.job_id for x in self.runner.live if not x.threaded})

@@ -12,8 +12,9 @@ from pydantic import PrivateAttr
 
 from aiosched.enums import JobState, Outcome
 from aiosched.jobs.base import Model
+from aiosched.jobs.progress import Progress, progress_of
 from aiosched.jobs.runs import Run, run_of
-from aiosched.records import Counts, Row
+from aiosched.records import Counts, Reported, Row
 from aiosched.rows import unpack_row
 from aiosched.values import value
 
@@ -58,6 +59,7 @@ class Snapshot:
     unclaimable: str = ""
     packed: tuple[str, ...] = ()
     read_at: int = 0
+    said: Reported | None = None
 
     @property
     def recent(self) -> tuple[Run, ...]:
@@ -91,7 +93,7 @@ class Snapshot:
 
 NEVER_STORED = Snapshot()
 SNAPSHOT_FIELDS = (
-    *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at")),
+    *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at", "said")),
     "last_outcome",
 )
 
@@ -130,6 +132,16 @@ class Stored(Model):
     def running(self) -> int:
         """How many runs of it there were."""
         return self._snapshot.running
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it was, as one of its runs has said last.
+
+        None: nothing of it ran, or none has said.  Where several run at a time,
+        :meth:`aiosched.Scheduler.running` tells them apart.
+        """
+        said = self._snapshot.said
+        return None if said is None else progress_of(said)
 
     @property
     def waiting(self) -> int:

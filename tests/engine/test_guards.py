@@ -25,6 +25,7 @@ from aiosched import (
 from aiosched.context import Context as RunContext
 from aiosched.testing.faults import Fault, FaultyStore
 from tests.engine.kit import World, after, loop, now
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.virtual(timeout=100_000)
 
@@ -83,8 +84,7 @@ async def test_it_outlives_its_holder_by_its_time() -> None:
         await asyncio.sleep(100)
         world.crash("p0")
         crashed = now()
-        while not await free(p1, "a"):
-            await asyncio.sleep(0.1)
+        await wait_until(lambda: free(p1, "a"), "the end of the claim", timeout=60)
         assert 6.0 <= now() - crashed <= 9.1
 
 
@@ -181,7 +181,8 @@ async def test_a_lingering_name_can_be_released_all_the_same() -> None:
 async def lost_by_an_outage(world: World, store: FaultyStore, guard: Guard) -> float:
     """Hold a guard through an outage; return how long the body went on."""
     begun = now()
-    with pytest.raises(GuardLostError) as caught:
+
+    async def hold() -> None:
         async with guard:
             store.plan(Fault("guard", times=None))
             try:
@@ -190,6 +191,9 @@ async def lost_by_an_outage(world: World, store: FaultyStore, guard: Guard) -> f
                 assert guard.lost
                 assert not guard.held
                 raise
+
+    with pytest.raises(GuardLostError) as caught:
+        await hold()
     assert caught.value.name == guard.name
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     return now() - begun
@@ -229,10 +233,14 @@ async def test_a_store_that_hangs_does_not_keep_a_lost_body_going() -> None:
     async with World(store) as world:
         p0 = await world.peer("p0")
         begun = now()
-        with pytest.raises(GuardLostError):
+
+        async def hold() -> None:
             async with p0.guard("a", ttl=30):
                 store.plan(Fault("guard", kind="hang", times=None))
                 await asyncio.sleep(10_000)
+
+        with pytest.raises(GuardLostError):
+            await hold()
         assert now() - begun == pytest.approx(30.0, abs=0.1)
         store.heal()
 
@@ -303,10 +311,14 @@ async def test_an_error_of_the_body_is_not_hidden_by_the_loss() -> None:
     async with World() as world:
         p0 = await world.peer("p0")
         guard = p0.guard("a", ttl=10)
-        with pytest.raises(LookupError):
+
+        async def hold() -> None:
             async with guard:
                 guard._lose(p0._engine.guards, "as the test wants")  # type: ignore[union-attr]
                 raise LookupError
+
+        with pytest.raises(LookupError):
+            await hold()
         await asyncio.sleep(1)
 
 
@@ -442,8 +454,7 @@ async def test_it_needs_a_scheduler_that_is_started() -> None:
         with pytest.raises(SchedulerStateError, match="taken already"):
             await guard.acquire()
         with pytest.raises(SchedulerStateError, match="async with"):
-            with scheduler.guard("b"):
-                pass
+            scheduler.guard("b").__enter__()
     with pytest.raises(SchedulerStateError):
         await scheduler.guard("b").acquire()
 

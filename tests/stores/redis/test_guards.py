@@ -88,15 +88,18 @@ async def test_a_take_that_arrives_late_takes_nothing(
     redis_url: str, raw: Client
 ) -> None:
     """Somebody else has had the name meanwhile, and let it go."""
-    async with Proxy(redis_url) as proxy, opened(proxy.url) as session:
-        async with opened(redis_url) as other:
-            proxy.plan = ["late"]
-            assert (await take(session, "t1")).claim == "t1"
-            await release(session, "t1")
-            await take(other, "t2")
-            await release(other, "t2")
-            await proxy.deliver()
-            assert raw.get(KEY) is None
+    async with (
+        Proxy(redis_url) as proxy,
+        opened(proxy.url) as session,
+        opened(redis_url) as other,
+    ):
+        proxy.plan = ["late"]
+        assert (await take(session, "t1")).claim == "t1"
+        await release(session, "t1")
+        await take(other, "t2")
+        await release(other, "t2")
+        await proxy.deliver()
+        assert raw.get(KEY) is None
 
 
 async def test_a_store_that_stays_away_leaves_it_in_doubt(
