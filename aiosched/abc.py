@@ -393,6 +393,10 @@ class Executor(abc.ABC):
     arguments a job may carry, and are checked when the job is scheduled.  A
     coroutine function runs on the loop; a plain function runs in a thread and
     should look at ``context.cancelled`` now and then.
+
+    A subclass may say by itself when it runs: ``schedule`` is a trigger, None (once),
+    or a plain method that returns one of them.  Where there is one, registering
+    the executor before the start declares a job of its name.
     """
 
     run: Callable[..., Any]

@@ -170,7 +170,8 @@ def depends_on(parameter: inspect.Parameter, annotation: object) -> Depends | No
             parameter.name,
             annotation,
             "has an annotation that cannot be resolved",
-            "import all its names at run time, not for type checkers only",
+            "have all its names in the function's module, at run time and not for "
+            "type checkers only",
         )
     if typing.get_origin(annotation) is not typing.Annotated:
         return None

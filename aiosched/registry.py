@@ -15,17 +15,19 @@ from typing import Any, Literal
 
 from aiosched.abc import Executor, ExecutorInfo
 from aiosched.depends import Depends, Node, key_of
-from aiosched.errors import ConfigurationError, UnknownExecutorError
-from aiosched.jobs import checks
+from aiosched.errors import ConfigurationError, TriggerError, UnknownExecutorError
+from aiosched.jobs import Job, checks
 from aiosched.jobs.inputs import executor_name
 from aiosched.jobs.snapshots import DEFAULT_QUEUE
 from aiosched.results import describe_error, dump_result, error_names
 from aiosched.signatures import MAX_PAYLOAD, Signature, dump_payload
+from aiosched.triggers.base import Trigger
 
 __all__ = [
     "MAX_PAYLOAD",
     "Registered",
     "Registry",
+    "carries_schedule",
     "check_payload",
     "describe_error",
     "dump",
@@ -60,6 +62,8 @@ class Registered:
     """The object with ``setup`` and ``teardown``; None for functions."""
     overrides: Mapping[object, Node] = field(default_factory=dict)
     """What is asked in place of providers; the registry's own."""
+    job: Job | None = None
+    """What an executor that carries its own schedule is to be declared as."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -334,7 +338,37 @@ def _registered(
         signature,
         instance,
         overrides,
+        _own_job(instance, name),
     )
+
+
+def carries_schedule(target: object) -> bool:
+    """Return whether an executor says by itself when it runs."""
+    own = target if isinstance(target, type) else type(target)
+    return issubclass(own, Executor) and hasattr(target, "schedule")
+
+
+def _own_job(instance: object, name: str) -> Job | None:
+    """Return the job of an executor that carries its own schedule.
+
+    Raises:
+        TriggerError: What it says is no schedule.
+    """
+    if not carries_schedule(instance):
+        return None
+    said: Any = getattr(instance, "schedule", None)
+    if callable(said) and not isinstance(said, Trigger):
+        said = said()
+    if inspect.iscoroutine(said):
+        said.close()
+    if said is not None and not isinstance(said, Trigger):
+        raise TriggerError(
+            "schedule",
+            said,
+            f"is what {name} says of when it runs, and no trigger",
+            "let it be a trigger, such as every(10).minutes, or None to run once",
+        )
+    return Job(name, id=name, trigger=said)
 
 
 def _instance(target: Any) -> object | None:

@@ -38,7 +38,12 @@ from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
 from aiosched.records import Spec
-from aiosched.registry import MAX_PAYLOAD, Registered, Registry
+from aiosched.registry import (
+    MAX_PAYLOAD,
+    Registered,
+    Registry,
+    carries_schedule,
+)
 from aiosched.stores import MemoryJobStore, open_store
 
 __all__ = ["Scheduler"]
@@ -151,6 +156,9 @@ class Scheduler(
     ) -> str:
         """Make an executor known, at any time.
 
+        One that has a ``schedule`` is declared as a job of its name as well, as
+        :meth:`declare` does it, and before the start therefore.
+
         Args:
             target: An :class:`Executor` (class or instance), a coroutine
                 function (run on the loop) or a plain function (in a thread).
@@ -163,10 +171,16 @@ class Scheduler(
 
         Raises:
             ConfigurationError: It cannot be run, or a name is taken.
+            TriggerError: Its ``schedule`` is none.
+            SchedulerStateError: It has a ``schedule``, and the scheduler is started.
         """
+        if carries_schedule(target):
+            self._refuse_late()
         registered = self.registry.register(
             target, name=name, aliases=aliases, queue=queue
         )
+        if registered.job is not None:
+            self.declare(registered.job)
         if self._engine is not None and not self._closed:
             task = asyncio.get_running_loop().create_task(
                 self._introduce(registered), name=f"aiosched setup {registered.name}"

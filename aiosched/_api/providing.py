@@ -1,4 +1,4 @@
-"""What tests put in place of providers."""
+"""What a scheduler takes from elsewhere: from other schedulers, and from tests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,36 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from aiosched._api.base import Base
+from aiosched._api.defining import Defining
 
 __all__ = ["Providing"]
 
 
-class Providing(Base):
-    """The providers of this scheduler's executors."""
+class Providing(Defining):
+    """What comes from elsewhere: other schedulers' executors, tests' providers."""
+
+    def include(self, other: Providing) -> None:
+        """Take over the executors and declared jobs of another scheduler.
+
+        For applications in parts: each registers and declares at a scheduler of its
+        own, that is never started, and one takes in all.  Before the start.
+        Including the same again changes nothing.
+
+        Args:
+            other: Whose; it stays as it is.
+
+        Raises:
+            ConfigurationError: A name or an id is taken by something else; what
+                came before it has been taken over.
+            SchedulerStateError: This scheduler has been started.
+        """
+        self._refuse_late()
+        for one in other.registry:
+            self.registry.register(
+                one.target, name=one.name, aliases=one.aliases, queue=one.queue
+            )
+        for job in other._declared.values():
+            self.declare(job)
 
     def override(
         self, provider: Callable[..., Any], by: Callable[..., Any]

@@ -17,10 +17,10 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
+from aiosched._engine.provided import provided
 from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
 from aiosched.context import Context
-from aiosched.depends import Scope
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
 from aiosched.guard import GuardDesk, released_all
@@ -221,10 +221,13 @@ class Runner:
             timer = loop.call_later(timeout / SECOND, expire)
         try:
             live.entered = True
+            enter = functools.partial(self._enter, live, registered, args)
             if registered.signature.provided:
-                value = await self._provided(live, registered, args, kwargs)
+                value = await provided(
+                    live, registered, kwargs, enter, self.threads, self.bus
+                )
             else:
-                value = await self._entered(live, registered, args, kwargs)
+                value = await enter(kwargs)
         except asyncio.CancelledError:
             return self._cancelled(live)
         except CancelJob as raised:
@@ -244,7 +247,7 @@ class Runner:
             return self._cancelled(live, dump_result(value))
         return Ended(Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate())
 
-    async def _entered(
+    async def _enter(
         self, live: Live, registered: Registered, args: Any, kwargs: Any
     ) -> Any:
         """Call the executor, where it belongs."""
@@ -253,48 +256,6 @@ class Runner:
         live.threaded = True
         call = functools.partial(registered.call, *args, **kwargs)
         return await self._in_thread(live, call)
-
-    async def _provided(
-        self, live: Live, registered: Registered, args: Any, kwargs: Any
-    ) -> Any:
-        """Do the same with what its providers make, and end that afterwards.
-
-        Raises:
-            BaseException: Of the run; else what a provider has raised at its end,
-                because what it was to do there (a commit) was not done.
-        """
-        scope = Scope(live.context, registered.overrides, self.threads)
-        cancel = live.on_cancel
-        failure: BaseException | None = None
-        value: Any = None
-        try:
-            values = await scope.open(registered.signature.provided)
-            value = await self._entered(live, registered, args, {**kwargs, **values})
-        except CancelJob as wish:
-            value = wish  # no error, so providers are not told of one
-        except GeneratorExit:
-            raise  # the loop is gone: nothing can be awaited any more
-        except BaseException as error:
-            failure = error
-        live.on_cancel = cancel  # from here on it is not in a thread any more
-        failed = await scope.close(failure)
-        for name, error in failed:
-            self._provider_failed(live, name, error)
-        if failure is None and failed:
-            failure = failed[0][1]
-        if failure is not None:
-            raise failure
-        return value
-
-    def _provider_failed(self, live: Live, name: str, error: BaseException) -> None:
-        log.warning(
-            "the end of the provider %s failed, in a run of %s",
-            name,
-            live.job_id,
-            exc_info=error,
-            extra={"action": "provider_failed", "job_id": live.job_id},
-        )
-        self.bus.emit("callback_failed", live.job_id, error=error, of=name)
 
     def _bind(
         self, live: Live, registered: Registered

@@ -32,15 +32,15 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched._engine.settler import Settler
 from aiosched._engine.sweeper import Sweeper
-from aiosched._engine.telling import finishes, tell
+from aiosched._engine.telling import finishes, tell, tell_progress
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
 from aiosched.abc import Member, Mended, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
-from aiosched.jobs import Run, progress_of, run_of
-from aiosched.records import SCHEMA, Change, Reported
+from aiosched.jobs import Run, run_of
+from aiosched.records import SCHEMA, Change
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
@@ -155,7 +155,7 @@ class Wiring(abc.ABC):
             self._extended,
             self._lost,
             self._blocked,
-            self._reported,
+            lambda live, said: tell_progress(self.bus, live, said),
         )
         self.completions = Completions(clock, session, self._retarget)
         self.listener = Listener(
@@ -327,17 +327,6 @@ class Wiring(abc.ABC):
         )
         self.bus.emit("run_lost", live.job_id, fence=live.fence)
         self.runner.cancel(live, Reason.LEASE_LOST)
-
-    def _reported(self, live: Live, said: Reported) -> None:
-        if self.bus.hears("run_progress"):
-            told = progress_of(said)
-            self.bus.emit(
-                "run_progress",
-                live.job_id,
-                fence=live.fence,
-                done=told.done,
-                note=told.note,
-            )
 
     def _blocked(self, seconds: float) -> None:
         jobs = sorted({x.job_id for x in self.runner.live if not x.threaded})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from aiosched.errors import ConfigurationError
 from aiosched.instants import moment
@@ -33,6 +34,10 @@ class Progress:
     done: float | None
     note: str
     at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"done": self.done, "note": self.note, "at": self.at.isoformat()}
 
 
 def progress_of(said: Reported) -> Progress:

@@ -73,12 +73,17 @@ class Snapshot:
         row = next(readable_rows(self.packed[:1]), None)
         return None if row is None else run_of(row).outcome
 
+    @property
+    def progress(self) -> Progress | None:
+        """Return what one of its runs has said last of how far it is."""
+        return None if self.said is None else progress_of(self.said)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values; the runs of ``recent`` are left to history."""
         data: dict[str, Any] = {
             name: getattr(self, name)
             for name in SNAPSHOT_FIELDS
-            if name not in ("counts", "last_outcome")
+            if name not in ("counts", "last_outcome", "progress")
         }
         for name, held in data.items():
             if isinstance(held, datetime):
@@ -87,6 +92,8 @@ class Snapshot:
                 data[name] = held.value
         outcome = self.last_outcome
         data["last_outcome"] = None if outcome is None else outcome.value
+        progress = self.progress
+        data["progress"] = None if progress is None else progress.to_dict()
         data["counts"] = asdict(self.counts) | {"slots": self.counts.slots}
         return data
 
@@ -95,6 +102,7 @@ NEVER_STORED = Snapshot()
 SNAPSHOT_FIELDS = (
     *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at", "said")),
     "last_outcome",
+    "progress",
 )
 
 
@@ -140,8 +148,7 @@ class Stored(Model):
         None: nothing of it ran, or none has said.  Where several run at a time,
         :meth:`aiosched.Scheduler.running` tells them apart.
         """
-        said = self._snapshot.said
-        return None if said is None else progress_of(said)
+        return self._snapshot.progress
 
     @property
     def waiting(self) -> int:

@@ -1,7 +1,5 @@
 """Providers: what a run needs and no caller passes, made and ended with the run."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
