@@ -13,6 +13,7 @@ from aiosched._api.queries import Health, JobPage, Peer, RunningRun
 from aiosched._engine.events import Event
 from aiosched.abc import Executor, JobStore
 from aiosched.context import Context
+from aiosched.depends import Depends
 from aiosched.enums import (
     Cause,
     Coalesce,
@@ -30,6 +31,9 @@ from aiosched.errors import (
     ArgumentsError,
     CancelJob,
     ConfigurationError,
+    GuardError,
+    GuardHeldError,
+    GuardLostError,
     InvalidInputError,
     JobChangedError,
     JobError,
@@ -51,7 +55,8 @@ from aiosched.errors import (
     UnknownExecutorError,
     WaitTimeoutError,
 )
-from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
+from aiosched.guard import Guard
+from aiosched.jobs import Firing, Job, LedgerEntry, Progress, Retry, Run
 from aiosched.jobs.outlook import Backfill, Preview
 from aiosched.scheduler import Scheduler
 from aiosched.stores import MemoryJobStore, open_store
@@ -89,11 +94,16 @@ __all__ = [
     "Context",
     "CronTrigger",
     "DateTrigger",
+    "Depends",
     "Event",
     "ExcludingTrigger",
     "Executor",
     "Explanation",
     "Firing",
+    "Guard",
+    "GuardError",
+    "GuardHeldError",
+    "GuardLostError",
     "Health",
     "HistoryPage",
     "IntervalTrigger",
@@ -115,6 +125,7 @@ __all__ = [
     "Overlap",
     "Peer",
     "Preview",
+    "Progress",
     "RRuleTrigger",
     "Reason",
     "RedisJobStore",

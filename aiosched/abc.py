@@ -16,11 +16,14 @@ import abc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from aiosched.errors import ConfigurationError
 from aiosched.messages import (
     MAX_BATCH,
     Beat,
     Counters,
     ExecutorInfo,
+    Guarded,
+    GuardStep,
     Head,
     Member,
     Mended,
@@ -38,6 +41,8 @@ __all__ = [
     "Beat",
     "Counters",
     "ExecutorInfo",
+    "GuardStep",
+    "Guarded",
     "Head",
     "JobStore",
     "Member",
@@ -246,6 +251,54 @@ class Session(abc.ABC):
     async def catalogue(self) -> dict[str, ExecutorInfo]:
         """Return the executors advertised within the last 7 days, by name."""
 
+    async def guard(
+        self, step: GuardStep, name: str, token: str, *, owner: str = "", ttl: int = 0
+    ) -> Guarded:
+        """Take, extend or release a guarded name, atomically.
+
+        A guarded name is a short claim for user code, with which the store itself
+        decides nothing.  It is held by one claim at a time, which is known by its
+        token, and it ends by itself: when ``ttl`` has passed by the store's own
+        clock, whatever became of its holder.  There is no instant at which it is
+        held without an end.
+
+        Whoever asks and does not hold it changes nothing: neither is it held for
+        longer, nor does it end.  To take what one holds already, and to release
+        what one does not hold, changes nothing either; so each step may be asked
+        for again after an error.
+
+        Args:
+            step: Take, extend or release.
+            name: What is guarded: 1 to 200 characters, told apart from those of
+                other namespaces.
+            token: Of this claim, drawn by who makes it, and never used again once
+                it was released.
+            owner: Who makes it, for others to see; when it is taken.
+            ttl: Microseconds, counted from the store's now, for taking and
+                extending: 1,000 or more.  A store may round it up to
+                milliseconds.
+
+        Returns:
+            Who holds it afterwards.  It was taken, extended or is still held if
+            the token is the own one, whose fence stays as it was when it was
+            taken; it is free where the token is empty.
+
+        Raises:
+            ConfigurationError: This store keeps no guards, which is the default.
+            StoreUnavailableError: If it is not ``unwritten``, the step may have
+                been carried out.
+            StoreConflictError: Overtaken too often; nothing was written.
+            StoreDataError: Something else stands where the claim would be.
+        """
+        del step, name, token, owner, ttl
+        raise ConfigurationError(
+            "store",
+            type(self).__name__,
+            "keeps no guards",
+            "use a store that does, such as memory:// or redis://, or give its "
+            "session the method guard",
+        )
+
     @abc.abstractmethod
     def signals(self) -> SignalStream:
         """Return a new subscription, to nothing yet."""
@@ -340,6 +393,10 @@ class Executor(abc.ABC):
     arguments a job may carry, and are checked when the job is scheduled.  A
     coroutine function runs on the loop; a plain function runs in a thread and
     should look at ``context.cancelled`` now and then.
+
+    A subclass may say by itself when it runs: ``schedule`` is a trigger, None (once),
+    or a plain method that returns one of them.  Where there is one, registering
+    the executor before the start declares a job of its name.
     """
 
     run: Callable[..., Any]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from aiosched import planning
 from aiosched.enums import Cause, JobState, Reason
+from aiosched.errors import SchedulerStateError
+from aiosched.guard import DEFAULT_TTL, Guard, GuardDesk
 from aiosched.instants import LATE, moment
 from aiosched.jobs.conversions import job_of_definition
 from aiosched.jobs.job import Job
 from aiosched.jobs.plain import load_json
+from aiosched.jobs.progress import reported
 from aiosched.jobs.snapshots import Snapshot
-from aiosched.records import Apart, Blob, Start
+from aiosched.records import Apart, Blob, Reported, Start
 
 __all__ = ["Context"]
 
@@ -26,11 +30,29 @@ class Context:
     All of it may be read from any thread.
     """
 
-    __slots__ = ("_cancel_reason", "_job", "_payload", "_start")
+    __slots__ = (
+        "_cancel_reason",
+        "_desk",
+        "_guards",
+        "_job",
+        "_payload",
+        "_said",
+        "_start",
+    )
 
-    def __init__(self, start: Start) -> None:
-        """Describe a run that a decision has started."""
+    def __init__(
+        self, start: Start, desk: Callable[[], GuardDesk] | None = None
+    ) -> None:
+        """Describe a run that a decision has started.
+
+        Args:
+            start: The decision.
+            desk: Where the run's guards are asked for; None: it has none.
+        """
         self._start = start
+        self._desk = desk
+        self._guards: set[Guard] | None = None
+        self._said: Reported | None = None
         self._cancel_reason = Reason.NONE
         self._job: Job | None = None
         self._payload: object = _UNREAD
@@ -148,6 +170,65 @@ class Context:
     def cancel_reason(self) -> Reason:
         """Why the run is to end; ``Reason.NONE`` while it may go on."""
         return self._cancel_reason
+
+    def progress(self, done: float | None = None, note: str = "") -> None:
+        """Say how far the run is, for whoever looks.
+
+        Costs next to nothing, and never waits: the last word is kept, and written
+        with the next extension of the run's lease, each third of it (5 seconds,
+        unless the namespace says otherwise).  So it may be called as often as one
+        likes, also from a thread, and a store that is away does no harm.  Every
+        peer sees it, as ``job.progress`` and among ``scheduler.running()``, while
+        the run lasts.
+
+        Args:
+            done: Which part of the work is done, 0 to 1; what is beyond is taken
+                for the nearer end.  None: nobody knows.
+            note: In a few words; beyond 200 characters it is cut.
+
+        Raises:
+            ConfigurationError: ``done`` is no number, or ``note`` no text.
+        """
+        # One reference is stored, so the loop's thread sees it whole.
+        self._said = reported(done, note)
+
+    def guard(
+        self,
+        name: str,
+        *,
+        ttl: timedelta | float = DEFAULT_TTL,
+        linger: bool = False,
+    ) -> Guard:
+        """Return a guard of a name, which is not taken yet.
+
+        For work that must not be done twice at a time, whichever job or peer does
+        it: a file, a customer.  As often within a run as there are names.  What is
+        still held when the run ends is released then.
+
+        Args:
+            name: What is guarded, 1 to 200 printable characters; the same for all
+                jobs of the namespace.
+            ttl: For how long the name outlives a holder that dies, and for how long
+                it lingers: 0.1 seconds to 30 days, as a timedelta or seconds.
+                Longer than the run may block the event loop.
+            linger: Whether it stays taken for its ``ttl`` though the body has ended.
+
+        Returns:
+            To be used in ``async with`` (in a thread: ``with``), or by
+            :meth:`~aiosched.Guard.acquire`.
+
+        Raises:
+            ConfigurationError: A name or time that cannot be used.
+        """
+        if self._guards is None:
+            self._guards = set()
+        return Guard(self._at_desk, name, ttl=ttl, linger=linger, run=self._guards)
+
+    def _at_desk(self) -> GuardDesk:
+        if self._desk is None:
+            message = "this context belongs to no scheduler, which a guard needs"
+            raise SchedulerStateError(message)
+        return self._desk()
 
     def _cancel(self, reason: Reason) -> None:
         """Ask the run to end; for the runner.  The first reason stays.

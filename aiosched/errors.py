@@ -20,6 +20,9 @@
     │   ├── RunCancelledError
     │   ├── RunLostError                    its peer died and the job may not run twice
     │   └── RunExpiredError                 its time to live ended before it was started
+    ├── GuardError                          about one guarded name
+    │   ├── GuardHeldError                  somebody else holds it
+    │   └── GuardLostError                  it ran out, or was taken, while it was held
     ├── WaitTimeoutError (TimeoutError)     the run had not ended in time; it goes on
     ├── StoreError
     │   ├── StoreUnavailableError           transient; calling again is safe
@@ -44,6 +47,9 @@ __all__ = [
     "ArgumentsError",
     "CancelJob",
     "ConfigurationError",
+    "GuardError",
+    "GuardHeldError",
+    "GuardLostError",
     "InvalidInputError",
     "JobChangedError",
     "JobError",
@@ -259,6 +265,54 @@ class RunLostError(RunError):
 
 class RunExpiredError(RunError):
     """The firing's time to live ended before any peer could start it."""
+
+
+class GuardError(AioschedError):
+    """Something about one guarded name.
+
+    Attributes:
+        name: The name.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        """Keep the name beside the message."""
+        super().__init__(message)
+        self.name = name
+
+
+class GuardHeldError(GuardError):
+    """Somebody else holds the guarded name; nothing was done.
+
+    Attributes:
+        holder: The peer that holds it, by its incarnation id.
+        seconds: For how long at least the store knew it to be held, unless it is
+            released before; a holder that lives may extend it.
+    """
+
+    def __init__(self, name: str, holder: str, seconds: float) -> None:
+        """Say who holds it, and for how long."""
+        by = f" by peer {holder}" if holder else ""
+        super().__init__(
+            name,
+            f"{shown(name)} is held{by}, for {seconds:.1f} s unless it is released or "
+            "extended; leave this piece of work to whoever holds it, or try later",
+        )
+        self.holder = holder
+        self.seconds = seconds
+
+
+class GuardLostError(GuardError):
+    """The guarded name is not held any more, though it was not released.
+
+    Whatever was done under it since may have been done by others as well.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        """Say how it was lost."""
+        super().__init__(
+            name,
+            f"the guard of {shown(name)} was lost: {why}; others may hold it by now",
+        )
 
 
 class WaitTimeoutError(AioschedError, TimeoutError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Self
 
 from aiosched.instants import SECOND
@@ -19,6 +20,8 @@ __all__ = [
     "Beat",
     "Counters",
     "ExecutorInfo",
+    "GuardStep",
+    "Guarded",
     "Head",
     "Member",
     "Mended",
@@ -232,3 +235,32 @@ class Counters:
     unknown: int = 0
     unreadable: int = 0
     extra: dict[str, int] = field(default_factory=dict)
+
+
+class GuardStep(StrEnum):
+    """What is asked of a guarded name."""
+
+    TAKE = "take"
+    """Hold it, if nobody does."""
+    EXTEND = "extend"
+    """Hold it for longer, if it is held by who asks."""
+    RELEASE = "release"
+    """Let it go, if it is held by who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Who holds a guarded name, after a step.
+
+    Attributes:
+        claim: Token of the claim that holds it; empty: nobody does.
+        owner: Whom the holder says to be.
+        fence: Ordered token of the claim: later claims to the name have greater
+            ones.
+        left: For how long it is held unless it is extended.
+    """
+
+    claim: str = ""
+    owner: str = ""
+    fence: int = 0
+    left: int = 0

@@ -38,6 +38,7 @@ __all__ = [
     "LiveRun",
     "Pending",
     "Record",
+    "Reported",
     "RetryRule",
     "Row",
     "Spec",
@@ -200,6 +201,21 @@ class Pending:
 
 
 @value(frozen=True, slots=True)
+class Reported:
+    """What a run has said of how far it is.
+
+    Attributes:
+        share: Ten-thousandths of the work that are done; None: it did not say.
+        note: In its own words; empty for none.
+        at: When the store heard of it; 0: it has not yet.
+    """
+
+    share: int | None
+    note: str
+    at: int = 0
+
+
+@value(frozen=True, slots=True)
 class LiveRun:
     """A claimed firing.
 
@@ -209,6 +225,7 @@ class LiveRun:
         until: End of the lease, by the store's clock.
         started: When it was claimed.
         cancel: Why it is to be stopped; ``Reason.NONE`` while it is not.
+        progress: What it has said of how far it is, if it has.
     """
 
     fence: int
@@ -217,6 +234,7 @@ class LiveRun:
     started: int
     firing: Pending
     cancel: Reason = Reason.NONE
+    progress: Reported | None = None
 
 
 @value(frozen=True, slots=True)

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiosched.abc import Executor, ExecutorInfo
-from aiosched.errors import ConfigurationError, UnknownExecutorError
-from aiosched.jobs import checks
+from aiosched.depends import Depends, Node, key_of
+from aiosched.errors import ConfigurationError, TriggerError, UnknownExecutorError
+from aiosched.jobs import Job, checks
 from aiosched.jobs.inputs import executor_name
 from aiosched.jobs.snapshots import DEFAULT_QUEUE
 from aiosched.results import describe_error, dump_result, error_names
 from aiosched.signatures import MAX_PAYLOAD, Signature, dump_payload
+from aiosched.triggers.base import Trigger
 
 __all__ = [
     "MAX_PAYLOAD",
     "Registered",
     "Registry",
+    "carries_schedule",
     "check_payload",
     "describe_error",
     "dump",
@@ -56,6 +60,10 @@ class Registered:
     signature: Signature
     instance: object = None
     """The object with ``setup`` and ``teardown``; None for functions."""
+    overrides: Mapping[object, Node] = field(default_factory=dict)
+    """What is asked in place of providers; the registry's own."""
+    job: Job | None = None
+    """What an executor that carries its own schedule is to be declared as."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +113,7 @@ class Registry:
         """Start without any."""
         self._by_name: dict[str, Registered] = {}
         self._by_target: dict[object, list[Registered]] = {}
+        self._overrides: dict[object, Node] = {}
 
     def register(
         self,
@@ -146,12 +155,33 @@ class Registry:
         for taken in (own, *others):
             if taken in self._by_name:
                 raise _name_taken(taken, self._by_name[taken])
-        registered = _registered(target, own, others, queue)
+        registered = _registered(target, own, others, queue, self._overrides)
         for each in registered.names:
             self._by_name[each] = registered
         for key in _keys(registered):
             self._by_target.setdefault(key, []).append(registered)
         return registered
+
+    @contextmanager
+    def override(
+        self, provider: Callable[..., Any], by: Callable[..., Any]
+    ) -> Iterator[None]:
+        """Ask another provider in place of one, within a block.
+
+        Raises:
+            ConfigurationError: One of them cannot be a provider.
+        """
+        key = key_of(Depends(provider).provider)
+        node = Node.of(Depends(by).provider)
+        before = self._overrides.get(key)
+        self._overrides[key] = node
+        try:
+            yield
+        finally:
+            if before is None:
+                self._overrides.pop(key, None)
+            else:
+                self._overrides[key] = before
 
     def find(self, ref: object) -> Registered | None:
         """Return the executor that a name, class, instance or function means.
@@ -285,7 +315,11 @@ def signature_of(known: Registered | ExecutorInfo | None) -> Signature:
 
 
 def _registered(
-    target: object, name: str, aliases: tuple[str, ...], queue: str | None
+    target: object,
+    name: str,
+    aliases: tuple[str, ...],
+    queue: str | None,
+    overrides: Mapping[object, Node],
 ) -> Registered:
     instance = _instance(target)
     if instance is None:
@@ -303,7 +337,38 @@ def _registered(
         call,
         signature,
         instance,
+        overrides,
+        _own_job(instance, name),
     )
+
+
+def carries_schedule(target: object) -> bool:
+    """Return whether an executor says by itself when it runs."""
+    own = target if isinstance(target, type) else type(target)
+    return issubclass(own, Executor) and hasattr(target, "schedule")
+
+
+def _own_job(instance: object, name: str) -> Job | None:
+    """Return the job of an executor that carries its own schedule.
+
+    Raises:
+        TriggerError: What it says is no schedule.
+    """
+    if not carries_schedule(instance):
+        return None
+    said: Any = getattr(instance, "schedule", None)
+    if callable(said) and not isinstance(said, Trigger):
+        said = said()
+    if inspect.iscoroutine(said):
+        said.close()
+    if said is not None and not isinstance(said, Trigger):
+        raise TriggerError(
+            "schedule",
+            said,
+            f"is what {name} says of when it runs, and no trigger",
+            "let it be a trigger, such as every(10).minutes, or None to run once",
+        )
+    return Job(name, id=name, trigger=said)
 
 
 def _instance(target: Any) -> object | None:

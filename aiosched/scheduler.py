@@ -14,6 +14,7 @@ from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
+from aiosched._api.guarding import Guarding
 from aiosched._api.holding import Holding
 from aiosched._api.options import (
     at_least_one,
@@ -25,6 +26,7 @@ from aiosched._api.options import (
     terms_of,
 )
 from aiosched._api.previewing import Previewing
+from aiosched._api.providing import Providing
 from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
@@ -36,7 +38,12 @@ from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
 from aiosched.records import Spec
-from aiosched.registry import MAX_PAYLOAD, Registered, Registry
+from aiosched.registry import (
+    MAX_PAYLOAD,
+    Registered,
+    Registry,
+    carries_schedule,
+)
 from aiosched.stores import MemoryJobStore, open_store
 
 __all__ = ["Scheduler"]
@@ -47,7 +54,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
+class Scheduler(
+    Restoring,
+    Bulk,
+    Holding,
+    Waiting,
+    Previewing,
+    Explaining,
+    Backfilling,
+    Guarding,
+    Providing,
+):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -139,6 +156,9 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
     ) -> str:
         """Make an executor known, at any time.
 
+        One that has a ``schedule`` is declared as a job of its name as well, as
+        :meth:`declare` does it, and before the start therefore.
+
         Args:
             target: An :class:`Executor` (class or instance), a coroutine
                 function (run on the loop) or a plain function (in a thread).
@@ -151,10 +171,16 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
 
         Raises:
             ConfigurationError: It cannot be run, or a name is taken.
+            TriggerError: Its ``schedule`` is none.
+            SchedulerStateError: It has a ``schedule``, and the scheduler is started.
         """
+        if carries_schedule(target):
+            self._refuse_late()
         registered = self.registry.register(
             target, name=name, aliases=aliases, queue=queue
         )
+        if registered.job is not None:
+            self.declare(registered.job)
         if self._engine is not None and not self._closed:
             task = asyncio.get_running_loop().create_task(
                 self._introduce(registered), name=f"aiosched setup {registered.name}"
@@ -280,6 +306,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             self._advertise,
             self._connect(session),
             self._report,
+            self._ids,
         )
         self._engine = Engine(
             session,

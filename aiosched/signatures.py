@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from aiosched.depends import Node, ProvidedParameter, depends_on
 from aiosched.errors import ArgumentsError, ConfigurationError
 from aiosched.jobs.plain import dump_json, load_json
 from aiosched.parameters import (
@@ -63,19 +64,27 @@ class Signature:
         "_shortcut",
         "owner",
         "parameters",
+        "provided",
     )
 
-    def __init__(self, owner: str, order: Sequence[Parameter]) -> None:
+    def __init__(
+        self,
+        owner: str,
+        order: Sequence[Parameter],
+        provided: Mapping[str, Node] | None = None,
+    ) -> None:
         """Take parameters in order, the context being marked by its own object.
 
         Args:
             owner: What to call the executor in messages.
             order: All parameters, the context included.
+            provided: Who fills those that no caller passes.
         """
+        self.provided: Mapping[str, Node] = provided or {}
         self.owner: str = owner
         self._order = tuple(order)
         self.parameters: tuple[Parameter, ...] = tuple(
-            p for p in order if not takes_context(p)
+            p for p in order if not takes_context(p) and p.name not in self.provided
         )
         self._by_position = tuple(p for p in self.parameters if p.kind in BY_POSITION)
         self._by_name = {p.name: p for p in self.parameters if p.kind in BY_NAME}
@@ -105,11 +114,10 @@ class Signature:
             )
         hints = hints_of(run, rest)
         context = Parameter("context", Kind.POSITIONAL_ONLY, required=False)
-        order = [
-            ContextParameter(context),
-            *(parameter_of(p, hints[p.name]) for p in rest),
-        ]
-        return cls(owner, order)
+        order: list[Parameter] = [ContextParameter(context)]
+        provided: dict[str, Node] = {}
+        order += [_parameter(p, hints[p.name], owner, provided) for p in rest]
+        return cls(owner, _passable(order, owner), provided)
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], owner: str) -> Signature:
@@ -118,6 +126,7 @@ class Signature:
         hints = hints_of(function, given)
         order: list[Parameter] = []
         found = False
+        provided: dict[str, Node] = {}
         for parameter in given:
             variadic = parameter.kind in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)
             if not variadic and is_context(hints[parameter.name]):
@@ -128,8 +137,9 @@ class Signature:
                 found = True
                 order.append(ContextParameter(parameter))
             else:
-                order.append(parameter_of(parameter, hints[parameter.name]))
-        return cls(owner, order)
+                hint = hints[parameter.name]
+                order.append(_parameter(parameter, hint, owner, provided))
+        return cls(owner, _passable(order, owner), provided)
 
     @classmethod
     def of_names(
@@ -234,6 +244,9 @@ class Signature:
         for parameter in self._order:
             if takes_context(parameter):
                 value = context
+            elif parameter.name in self.provided:
+                gap = True  # it is filled by name, behind the others
+                continue
             elif parameter.name in placed.named:
                 value = placed.named[parameter.name][0]
             elif parameter.kind is Kind.POSITIONAL_ONLY:
@@ -358,6 +371,38 @@ class Signature:
             f"{self.owner} does not take it",
             f"it takes {taken}" if taken else "it takes no arguments",
         )
+
+
+def _parameter(
+    parameter: inspect.Parameter,
+    annotation: object,
+    owner: str,
+    provided: dict[str, Node],
+) -> Parameter:
+    """Make a parameter; enter who fills it, if that is a provider."""
+    marker = depends_on(parameter, annotation)
+    if marker is None:
+        return parameter_of(parameter, annotation)
+    made = ProvidedParameter(parameter, owner)
+    provided[parameter.name] = Node.of(marker.provider)
+    return made
+
+
+def _passable(order: list[Parameter], owner: str) -> list[Parameter]:
+    """Refuse what would be filled by the arguments of a ``*args`` behind it."""
+    filled = [
+        p.name
+        for p in order
+        if isinstance(p, ProvidedParameter) and p.kind is not Kind.KEYWORD_ONLY
+    ]
+    if filled and any(p.kind is Kind.VAR_POSITIONAL for p in order):
+        raise ConfigurationError(
+            "executor",
+            owner,
+            f"{filled[0]} depends on a provider and stands before *args",
+            "put it behind them, to be passed by name",
+        )
+    return order
 
 
 def dump_payload(payload: object, *, limit: int = MAX_PAYLOAD) -> bytes:

@@ -147,11 +147,7 @@ class Defining(Base):
                 was drawn, so that each start would make one more.
         """
         _refuse_other(job)
-        if self._session is not None or self._closed:
-            message = (
-                "jobs are declared before the start; await scheduler.schedule(job)"
-            )
-            raise SchedulerStateError(message)
+        self._refuse_late()
         if job.drawn:
             raise ConfigurationError(
                 "id",
@@ -164,6 +160,13 @@ class Defining(Base):
                 "id", job.id, "is declared twice", "give each job an id of its own"
             )
         return job
+
+    def _refuse_late(self) -> None:
+        if self._session is not None or self._closed:
+            message = (
+                "jobs are declared before the start; await scheduler.schedule(job)"
+            )
+            raise SchedulerStateError(message)
 
     def job(
         self, trigger: Trigger | None = None, **options: Unpack[JobOptions]

@@ -18,7 +18,7 @@ from aiosched.abc import Member
 from aiosched.enums import JobState, Reason, RowKind
 from aiosched.errors import ConfigurationError, StoreDataError
 from aiosched.instants import SECOND, moment
-from aiosched.jobs import Job, checks
+from aiosched.jobs import Job, Progress, checks, progress_of
 from aiosched.records import Apart, LiveRun, Record
 
 __all__ = ["Health", "JobPage", "Peer", "Queries", "RunningRun"]
@@ -76,6 +76,7 @@ class RunningRun:
         reason: Why, if it has; ``Reason.NONE`` if not.
         uncooperative: Whether it was asked more than 5 seconds ago and goes on;
             None for a run of another peer, which alone knows.
+        progress: How far it is, as it has said last; None: it did not say.
     """
 
     job_id: str
@@ -88,6 +89,7 @@ class RunningRun:
     cancelling: bool
     reason: Reason = Reason.NONE
     uncooperative: bool | None = None
+    progress: Progress | None = None
 
 
 class Queries(LedgerReading):
@@ -283,6 +285,7 @@ def _running(job_id: str, run: LiveRun, here: Live | None) -> RunningRun:
         bool(reason),
         reason,
         None if here is None else here.reported,
+        None if run.progress is None else progress_of(run.progress),
     )
 
 

@@ -210,6 +210,7 @@ class Engine(Wiring):
         self.runner.cancel_all(Reason.SHUTDOWN)
         await self.runner.ended_within(CANCEL_GRACE)
         self.runner.abandon()
+        await self.guards.close()
         try:
             async with asyncio.timeout(SETTLE_GRACE):
                 await self.settler.flush()

@@ -24,6 +24,7 @@ EVENTS = frozenset(
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
         "fenced",  # an outcome came too late: job_id, fence
+        "guard_lost",  # somebody else may hold it: guard, fence, why
         "index_mended",  # what peers need to find jobs was wrong: jobs
         "job_finished",  # nothing is left of it to run
         "job_modified",
@@ -38,6 +39,7 @@ EVENTS = frozenset(
         "peer_left",
         "run_ended",  # job_id, run
         "run_lost",  # a lease was taken over or given up: job_id, fence
+        "run_progress",  # the store has heard of it: job_id, fence, done, note
         "run_started",  # job_id, fence, attempt, lateness (seconds), late
         "service_failed",
         "slots_passed",  # job_id, kind, count, first, last, reason

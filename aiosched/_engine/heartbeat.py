@@ -20,15 +20,27 @@ from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreConflictError, StoreUnavailableError
 from aiosched.instants import SECOND
-from aiosched.records import Change, Record
+from aiosched.records import Change, Record, Reported
 
 __all__ = ["Heartbeat", "batches", "extension"]
 
 Decide = Callable[[Mapping[str, Record | None], int], Mapping[str, Change]]
 
 
-def extension(owner: str, fences: Mapping[str, frozenset[int]], lease: int) -> Decide:
-    """Build the decision that extends the leases of one peer's runs."""
+def extension(
+    owner: str,
+    fences: Mapping[str, frozenset[int]],
+    lease: int,
+    progress: Mapping[str, Mapping[int, Reported]] | None = None,
+) -> Decide:
+    """Build the decision that extends the leases of one peer's runs.
+
+    Args:
+        owner: The peer.
+        fences: Of the runs, by job.
+        lease: For how long.
+        progress: What some of them have said of how far they are, likewise.
+    """
 
     def decide(records: Mapping[str, Record | None], now: int) -> dict[str, Change]:
         changes: dict[str, Change] = {}
@@ -36,7 +48,13 @@ def extension(owner: str, fences: Mapping[str, frozenset[int]], lease: int) -> D
             if record is None:
                 continue
             change = planning.extend(
-                record.definition, record.state, owner, fences[job_id], now, lease
+                record.definition,
+                record.state,
+                owner,
+                fences[job_id],
+                now,
+                lease,
+                progress.get(job_id) if progress else None,
             )
             if change is not None:
                 changes[job_id] = change
@@ -67,6 +85,16 @@ def batches(
     return grouped
 
 
+def said_by(runs: Iterable[Live]) -> dict[str, dict[int, Reported]]:
+    """Return what runs have said of how far they are, by job and fence."""
+    found: dict[str, dict[int, Reported]] = {}
+    for live in runs:
+        said = live.context._said
+        if said is not None:
+            found.setdefault(live.job_id, {})[live.fence] = said
+    return found
+
+
 class Heartbeat(Service):
     """Extends leases and hears which runs are to stop."""
 
@@ -82,6 +110,7 @@ class Heartbeat(Service):
         moved: Callable[[Mapping[str, Change]], None],
         lost: Callable[[Live], None],
         late: Callable[[float], None],
+        reported: Callable[[Live, Reported], None],
     ) -> None:
         super().__init__(clock)
         self.session = session
@@ -91,6 +120,7 @@ class Heartbeat(Service):
         self.moved = moved
         self.lost = lost
         self.late = late
+        self.reported = reported
         self.lease = session.terms.lease
         self.interval = self.lease / SECOND / 3
         # Whoever rests after an outage until the leases are over has lost them.
@@ -222,7 +252,7 @@ class Heartbeat(Service):
         try:
             changes = await self.session.transact(
                 list(fences),
-                extension(self.owner, fences, self.lease),
+                extension(self.owner, fences, self.lease, said_by(by_fence.values())),
                 signal=signal,
                 urgent=True,
             )
@@ -246,7 +276,11 @@ class Heartbeat(Service):
                 continue
             for run in change.record.state.runs:
                 if run.fence in held:
-                    by_fence[job_id, run.fence].held(run.until)
+                    live = by_fence[job_id, run.fence]
+                    live.held(run.until)
+                    if run.progress is not None and run.progress != live.told:
+                        live.told = run.progress
+                        self.reported(live, run.progress)
 
     def _answer(self, runs: Collection[Live], held: Mapping[int, Reason]) -> None:
         for live in runs:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from aiosched.context import Context
 from aiosched.enums import Reason
 from aiosched.jobs import Run
-from aiosched.records import Start
+from aiosched.records import Reported, Start
 
 __all__ = ["Live", "LiveRuns"]
 
@@ -25,6 +25,7 @@ class Live:
         ended: Whether its outcome is known and only has to be settled.
         until: The end of its lease, as far as it is known to have been extended.
         task: The task that runs it, once there is one.
+        told: What of its progress the store has heard of last.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Live:
         "start",
         "task",
         "threaded",
+        "told",
         "until",
     )
 
@@ -61,6 +63,7 @@ class Live:
         self.ended = False
         self.threaded = False
         self.reported = False
+        self.told: Reported | None = None
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], object] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiosched.abc import Session
+from aiosched.clock import IdSource, random_id
 from aiosched.registry import Registered
 
 __all__ = ["Outside"]
@@ -25,6 +26,7 @@ class Outside:
             cannot be reached from other threads.
         unreadable: Told of what is in the store and cannot be read: where it
             lies, and what is wrong with it.  Says so once.
+        ids: Draws the tokens of guards.
     """
 
     resolve: Callable[[str], Registered | None]
@@ -33,3 +35,4 @@ class Outside:
     advertise: Callable[[], Awaitable[None]]
     connect: Callable[[], Awaitable[Session]] | None
     unreadable: Callable[[str, str], None]
+    ids: IdSource = random_id

@@ -7,6 +7,7 @@ run is one task; the settling of its outcome is somebody else's duty.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
@@ -16,11 +17,13 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
+from aiosched._engine.provided import provided
 from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
 from aiosched.context import Context
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
+from aiosched.guard import GuardDesk, released_all
 from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
@@ -52,6 +55,7 @@ class Runner:
         estimate: Callable[[], int],
         confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
+        desk: Callable[[], GuardDesk],
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -60,6 +64,7 @@ class Runner:
         self.estimate = estimate
         self.confirm = confirm
         self.threads = threads
+        self.desk = desk
         self.live = LiveRuns()
         self.closing = False
         self._late = {
@@ -74,7 +79,7 @@ class Runner:
             shard: Of the job.
             now: The store's instant, more or less.
         """
-        live = Live(start, shard, Context(start))
+        live = Live(start, shard, Context(start, self.desk))
         self.live.add(live)
         try:
             self._tell(live, now)
@@ -189,6 +194,12 @@ class Runner:
             ended = await self._attempt(live)
         except asyncio.CancelledError:
             ended = self._cancelled(live)
+        guards = live.context._guards
+        if guards and not live.threaded:
+            # A function in a thread releases its own, and may go on although its run
+            # was given up.  What is cancelled here goes on; the outcome is known.
+            with contextlib.suppress(asyncio.CancelledError):
+                await released_all(guards)
         live.ended = True
         live.on_cancel = None
         self.settle(live, ended)
@@ -210,12 +221,13 @@ class Runner:
             timer = loop.call_later(timeout / SECOND, expire)
         try:
             live.entered = True
-            if registered.kind == "thread":
-                live.threaded = True
-                call = functools.partial(registered.call, *args, **kwargs)
-                value = await self._in_thread(live, call)
+            enter = functools.partial(self._enter, live, registered, args)
+            if registered.signature.provided:
+                value = await provided(
+                    live, registered, kwargs, enter, self.threads, self.bus
+                )
             else:
-                value = await registered.call(*args, **kwargs)
+                value = await enter(kwargs)
         except asyncio.CancelledError:
             return self._cancelled(live)
         except CancelJob as raised:
@@ -234,6 +246,16 @@ class Runner:
             # It was asked to stop and returned what it had.
             return self._cancelled(live, dump_result(value))
         return Ended(Outcome.SUCCEEDED, value=dump_result(value), at=self.estimate())
+
+    async def _enter(
+        self, live: Live, registered: Registered, args: Any, kwargs: Any
+    ) -> Any:
+        """Call the executor, where it belongs."""
+        if registered.kind != "thread":
+            return await registered.call(*args, **kwargs)
+        live.threaded = True
+        call = functools.partial(registered.call, *args, **kwargs)
+        return await self._in_thread(live, call)
 
     def _bind(
         self, live: Live, registered: Registered

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
+from aiosched._engine.live import Live
 from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
-from aiosched.records import Change, Record, Row, State
+from aiosched.jobs import progress_of
+from aiosched.records import Change, Record, Reported, Row, State
 
-__all__ = ["entries_again", "finishes", "tell"]
+__all__ = ["entries_again", "finishes", "tell", "tell_progress"]
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
 
@@ -77,4 +79,17 @@ def _passed(bus: EventBus, row: Row) -> None:
             recorded=True,
             reason=row.reason.value,
             cause=Cause.SLOT.value,
+        )
+
+
+def tell_progress(bus: EventBus, live: Live, said: Reported) -> None:
+    """Tell what of a run's progress the store has heard of."""
+    if bus.hears("run_progress"):
+        told = progress_of(said)
+        bus.emit(
+            "run_progress",
+            live.job_id,
+            fence=live.fence,
+            done=told.done,
+            note=told.note,
         )

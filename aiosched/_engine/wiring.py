@@ -19,6 +19,7 @@ from aiosched._engine.attender import Attender
 from aiosched._engine.clockwatch import ClockWatch
 from aiosched._engine.completions import Completions
 from aiosched._engine.events import EventBus
+from aiosched._engine.guards import GuardKeeper
 from aiosched._engine.heads import Heads
 from aiosched._engine.heartbeat import Heartbeat
 from aiosched._engine.listener import Listener
@@ -31,7 +32,7 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched._engine.settler import Settler
 from aiosched._engine.sweeper import Sweeper
-from aiosched._engine.telling import finishes, tell
+from aiosched._engine.telling import finishes, tell, tell_progress
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
 from aiosched.abc import Member, Mended, Session, shard_of
@@ -73,6 +74,7 @@ class Wiring(abc.ABC):
         self.threads = DaemonThreads(f"aiosched-{member.id[:6]}")
         self.heads = Heads(session.terms.steal_delay)
         self.clockwatch = ClockWatch(session, bus)
+        self.guards = GuardKeeper(session, clock, bus, member.id, outside.ids)
         self._wire_runs(max_concurrency)
         self._wire_loops()
 
@@ -103,6 +105,7 @@ class Wiring(abc.ABC):
             session.estimate,
             self._confirm,
             self.threads,
+            lambda: self.guards,
         )
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()
@@ -152,6 +155,7 @@ class Wiring(abc.ABC):
             self._extended,
             self._lost,
             self._blocked,
+            lambda live, said: tell_progress(self.bus, live, said),
         )
         self.completions = Completions(clock, session, self._retarget)
         self.listener = Listener(

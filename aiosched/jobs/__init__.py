@@ -27,6 +27,7 @@ from aiosched.jobs.inputs import (
     executor_name,
 )
 from aiosched.jobs.job import Job
+from aiosched.jobs.progress import Progress, progress_of
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.runs import Firing, LedgerEntry, Run, RunFailure, entry_of, run_of
 from aiosched.jobs.snapshots import DEFAULT_QUEUE
@@ -42,6 +43,7 @@ __all__ = [
     "JobState",
     "LedgerEntry",
     "Outcome",
+    "Progress",
     "Retry",
     "Run",
     "RunFailure",
@@ -53,6 +55,7 @@ __all__ = [
     "fields_differing",
     "job_of",
     "job_of_definition",
+    "progress_of",
     "run_of",
     "to_spec",
 ]

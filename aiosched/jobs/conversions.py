@@ -14,7 +14,16 @@ from aiosched.jobs.job import Job
 from aiosched.jobs.plain import dump_json, load_json
 from aiosched.jobs.retry import Retry
 from aiosched.jobs.snapshots import DEFAULT_QUEUE, NEVER_STORED, Snapshot, readable_rows
-from aiosched.records import Apart, Blob, Definition, Record, RetryRule, Spec, State
+from aiosched.records import (
+    Apart,
+    Blob,
+    Definition,
+    Record,
+    Reported,
+    RetryRule,
+    Spec,
+    State,
+)
 from aiosched.triggers.base import Trigger
 from aiosched.values import altered
 
@@ -195,8 +204,15 @@ def job_of(
             unclaimable=unclaimable,
             packed=state.recent,
             read_at=now,
+            said=_said(state) if state.runs else None,
         ),
     )
+
+
+def _said(state: State) -> Reported | None:
+    """Return what one of its runs has said last of how far it is."""
+    found = [run.progress for run in state.runs if run.progress is not None]
+    return max(found, key=lambda said: said.at, default=None)
 
 
 def job_of_definition(definition: Definition, snapshot: Snapshot = NEVER_STORED) -> Job:

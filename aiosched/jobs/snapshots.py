@@ -12,8 +12,9 @@ from pydantic import PrivateAttr
 
 from aiosched.enums import JobState, Outcome
 from aiosched.jobs.base import Model
+from aiosched.jobs.progress import Progress, progress_of
 from aiosched.jobs.runs import Run, run_of
-from aiosched.records import Counts, Row
+from aiosched.records import Counts, Reported, Row
 from aiosched.rows import unpack_row
 from aiosched.values import value
 
@@ -58,6 +59,7 @@ class Snapshot:
     unclaimable: str = ""
     packed: tuple[str, ...] = ()
     read_at: int = 0
+    said: Reported | None = None
 
     @property
     def recent(self) -> tuple[Run, ...]:
@@ -71,12 +73,17 @@ class Snapshot:
         row = next(readable_rows(self.packed[:1]), None)
         return None if row is None else run_of(row).outcome
 
+    @property
+    def progress(self) -> Progress | None:
+        """Return what one of its runs has said last of how far it is."""
+        return None if self.said is None else progress_of(self.said)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values; the runs of ``recent`` are left to history."""
         data: dict[str, Any] = {
             name: getattr(self, name)
             for name in SNAPSHOT_FIELDS
-            if name not in ("counts", "last_outcome")
+            if name not in ("counts", "last_outcome", "progress")
         }
         for name, held in data.items():
             if isinstance(held, datetime):
@@ -85,14 +92,17 @@ class Snapshot:
                 data[name] = held.value
         outcome = self.last_outcome
         data["last_outcome"] = None if outcome is None else outcome.value
+        progress = self.progress
+        data["progress"] = None if progress is None else progress.to_dict()
         data["counts"] = asdict(self.counts) | {"slots": self.counts.slots}
         return data
 
 
 NEVER_STORED = Snapshot()
 SNAPSHOT_FIELDS = (
-    *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at")),
+    *(f.name for f in fields(Snapshot) if f.name not in ("packed", "read_at", "said")),
     "last_outcome",
+    "progress",
 )
 
 
@@ -130,6 +140,15 @@ class Stored(Model):
     def running(self) -> int:
         """How many runs of it there were."""
         return self._snapshot.running
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it was, as one of its runs has said last.
+
+        None: nothing of it ran, or none has said.  Where several run at a time,
+        :meth:`aiosched.Scheduler.running` tells them apart.
+        """
+        return self._snapshot.progress
 
     @property
     def waiting(self) -> int:

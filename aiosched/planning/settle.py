@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from aiosched.enums import JobState, OnLost, Outcome, Overlap, Reason, RowKind
@@ -12,7 +12,16 @@ from aiosched.planning.pauses import lapse_pause
 from aiosched.planning.retry import backoff, retries
 from aiosched.planning.slots import pass_overlapped
 from aiosched.planning.verbs import take_out
-from aiosched.records import Change, Definition, Ended, LiveRun, Record, Row, State
+from aiosched.records import (
+    Change,
+    Definition,
+    Ended,
+    LiveRun,
+    Record,
+    Reported,
+    Row,
+    State,
+)
 
 __all__ = ["extend", "settle", "settle_all"]
 
@@ -77,8 +86,18 @@ def extend(
     fences: Collection[int],
     now: int,
     lease: int,
+    progress: Mapping[int, Reported] | None = None,
 ) -> Change | None:
     """Renew leases.
+
+    Args:
+        definition: Of the job.
+        state: Of its record.
+        owner: Whose leases.
+        fences: Of which runs.
+        now: The store's instant.
+        lease: How long they hold from now on.
+        progress: What some of these runs have said of how far they are, by fence.
 
     Returns:
         The change, whose ``answer`` maps each fence that is still held to the
@@ -90,7 +109,9 @@ def extend(
     for run in state.runs:
         if run.owner == owner and run.fence in fences:
             held[run.fence] = run.cancel
-            runs.append(replace(run, until=max(run.until, now + lease)))
+            run = replace(run, until=max(run.until, now + lease))
+            said = progress.get(run.fence) if progress else None
+            runs.append(run if said is None else _heard(run, said, now))
         else:
             runs.append(run)
     if not held:
@@ -99,6 +120,14 @@ def extend(
     after.runs = tuple(runs)
     after.seq = max(state.seq + 1, now)
     return Change(Record(definition, after), instant(definition, after), answer=held)
+
+
+def _heard(run: LiveRun, said: Reported, now: int) -> LiveRun:
+    """Note what a run has said, if it is anything new."""
+    known = run.progress
+    if known is not None and (known.share, known.note) == (said.share, said.note):
+        return run
+    return replace(run, progress=replace(said, at=now))
 
 
 def _held(state: State, owner: str, fence: int) -> LiveRun | None:

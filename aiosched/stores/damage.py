@@ -183,6 +183,12 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
         "the counter is put into quarantine and begins anew",
     ),
     (
+        "guard-unreadable",
+        Level.UNREADABLE,
+        "nobody can hold this guarded name",
+        "the key " + _ASIDE,
+    ),
+    (
         "part-unreadable",
         Level.UNREADABLE,
         "a part of a key that is nothing of ours",

@@ -19,6 +19,8 @@ from aiosched.abc import (
     Counters,
     Decide,
     ExecutorInfo,
+    Guarded,
+    GuardStep,
     Head,
     JobStore,
     Mended,
@@ -36,6 +38,7 @@ from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreConflictError, StoreError
 from aiosched.instants import SECOND
 from aiosched.records import Change, Record
+from aiosched.stores.guards import Asked
 from aiosched.stores.rederive import rederive
 from aiosched.stores.space import ADVERTISED, RESYNC, Listener, Space
 from aiosched.stores.terms import agreed_terms
@@ -328,6 +331,13 @@ class _MemorySession(Session):
         oldest = self._store.now() - ADVERTISED
         known = self._space.executors
         return {name: info for name, info in known.items() if info.seen >= oldest}
+
+    async def guard(
+        self, step: GuardStep, name: str, token: str, *, owner: str = "", ttl: int = 0
+    ) -> Guarded:
+        await self._begin(1)
+        asked = Asked(step, name, token, owner, ttl)
+        return self._space.guards.ask(asked, self._store.now())
 
     def signals(self) -> SignalStream:
         if self._closed:

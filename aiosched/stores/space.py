@@ -16,6 +16,7 @@ from itertools import count, islice
 from aiosched.abc import ExecutorInfo, Head, Member, Signal, Terms, shard_of
 from aiosched.instants import DAY
 from aiosched.records import Change, Definition, Record, Row, Spec
+from aiosched.stores.guards import Guards
 from aiosched.stores.ordered import OrderedEntries
 
 __all__ = ["ADVERTISED", "RESYNC", "Listener", "RowLog", "Shard", "Space"]
@@ -180,6 +181,7 @@ class Space:
         self.executors: dict[str, ExecutorInfo] = {}
         self.queues: set[str] = set()
         self.keywords: dict[str, set[str]] = {}
+        self.guards: Guards = Guards()
         self.listeners: list[Listener] = []
         self._rows = RowLog()
         self._specs: dict[Spec, Spec] = {}

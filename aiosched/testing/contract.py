@@ -16,6 +16,7 @@ a namespace of its own and leaves it behind, and ends by itself within seconds.
 
 from __future__ import annotations
 
+from aiosched.testing.contract_guards import GuardsContract
 from aiosched.testing.contract_index import IndexContract
 from aiosched.testing.contract_ledger import LedgerContract
 from aiosched.testing.contract_peers import PeersContract
@@ -33,11 +34,13 @@ class JobStoreContract(
     LedgerContract,
     SignalsContract,
     PeersContract,
+    GuardsContract,
 ):
     """The contract of :class:`aiosched.abc.JobStore`, adversarially.
 
     Override ``make_store``.  Override ``advance`` where the store's clock is
     not the host's: it is to let at least so many seconds pass.  A store that
     can neither be opened on another thread (``threadable``) nor finish a
-    transaction without suspending sets ``can_race = False``.
+    transaction without suspending sets ``can_race = False``; one whose sessions
+    keep no guards sets ``can_guard = False``.
     """

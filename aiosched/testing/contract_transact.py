@@ -24,6 +24,7 @@ from aiosched.records import (
     LiveRun,
     Pending,
     Record,
+    Reported,
     RetryRule,
     Spec,
     State,
@@ -117,7 +118,8 @@ def full_record(job_id: str, now: int) -> Record:
         open=True,
     )
     live = Pending(str(now - SECOND), Cause.SLOT, now - SECOND, now, attempt=1)
-    run = LiveRun(now + 1, random_id(), now + DAY, now, live, Reason.USER)
+    said = Reported(7_300, "73 %|a,b;c~d ü", now)
+    run = LiveRun(now + 1, random_id(), now + DAY, now, live, Reason.USER, said)
     other = LiveRun(now + 2, random_id(), now + DAY, now - 1, firing("m", now))
     definition = Definition(
         job_id, full_spec(), now - DAY, '[["|\\n"],{"ä":1}]'.encode()

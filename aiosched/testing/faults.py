@@ -50,6 +50,8 @@ from aiosched.abc import (
     Counters,
     Decide,
     ExecutorInfo,
+    Guarded,
+    GuardStep,
     Head,
     JobStore,
     Mended,
@@ -81,6 +83,7 @@ VERBS = (
     "by_keyword",
     "ledger",
     "beat",
+    "guard",
     "advertise",
     "catalogue",
     "now",
@@ -412,6 +415,16 @@ class FaultySession(Session):
     async def catalogue(self) -> dict[str, ExecutorInfo]:
         """As the inner session, or a fault."""
         return await self._store.carry_out("catalogue", self.inner.catalogue, {})
+
+    async def guard(
+        self, step: GuardStep, name: str, token: str, *, owner: str = "", ttl: int = 0
+    ) -> Guarded:
+        """As the inner session, or a fault; ``match`` sees step and name."""
+        return await self._store.carry_out(
+            "guard",
+            lambda: self.inner.guard(step, name, token, owner=owner, ttl=ttl),
+            {"step": step, "name": name},
+        )
 
     def signals(self) -> SignalStream:
         """Return a subscription whose signals may be dropped."""

@@ -22,6 +22,7 @@ from aiosched.records import (
     LiveRun,
     Pending,
     Record,
+    Reported,
     Spec,
     State,
     schema_of,
@@ -171,10 +172,16 @@ def _run(
     started, owner = run.started, run.owner
     if not owner.isalnum():
         owner = _quote(owner)
+    firing = _firing(run.firing, created, inline, apart)
+    said = run.progress
+    if said is not None:
+        # Behind all fields of the firing, whose last are left out otherwise.
+        firing += "," * (_FIRING_FIELDS - firing.count(","))
+        share = "" if said.share is None else said.share
+        firing += f"{said.at - started},{share},{_quote(said.note)}"
     return (
         f"{seq - run.fence},{owner},{run.until - started},"
-        f"{started - created},{run.cancel.code},"
-        f"{_firing(run.firing, created, inline, apart)}"
+        f"{started - created},{run.cancel.code},{firing}"
     )
 
 
@@ -329,6 +336,10 @@ def _read_run(text: str, seq: int, created: int, source: _Tail) -> LiveRun:
     behind, owner, lease, begun, cancel, *firing = text.split(",")
     started = int(begun) + created
     until = started + int(lease)
+    said = None
+    if len(firing) > _FIRING_FIELDS:
+        said = _read_progress(firing[_FIRING_FIELDS:], started)
+        del firing[_FIRING_FIELDS:]
     _check(started, until)
     return LiveRun(
         seq - int(behind),
@@ -337,7 +348,15 @@ def _read_run(text: str, seq: int, created: int, source: _Tail) -> LiveRun:
         started,
         _read_firing(firing, created, source),
         _REASONS[cancel],
+        said,
     )
+
+
+def _read_progress(texts: list[str], started: int) -> Reported:
+    after, share, note = texts
+    at = started + int(after)
+    _check(at)
+    return Reported(int(share) if share else None, _unquote(note), at)
 
 
 def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:

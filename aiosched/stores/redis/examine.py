@@ -165,6 +165,8 @@ class Examination:
                 return await parts.agenda(link, shard, name)
             case "k":
                 return await parts.keyword(link, shard, name)
+            case "g":
+                return await parts.guard(link, shard, name)
             case "kw":
                 return await parts.shards_of_keyword(link, name)
             case "xs":

@@ -86,6 +86,10 @@ class Keys:
         """Return the key of the change counter."""
         return f"{self.tags[shard]}:rev"
 
+    def guard(self, shard: int, name: str) -> str:
+        """Return the key of a guarded name, which always has an end."""
+        return f"{self.tags[shard]}:g:{name}"
+
     def changed(self, shard: int) -> str:
         """Return the channel of signals."""
         return f"{self.tags[shard]}:s{self._of_database}"

@@ -24,6 +24,7 @@ TYPES = {
     "k": "set",
     "xs": "set",
     "l": "stream",
+    "g": "string",
     "rev": "string",
     "meta": "hash",
     "members": "hash",
@@ -32,8 +33,8 @@ TYPES = {
     "kw": "set",
 }
 """The type of each of our keys, by its room."""
-_NAMED = {"j", "a", "x", "b", "k", "kw"}
-_OF_SHARD = {"j", "a", "x", "b", "k", "xs", "l", "rev"}
+_NAMED = {"j", "a", "x", "b", "k", "g", "kw"}
+_OF_SHARD = {"j", "a", "x", "b", "k", "g", "xs", "l", "rev"}
 _OF_ALL = {"meta", "members", "queues", "executors", "kw"}
 _SHAPES = {
     "x": re.compile(rb"[\w-]{12}", re.ASCII),

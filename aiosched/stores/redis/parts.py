@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
+from aiosched.errors import StoreDataError
 from aiosched.records import Record
 from aiosched.rows import unpack_line
 from aiosched.stores.damage import Damage
 from aiosched.stores.redis.facts import Facts
+from aiosched.stores.redis.guards import readable_guard
 from aiosched.stores.redis.index import decoded
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.members import readable_executor, readable_member
@@ -20,6 +23,7 @@ __all__ = [
     "agenda",
     "counter",
     "executors",
+    "guard",
     "keyword",
     "ledger",
     "members",
@@ -136,6 +140,20 @@ async def counter(link: Link, shard: int) -> list[Damage]:
         pass
     detail = f"is {value[:40]!r}"
     return [Damage("counter-unreadable", key, detail, None, shard, key.encode())]
+
+
+async def guard(link: Link, shard: int, name: str) -> list[Damage]:
+    """Look at who holds a guarded name."""
+    key = link.keys.guard(shard, name)
+    (value,) = await link.ask([("GET", key)], lenient=True)
+    if not isinstance(value, bytes):
+        return []
+    try:
+        readable_guard(key, value)
+    except StoreDataError as error:
+        found = Damage("guard-unreadable", key, error.problem, None, shard)
+        return [replace(found, raw=key.encode())]
+    return []
 
 
 async def ledger(link: Link, shard: int) -> list[Damage]:

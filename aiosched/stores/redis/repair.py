@@ -41,6 +41,7 @@ _RENAMED = {
     "record-astray",
     "state-impossible",
     "blob-garbled",
+    "guard-unreadable",
     "type-wrong",
     "key-foreign",
 }

@@ -11,6 +11,8 @@ from aiosched.abc import (
     Counters,
     Decide,
     ExecutorInfo,
+    Guarded,
+    GuardStep,
     Head,
     JobStore,
     Mended,
@@ -24,10 +26,12 @@ from aiosched.abc import (
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import ConfigurationError, StoreError
 from aiosched.records import Change, Record
+from aiosched.stores.guards import Asked
 from aiosched.stores.redis import ledger, members, meta, reading
 from aiosched.stores.redis.cluster import Cluster
 from aiosched.stores.redis.connection import Factory, Wiring, plainly
 from aiosched.stores.redis.failures import denied
+from aiosched.stores.redis.guards import guard
 from aiosched.stores.redis.link import Link
 from aiosched.stores.redis.listing import list_page
 from aiosched.stores.redis.mend import IndexWalk
@@ -286,6 +290,13 @@ class RedisSession(Session):
     async def catalogue(self) -> dict[str, ExecutorInfo]:
         """Return advertised executors; see the port."""
         return await members.catalogue(self._link)
+
+    @plainly
+    async def guard(
+        self, step: GuardStep, name: str, token: str, *, owner: str = "", ttl: int = 0
+    ) -> Guarded:
+        """Take, extend or release a guarded name; see the port."""
+        return await guard(self._link, Asked(step, name, token, owner, ttl))
 
     def signals(self) -> RedisSignalStream:
         """Return a new subscription, to nothing yet."""
