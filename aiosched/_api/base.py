@@ -120,6 +120,8 @@ class Base:
     _unread: dict[str, tuple[str, float]]
     _specs: dict[Hashable, Spec]
     _gatherings: dict[int, Gathering]
+    _carry: Callable[[], str] | None = None
+    """Tells the trace context of a caller; None: nobody traces."""
 
     # -- state -------------------------------------------------------------
 
@@ -171,7 +173,8 @@ class Base:
             ConfigurationError: A name or note that cannot be stored.
         """
         who = self.name if by is None else checks.text_id("by", by, what="name")
-        return Act(who, checks.free_text(field, note))
+        trace = "" if self._carry is None else self._carry()
+        return Act(who, checks.free_text(field, note), trace=trace)
 
     # -- records -----------------------------------------------------------
 

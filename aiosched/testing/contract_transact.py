@@ -115,6 +115,7 @@ def full_record(job_id: str, now: int) -> Record:
         expires=now + DAY,
         payload='{"größe": "|\\n%"}'.encode(),
         open=True,
+        trace="4bf92f|,;~%",
     )
     live = Pending(str(now - SECOND), Cause.SLOT, now - SECOND, now, attempt=1)
     run = LiveRun(now + 1, random_id(), now + DAY, now, live, Reason.USER)
@@ -137,6 +138,7 @@ def full_record(job_id: str, now: int) -> Record:
         ends=now + 9 * DAY,
         pause_until=now + DAY,
         pause_note="bis morgen | ok\n",
+        trace="00f067|,;~%",
     )
     state.recent = (pack_row(run_row(Record(definition, state), run, now)),)
     return Record(definition, state)
