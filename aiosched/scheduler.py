@@ -250,9 +250,10 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             raise SchedulerStateError(message)
         self._starting = True
         try:
-            self._session = await self.store.open(
+            session = await self.store.open(
                 self.namespace, self._terms, report=self._report
             )
+            self._session = self._watched(session)
             await self._begin(self._session, held=paused)
         except BaseException:
             await self._end(force=True, grace=0.0)
@@ -280,6 +281,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             self._advertise,
             self._connect(session),
             self._report,
+            self._observed,
         )
         self._engine = Engine(
             session,

@@ -19,6 +19,7 @@ from aiosched._api.gathering import Gathering
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.needs import Gap
+from aiosched._engine.observing import Contained, ObservedSession, Observer
 from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import (
@@ -120,6 +121,8 @@ class Base:
     _unread: dict[str, tuple[str, float]]
     _specs: dict[Hashable, Spec]
     _gatherings: dict[int, Gathering]
+    _observers: tuple[Observer, ...] = ()
+    _observed: Contained | None = None
     _carry: Callable[[], str] | None = None
     """Tells the trace context of a caller; None: nobody traces."""
 
@@ -149,6 +152,27 @@ class Base:
         self._opened()
         assert self._engine is not None  # noqa: S101 - _opened has seen to it
         return self._engine
+
+    def _observe(self, observer: Observer) -> None:
+        """Let somebody watch from inside: metrics, traces.
+
+        Raises:
+            SchedulerStateError: The scheduler has been started already.
+        """
+        if self._session is not None or self._closed:
+            message = "the scheduler is watched from its start: do this before start()"
+            raise SchedulerStateError(message)
+        if observer not in self._observers:
+            self._observers = (*self._observers, observer)
+
+    def _watched(self, session: Session) -> Session:
+        """Return a session whose commits are told of, if anybody watches."""
+        if not self._observers:
+            return session
+        self._observed = Contained(self._observers)
+        if any(type(one).carry is not Observer.carry for one in self._observers):
+            self._carry = self._observed.carry
+        return ObservedSession(session, self._clock, self._observed)
 
     def _report(self, key: str, problem: str) -> None:
         """Tell of what the store holds and this peer cannot read, once.

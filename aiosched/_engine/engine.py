@@ -144,6 +144,10 @@ class Engine(Wiring):
         if self.failure is not None:
             raise self.failure
 
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop on which it was started; None: it was not."""
+        return None if self._host is None else self._host.get_loop()
+
     # -- holding -----------------------------------------------------------
 
     async def hold(self) -> None:

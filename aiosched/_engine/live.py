@@ -23,6 +23,7 @@ class Live:
         reason: Why it is to stop; ``Reason.NONE`` while it is not.
         entered: Whether the executor has been entered.
         ended: Whether its outcome is known and only has to be settled.
+        error: What its executor raised, where somebody watches; else None.
         until: The end of its lease, as far as it is known to have been extended.
         task: The task that runs it, once there is one.
     """
@@ -33,6 +34,7 @@ class Live:
         "context",
         "ended",
         "entered",
+        "error",
         "fence",
         "job_id",
         "on_cancel",
@@ -64,6 +66,7 @@ class Live:
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], object] | None = None
+        self.error: BaseException | None = None
         self.settlement: asyncio.Future[Run | None] | None = None
         self.confirmed: asyncio.Future[None] | None = None
 

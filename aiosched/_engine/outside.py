@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from aiosched._engine.observing import Contained
 from aiosched.abc import Session
 from aiosched.registry import Registered
 
@@ -25,6 +26,7 @@ class Outside:
             cannot be reached from other threads.
         unreadable: Told of what is in the store and cannot be read: where it
             lies, and what is wrong with it.  Says so once.
+        observed: Who watches; None: nobody.
     """
 
     resolve: Callable[[str], Registered | None]
@@ -33,3 +35,4 @@ class Outside:
     advertise: Callable[[], Awaitable[None]]
     connect: Callable[[], Awaitable[Session]] | None
     unreadable: Callable[[str, str], None]
+    observed: Contained | None = None

@@ -16,9 +16,10 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
+from aiosched._engine.observing import Contained, ObservedRun
 from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
-from aiosched.context import Context
+from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
 from aiosched.instants import LATE, SECOND
@@ -52,6 +53,7 @@ class Runner:
         estimate: Callable[[], int],
         confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
+        observed: Contained | None = None,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -60,6 +62,7 @@ class Runner:
         self.estimate = estimate
         self.confirm = confirm
         self.threads = threads
+        self.observed = observed
         self.live = LiveRuns()
         self.closing = False
         self._late = {
@@ -181,17 +184,33 @@ class Runner:
     # -- one run -----------------------------------------------------------
 
     async def _run(self, live: Live) -> None:
+        enter_run(live.context)  # seen by this task, and by what it begins
         try:
             if live.until <= self.estimate():
                 # Stopped or blocked since it was claimed: whose it is by now
                 # the store must say before anybody enters it here.
                 await self.confirm(live)
-            ended = await self._attempt(live)
+            if self.observed is None:
+                ended = await self._attempt(live)
+            else:
+                ended = await self._observed(live, self.observed)
         except asyncio.CancelledError:
             ended = self._cancelled(live)
         live.ended = True
         live.on_cancel = None
         self.settle(live, ended)
+
+    async def _observed(self, live: Live, observed: Contained) -> Ended:
+        run = ObservedRun(observed, live.start)
+        ended: Ended | None = None
+        try:
+            ended = await self._attempt(live)
+        except asyncio.CancelledError:
+            ended = self._cancelled(live)
+        finally:
+            error, live.error = live.error, None
+            run.end(ended, error)
+        return ended
 
     async def _attempt(self, live: Live) -> Ended:
         definition = live.start.definition
@@ -328,6 +347,8 @@ class Runner:
         return Ended(Outcome.SUCCEEDED, value=value, at=self.estimate(), finish=True)
 
     def _failed(self, live: Live, error: BaseException) -> Ended:
+        if self.observed is not None:
+            live.error = error
         log.info(
             "a run of %s raised %s",
             live.job_id,

@@ -58,6 +58,7 @@ class Settler:
         told: Told,
         unreadable: Callable[[StoreDataError], None],
         spawn: Callable[..., asyncio.Task[None]],
+        found: Callable[[str, Change], None],
     ) -> None:
         self.clock = clock
         self.session = session
@@ -68,6 +69,7 @@ class Settler:
         self.told = told
         self.unreadable = unreadable
         self.spawn = spawn
+        self.found = found
         self._ready: dict[int, list[tuple[Live, Ended]]] = {}
         self._writing: dict[int, list[tuple[Live, Ended]]] = {}
         self.closing = False
@@ -98,6 +100,11 @@ class Settler:
         if oldest is None:
             return 0.0
         return max(self.clock.monotonic() - oldest - PATIENCE, 0.0)
+
+    def backlog(self) -> int:
+        """Return how many outcomes are known and not yet recorded."""
+        waiting = (*self._ready.values(), *self._writing.values())
+        return sum(len(batch) for batch in waiting)
 
     async def flush(self) -> None:
         """Wait until everything that was put has been written."""
@@ -211,6 +218,7 @@ class Settler:
                 done = []
                 change = await self._applied(live, ended)
                 if change is not None:
+                    self.found(live.job_id, change)
                     earlier[live.job_id] = change, finishes(None, change)
             if change is None:
                 self._too_late(live)

@@ -25,6 +25,7 @@ from aiosched._engine.listener import Listener
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Hooks, Membership
 from aiosched._engine.mending import Mender
+from aiosched._engine.observing import Wrote
 from aiosched._engine.outside import Outside
 from aiosched._engine.restorer import Restorer
 from aiosched._engine.runner import Runner
@@ -94,6 +95,7 @@ class Wiring(abc.ABC):
             self._told,
             self._unreadable,
             self.spawn,
+            self._found,
         )
         self.runner = Runner(
             clock,
@@ -103,6 +105,7 @@ class Wiring(abc.ABC):
             session.estimate,
             self._confirm,
             self.threads,
+            self.outside.observed,
         )
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()
@@ -300,6 +303,11 @@ class Wiring(abc.ABC):
 
     def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
         tell(self.bus, job_id, change, finished=finished)
+
+    def _found(self, job_id: str, change: Change) -> None:
+        """Take a commit that was not known to have been made."""
+        if self.outside.observed is not None:
+            self.outside.observed.wrote(Wrote({}, {job_id: change}, False, 1, 0.0))
 
     def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
         for job_id, change in changes.items():
