@@ -20,6 +20,7 @@ from aiosched._api.options import (
     callable_of,
     clock_of,
     grace_of,
+    logger_of,
     namespace_of,
     queues_of,
     terms_of,
@@ -35,13 +36,13 @@ from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
+from aiosched.logs import log
 from aiosched.records import Spec
 from aiosched.registry import MAX_PAYLOAD, Registered, Registry
 from aiosched.stores import MemoryJobStore, open_store
 
 __all__ = ["Scheduler"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_GRACE = 30.0
@@ -69,6 +70,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         terms: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         ids: IdSource = random_id,
+        logger: logging.Logger | str | None = None,
     ) -> None:
         """Check the options; nothing is opened before :meth:`start`.
 
@@ -91,6 +93,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
                 or seconds.
             clock: For tests.
             ids: For tests.
+            logger: Where it logs, or the name of that logger; None: ``aiosched``.
 
         Raises:
             ConfigurationError: An option that cannot be used.
@@ -101,6 +104,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         clock_of(clock)
         self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
+        self.logger: logging.Logger = logger_of(logger)
         self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
@@ -112,6 +116,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._clock = SystemClock() if clock is None else clock
         self._ids = ids
         self._bus = EventBus(self._estimate)
+        self._bus.within = self._logging
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
@@ -156,9 +161,11 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             target, name=name, aliases=aliases, queue=queue
         )
         if self._engine is not None and not self._closed:
-            task = asyncio.get_running_loop().create_task(
-                self._introduce(registered), name=f"aiosched setup {registered.name}"
-            )
+            with self._logging():
+                task = asyncio.get_running_loop().create_task(
+                    self._introduce(registered),
+                    name=f"aiosched setup {registered.name}",
+                )
             self._setting_up.add(task)
             task.add_done_callback(self._setting_up.discard)
         return registered.name
@@ -217,7 +224,11 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         except BaseException as error:
             if not of_called_code(error):
                 raise
-            log.exception("setting up %s failed", registered.name)
+            log.exception(
+                "setting up %s failed",
+                registered.name,
+                extra={"action": "setup_failed", "executor": registered.name},
+            )
             self._bus.emit("callback_failed", error=error, of=registered.name)
             return
         self._set_up.append(registered)
@@ -249,15 +260,16 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             message = "the scheduler is started already; start() once is enough"
             raise SchedulerStateError(message)
         self._starting = True
-        try:
-            session = await self.store.open(
-                self.namespace, self._terms, report=self._report
-            )
-            self._session = self._watched(session)
-            await self._begin(self._session, held=paused)
-        except BaseException:
-            await self._end(force=True, grace=0.0)
-            raise
+        with self._logging():  # the services that are begun here do so, too
+            try:
+                session = await self.store.open(
+                    self.namespace, self._terms, report=self._report
+                )
+                self._session = self._watched(session)
+                await self._begin(self._session, held=paused)
+            except BaseException:
+                await self._end(force=True, grace=0.0)
+                raise
 
     async def _begin(self, session: Session, *, held: bool) -> None:
         for registered in self.registry:
@@ -297,7 +309,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         log.info(
             "scheduler %s has started",
             self.name,
-            extra={"action": "scheduler_started", "peer": self.id},
+            extra={"action": "scheduler_started"},
         )
 
     def _connect(self, session: Session) -> Any:
@@ -348,10 +360,11 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         """Wait for the one ending, which the first call begins."""
         self._closed = True
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(
-                self._release(force=force, grace=grace),
-                name=f"aiosched ending {self.name}",
-            )
+            with self._logging():
+                self._ending = asyncio.get_running_loop().create_task(
+                    self._release(force=force, grace=grace),
+                    name=f"aiosched ending {self.name}",
+                )
         elif force and self._engine is not None:
             self._engine.hurry()
         try:
@@ -382,7 +395,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         log.info(
             "scheduler %s has ended",
             self.name,
-            extra={"action": "scheduler_ended", "peer": self.id},
+            extra={"action": "scheduler_ended"},
         )
 
     async def run_forever(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from aiosched import planning
@@ -39,6 +40,7 @@ from aiosched.jobs.conversions import (
     shape_of,
     to_spec,
 )
+from aiosched.logs import log, logging_to
 from aiosched.planning.outlook import outlook
 from aiosched.records import Apart, Change, Definition, Record, Spec
 from aiosched.registry import Registered, Registry, dump
@@ -46,7 +48,6 @@ from aiosched.rows import Act
 
 __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 GapOf = Callable[[Record], Gap | None]
 _CATALOGUE_AGE = 5 * SECOND
 _TOLD_AGAIN = 86_400.0
@@ -106,7 +107,10 @@ class Base:
     """The parts of a scheduler, as its verbs use them."""
 
     store: JobStore
+    id: str
     name: str
+    namespace: str
+    logger: logging.Logger
     registry: Registry
     _bus: EventBus
     _clock: Clock
@@ -153,6 +157,12 @@ class Base:
         assert self._engine is not None  # noqa: S101 - _opened has seen to it
         return self._engine
 
+    def _logging(self) -> AbstractContextManager[None]:
+        """Let all that is begun within log as this scheduler."""
+        return logging_to(
+            self.logger, peer=self.id, scheduler=self.name, namespace=self.namespace
+        )
+
     def _observe(self, observer: Observer) -> None:
         """Let somebody watch from inside: metrics, traces.
 
@@ -187,7 +197,13 @@ class Base:
         self._unread[key] = problem, now
         if len(self._unread) > _UNREAD:
             del self._unread[next(iter(self._unread))]
-        log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
+        with self._logging():
+            log.error(
+                "cannot read %s: %s",
+                key,
+                problem,
+                extra={"action": "unreadable", "key": key},
+            )
         self._bus.emit("unreadable", key=key, problem=problem)
 
     def _act(self, by: object, note: object = "", *, field: str = "note") -> Act:

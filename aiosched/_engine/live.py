@@ -70,6 +70,18 @@ class Live:
         self.settlement: asyncio.Future[Run | None] | None = None
         self.confirmed: asyncio.Future[None] | None = None
 
+    def said(self, action: str, **more: object) -> dict[str, object]:
+        """Return what a line of the log about it carries."""
+        context = self.context
+        return {
+            "action": action,
+            "job_id": self.job_id,
+            "run_id": context.run_id,
+            "fence": self.fence,
+            "attempt": context.attempt,
+            **more,
+        }
+
     def settled(self) -> asyncio.Future[Run | None]:
         """Return what will hold the run as recorded; None: it came too late."""
         if self.settlement is None:

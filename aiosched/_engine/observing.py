@@ -6,7 +6,6 @@ engine then has the store's own session, and a run no step more.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +25,10 @@ from aiosched.abc import (
 )
 from aiosched.clock import Clock
 from aiosched.errors import StoreError
+from aiosched.logs import log
 from aiosched.records import Change, Ended, Record, Start
 
 __all__ = ["Contained", "ObservedRun", "ObservedSession", "Observer", "Wrote"]
-
-log = logging.getLogger("aiosched")
 
 
 @dataclass(frozen=True, slots=True)

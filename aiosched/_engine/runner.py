@@ -23,12 +23,11 @@ from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
 from aiosched.instants import LATE, SECOND
+from aiosched.logs import log
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
 __all__ = ["LATE_TOLD", "UNCOOPERATIVE", "Runner"]
-
-log = logging.getLogger("aiosched")
 
 UNCOOPERATIVE = 5.0
 """Seconds after which a cancelled run that goes on is reported."""
@@ -117,7 +116,7 @@ class Runner:
                 "a run of %s starts %.3f s late",
                 live.job_id,
                 seconds,
-                extra={"action": "run_late", "job_id": live.job_id},
+                extra=live.said("run_late", lateness=seconds),
             )
         elif beyond == 1:
             log.log(
@@ -135,7 +134,7 @@ class Runner:
                 "cancelling a run of %s: %s",
                 live.job_id,
                 reason,
-                extra={"action": "run_cancelled", "job_id": live.job_id},
+                extra=live.said("run_cancelled", reason=reason.value),
             )
 
     def report_uncooperative(self) -> None:
@@ -148,7 +147,7 @@ class Runner:
                     "a run of %s that was cancelled (%s) does not end",
                     live.job_id,
                     live.reason,
-                    extra={"action": "uncooperative", "job_id": live.job_id},
+                    extra=live.said("uncooperative", reason=live.reason.value),
                 )
                 self._uncooperative(live)
 
@@ -354,7 +353,7 @@ class Runner:
             live.job_id,
             type(error).__name__,
             exc_info=error,
-            extra={"action": "run_failed", "job_id": live.job_id},
+            extra=live.said("run_failed", executor=_executor(live)),
         )
         return Ended(
             Outcome.FAILED,
@@ -368,7 +367,7 @@ class Runner:
             "cannot run %s: %s",
             live.job_id,
             problem,
-            extra={"action": "unresolvable", "job_id": live.job_id},
+            extra=live.said("unresolvable", executor=_executor(live)),
         )
         return Ended(
             Outcome.FAILED,
@@ -378,6 +377,10 @@ class Runner:
             entered=False,
             at=self.estimate(),
         )
+
+
+def _executor(live: Live) -> str:
+    return live.start.definition.spec.executor
 
 
 def _is_cancelled(live: Live) -> bool:

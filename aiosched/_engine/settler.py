@@ -7,7 +7,6 @@ themselves while the one before is under way.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,11 +20,10 @@ from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
 from aiosched.enums import Outcome, RowKind
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
+from aiosched.logs import log
 from aiosched.records import Change, Ended, Record, Row
 
 __all__ = ["Settler"]
-
-log = logging.getLogger("aiosched")
 
 _ROWS = 1000
 """The newest rows of a job among which the end of a run is looked for."""
@@ -130,7 +128,7 @@ class Settler:
                 "the end of a run of %s is not recorded: %s",
                 live.job_id,
                 why,
-                extra={"action": "cut_off", "job_id": live.job_id},
+                extra=live.said("cut_off"),
             )
 
     async def _shard(self, shard: int) -> None:
@@ -250,7 +248,7 @@ class Settler:
         log.warning(
             "the outcome of a run of %s came too late and was not recorded",
             live.job_id,
-            extra={"action": "fenced", "job_id": live.job_id},
+            extra=live.said("fenced"),
         )
 
     async def _pause(self, error: Exception, seconds: float) -> None:

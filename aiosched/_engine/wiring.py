@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import logging
 import math
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -40,12 +39,11 @@ from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Run, run_of
+from aiosched.logs import log
 from aiosched.records import SCHEMA, Change
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
-
-log = logging.getLogger("aiosched")
 
 
 class Wiring(abc.ABC):
@@ -297,7 +295,11 @@ class Wiring(abc.ABC):
             "the index of %d jobs was wrong and has been put right, such as that of %s",
             len(told.ids),
             told.ids[0],
-            extra={"action": "index_mended"},
+            extra={
+                "action": "index_mended",
+                "job_id": told.ids[0],
+                "jobs": list(told.ids),
+            },
         )
         self.bus.emit("index_mended", jobs=list(told.ids))
 
@@ -327,7 +329,7 @@ class Wiring(abc.ABC):
         log.warning(
             "the lease of a run of %s was lost",
             live.job_id,
-            extra={"action": "run_lost", "job_id": live.job_id},
+            extra=live.said("run_lost"),
         )
         self.bus.emit("run_lost", live.job_id, fence=live.fence)
         self.runner.cancel(live, Reason.LEASE_LOST)
@@ -338,7 +340,7 @@ class Wiring(abc.ABC):
             "the event loop was blocked for about %.1f s; running were: %s",
             seconds,
             ", ".join(jobs) or "no jobs",
-            extra={"action": "blocked"},
+            extra={"action": "blocked", "seconds": seconds},
         )
         self.bus.emit("blocked", seconds=seconds, jobs=jobs)
 
@@ -367,7 +369,11 @@ class Wiring(abc.ABC):
             return  # whether that is the store, the next beat shows
         elif not self._away:
             self._away = True
-            log.warning("the store is away: %s", error, extra={"action": "store_down"})
+            log.warning(
+                "the store is away: %s",
+                error,
+                extra={"action": "store_down", "service": service.name},
+            )
             self.bus.emit("store_down", service=service.name, error=str(error))
         # Whatever was missed meanwhile is found by reading everything again.
         self.heads.invalidate()
@@ -395,7 +401,9 @@ class Wiring(abc.ABC):
             if name in self._ailing:
                 self._ailing.discard(name)
                 log.warning(
-                    "the %s goes on again", name, extra={"action": "service_up"}
+                    "the %s goes on again",
+                    name,
+                    extra={"action": "service_up", "service": name},
                 )
         elif self._failed_at.get(name, 0.0) > self._answers_since:
             if name not in self._ailing:
@@ -404,7 +412,7 @@ class Wiring(abc.ABC):
                     "the %s fails, and the store answers others: %s",
                     name,
                     service.trouble,
-                    extra={"action": "service_down"},
+                    extra={"action": "service_down", "service": name},
                 )
         else:
             service.wake()  # it failed while the store was away

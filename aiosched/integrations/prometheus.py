@@ -213,10 +213,7 @@ class Metrics:
             raise ConfigurationError(
                 "peer", peer, "is no name", "give a text, or leave it out"
             )
-        if any(
-            isinstance(one, _Counting) and one.metrics is self
-            for one in scheduler._observers
-        ):
+        if any(one is self for one in _watching(scheduler)):
             return
         wanted = peer
         if wanted is None:
@@ -228,6 +225,11 @@ class Metrics:
         for event in ALARMS:
             alarm = self.alarms.labels(scheduler.namespace, counting.peer, event)
             scheduler.on(event, _counted(alarm))
+
+    @staticmethod
+    def of(scheduler: Scheduler) -> Metrics | None:
+        """Return what watches a scheduler already; None: nothing does."""
+        return next(iter(_watching(scheduler)), None)
 
     # -- showing -----------------------------------------------------------------
 
@@ -292,6 +294,11 @@ class MetricsServer:
     ) -> None:
         """End it."""
         self.close()
+
+
+def _watching(scheduler: Scheduler) -> list[Metrics]:
+    found = scheduler._observers
+    return [one.metrics for one in found if isinstance(one, _Counting)]
 
 
 def _counted(alarm: Counter) -> Callable[[object], None]:
