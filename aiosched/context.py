@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +19,23 @@ from aiosched.jobs.progress import reported
 from aiosched.jobs.snapshots import Snapshot
 from aiosched.records import Apart, Blob, Reported, Start
 
-__all__ = ["Context"]
+__all__ = ["Context", "current_run", "enter_run"]
 
 _UNREAD = object()
+_run: ContextVar[Context | None] = ContextVar("aiosched_run", default=None)
+
+
+def current_run() -> Context | None:
+    """Return the run to which the calling code belongs; None: to no run.
+
+    Also in the tasks that a run begins, and in the thread of a plain function.
+    """
+    return _run.get()
+
+
+def enter_run(context: Context) -> None:
+    """Say that the rest of this task is a run; for the runner."""
+    _run.set(context)
 
 
 class Context:

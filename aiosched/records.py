@@ -170,6 +170,8 @@ class Pending:
         missed: Slots that it stands for beside its own (coalesced ones).
         expires: Dropped as ``expired`` if not started before; None: never.
         payload: What ``fire_job`` brought; empty for none.
+        open: Tried before, so that it counts against ``max_running``.
+        trace: Context of the call that asked for it; empty: nobody traces.
     """
 
     key: str
@@ -182,7 +184,7 @@ class Pending:
     expires: int | None = None
     payload: Blob = b""
     open: bool = False
-    """Tried before, so that it counts against ``max_running``."""
+    trace: str = ""
 
     def tried(self) -> Pending:
         """Return it as it is while an attempt more is under way."""
@@ -197,6 +199,7 @@ class Pending:
             self.expires,
             self.payload,
             open=True,
+            trace=self.trace,
         )
 
 
@@ -332,6 +335,7 @@ class State:
         pause_until: When a pause ends by itself.
         pause_note: What the person who paused it wrote.
         recent: Packed rows of the last final outcomes, newest first.
+        trace: Context of the call that created the job; empty: nobody traces.
     """
 
     seq: int
@@ -349,6 +353,7 @@ class State:
     pause_until: int | None = None
     pause_note: str = ""
     recent: tuple[str, ...] = ()
+    trace: str = ""
 
     def copy(self) -> State:
         """Return a copy that may be changed."""
@@ -368,6 +373,7 @@ class State:
             self.pause_until,
             self.pause_note,
             self.recent,
+            self.trace,
         )
 
 
@@ -398,12 +404,14 @@ class Start:
         version: Of the definition.
         waited: Whether the firing stood in the job's waiting list until now:
             it is late by design, because of the job's own runs or a pause.
+        trace: Context of the call that created the job; empty: nobody traces.
     """
 
     definition: Definition
     run: LiveRun
     version: int
     waited: bool = False
+    trace: str = ""
 
 
 @value(frozen=True, slots=True)

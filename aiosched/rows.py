@@ -279,11 +279,13 @@ class Act(NamedTuple):
         by: Who did it; empty if nobody said.
         note: Why, in that person's words.
         fields: What a modification changed.
+        trace: Context of the call; it goes into the record, and into no row.
     """
 
     by: str = ""
     note: str = ""
     fields: tuple[str, ...] = ()
+    trace: str = ""
 
 
 NO_ACT = Act()
@@ -294,6 +296,7 @@ NO_ACT = Act()
 def pack_act(act: Act) -> bytes:
     """Write an act as the value of a row; empty if there is nothing to say."""
     said = {name: value for name, value in act._asdict().items() if value}
+    said.pop("trace", None)
     if not said:
         return b""
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()

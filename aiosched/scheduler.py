@@ -21,6 +21,7 @@ from aiosched._api.options import (
     callable_of,
     clock_of,
     grace_of,
+    logger_of,
     namespace_of,
     queues_of,
     terms_of,
@@ -37,6 +38,7 @@ from aiosched.abc import ExecutorInfo, JobStore, Member, Session
 from aiosched.clock import Clock, IdSource, SystemClock, random_id
 from aiosched.errors import SchedulerStateError, TriggerError
 from aiosched.jobs import Job, checks
+from aiosched.logs import log
 from aiosched.records import Spec
 from aiosched.registry import (
     MAX_PAYLOAD,
@@ -48,7 +50,6 @@ from aiosched.stores import MemoryJobStore, open_store
 
 __all__ = ["Scheduler"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_GRACE = 30.0
@@ -86,6 +87,7 @@ class Scheduler(
         terms: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         ids: IdSource = random_id,
+        logger: logging.Logger | str | None = None,
     ) -> None:
         """Check the options; nothing is opened before :meth:`start`.
 
@@ -108,6 +110,7 @@ class Scheduler(
                 or seconds.
             clock: For tests.
             ids: For tests.
+            logger: Where it logs, or the name of that logger; None: ``aiosched``.
 
         Raises:
             ConfigurationError: An option that cannot be used.
@@ -118,6 +121,7 @@ class Scheduler(
         clock_of(clock)
         self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
+        self.logger: logging.Logger = logger_of(logger)
         self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
@@ -129,6 +133,7 @@ class Scheduler(
         self._clock = SystemClock() if clock is None else clock
         self._ids = ids
         self._bus = EventBus(self._estimate)
+        self._bus.within = self._logging
         self._declared: dict[str, Job] = {}
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
@@ -182,9 +187,11 @@ class Scheduler(
         if registered.job is not None:
             self.declare(registered.job)
         if self._engine is not None and not self._closed:
-            task = asyncio.get_running_loop().create_task(
-                self._introduce(registered), name=f"aiosched setup {registered.name}"
-            )
+            with self._logging():
+                task = asyncio.get_running_loop().create_task(
+                    self._introduce(registered),
+                    name=f"aiosched setup {registered.name}",
+                )
             self._setting_up.add(task)
             task.add_done_callback(self._setting_up.discard)
         return registered.name
@@ -243,7 +250,11 @@ class Scheduler(
         except BaseException as error:
             if not of_called_code(error):
                 raise
-            log.exception("setting up %s failed", registered.name)
+            log.exception(
+                "setting up %s failed",
+                registered.name,
+                extra={"action": "setup_failed", "executor": registered.name},
+            )
             self._bus.emit("callback_failed", error=error, of=registered.name)
             return
         self._set_up.append(registered)
@@ -275,14 +286,16 @@ class Scheduler(
             message = "the scheduler is started already; start() once is enough"
             raise SchedulerStateError(message)
         self._starting = True
-        try:
-            self._session = await self.store.open(
-                self.namespace, self._terms, report=self._report
-            )
-            await self._begin(self._session, held=paused)
-        except BaseException:
-            await self._end(force=True, grace=0.0)
-            raise
+        with self._logging():  # the services that are begun here do so, too
+            try:
+                session = await self.store.open(
+                    self.namespace, self._terms, report=self._report
+                )
+                self._session = self._watched(session)
+                await self._begin(self._session, held=paused)
+            except BaseException:
+                await self._end(force=True, grace=0.0)
+                raise
 
     async def _begin(self, session: Session, *, held: bool) -> None:
         for registered in self.registry:
@@ -307,6 +320,7 @@ class Scheduler(
             self._connect(session),
             self._report,
             self._ids,
+            self._observed,
         )
         self._engine = Engine(
             session,
@@ -322,7 +336,7 @@ class Scheduler(
         log.info(
             "scheduler %s has started",
             self.name,
-            extra={"action": "scheduler_started", "peer": self.id},
+            extra={"action": "scheduler_started"},
         )
 
     def _connect(self, session: Session) -> Any:
@@ -373,10 +387,11 @@ class Scheduler(
         """Wait for the one ending, which the first call begins."""
         self._closed = True
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(
-                self._release(force=force, grace=grace),
-                name=f"aiosched ending {self.name}",
-            )
+            with self._logging():
+                self._ending = asyncio.get_running_loop().create_task(
+                    self._release(force=force, grace=grace),
+                    name=f"aiosched ending {self.name}",
+                )
         elif force and self._engine is not None:
             self._engine.hurry()
         try:
@@ -407,7 +422,7 @@ class Scheduler(
         log.info(
             "scheduler %s has ended",
             self.name,
-            extra={"action": "scheduler_ended", "peer": self.id},
+            extra={"action": "scheduler_ended"},
         )
 
     async def run_forever(self) -> None:

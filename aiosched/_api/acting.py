@@ -215,6 +215,7 @@ class Acting(Base):
             )
         fire_id = self._ids() if fire_id is None else checks.text_id("fire_id", fire_id)
         life = None if ttl is None else length_of("ttl", ttl)
+        trace = "" if self._carry is None else self._carry()
         ids = await session.by_keyword(keyword)
         records = await self._subscribers(keyword, ids)
         text = await self._check_fire(records, payload, fire_id)
@@ -226,7 +227,9 @@ class Acting(Base):
                 if record is None or not _subscribed(record, keyword):
                     return None  # it was removed, or listens to another one, since
                 expires = None if life is None else now + life
-                change = planning.fire(record, now, fire_id, text, expires=expires)
+                change = planning.fire(
+                    record, now, fire_id, text, expires=expires, trace=trace
+                )
                 asked[job_id] = now
                 return change
 

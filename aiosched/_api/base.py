@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from aiosched import planning
@@ -19,6 +20,7 @@ from aiosched._api.gathering import Gathering
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus
 from aiosched._engine.needs import Gap
+from aiosched._engine.observing import Contained, ObservedSession, Observer
 from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
 from aiosched.errors import (
@@ -38,6 +40,7 @@ from aiosched.jobs.conversions import (
     shape_of,
     to_spec,
 )
+from aiosched.logs import log, logging_to
 from aiosched.planning.outlook import outlook
 from aiosched.records import Apart, Change, Definition, Record, Spec
 from aiosched.registry import Registered, Registry, dump
@@ -45,7 +48,6 @@ from aiosched.rows import Act
 
 __all__ = ["Base", "DecideOne", "first_due", "job_id_of", "shown_job"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 GapOf = Callable[[Record], Gap | None]
 _CATALOGUE_AGE = 5 * SECOND
 _TOLD_AGAIN = 86_400.0
@@ -105,7 +107,10 @@ class Base:
     """The parts of a scheduler, as its verbs use them."""
 
     store: JobStore
+    id: str
     name: str
+    namespace: str
+    logger: logging.Logger
     registry: Registry
     _bus: EventBus
     _clock: Clock
@@ -120,6 +125,10 @@ class Base:
     _unread: dict[str, tuple[str, float]]
     _specs: dict[Hashable, Spec]
     _gatherings: dict[int, Gathering]
+    _observers: tuple[Observer, ...] = ()
+    _observed: Contained | None = None
+    _carry: Callable[[], str] | None = None
+    """Tells the trace context of a caller; None: nobody traces."""
 
     # -- state -------------------------------------------------------------
 
@@ -148,6 +157,33 @@ class Base:
         assert self._engine is not None  # noqa: S101 - _opened has seen to it
         return self._engine
 
+    def _logging(self) -> AbstractContextManager[None]:
+        """Let all that is begun within log as this scheduler."""
+        return logging_to(
+            self.logger, peer=self.id, scheduler=self.name, namespace=self.namespace
+        )
+
+    def _observe(self, observer: Observer) -> None:
+        """Let somebody watch from inside: metrics, traces.
+
+        Raises:
+            SchedulerStateError: The scheduler has been started already.
+        """
+        if self._session is not None or self._closed:
+            message = "the scheduler is watched from its start: do this before start()"
+            raise SchedulerStateError(message)
+        if observer not in self._observers:
+            self._observers = (*self._observers, observer)
+
+    def _watched(self, session: Session) -> Session:
+        """Return a session whose commits are told of, if anybody watches."""
+        if not self._observers:
+            return session
+        self._observed = Contained(self._observers)
+        if any(type(one).carry is not Observer.carry for one in self._observers):
+            self._carry = self._observed.carry
+        return ObservedSession(session, self._clock, self._observed)
+
     def _report(self, key: str, problem: str) -> None:
         """Tell of what the store holds and this peer cannot read, once.
 
@@ -161,7 +197,13 @@ class Base:
         self._unread[key] = problem, now
         if len(self._unread) > _UNREAD:
             del self._unread[next(iter(self._unread))]
-        log.error("cannot read %s: %s", key, problem, extra={"action": "unreadable"})
+        with self._logging():
+            log.error(
+                "cannot read %s: %s",
+                key,
+                problem,
+                extra={"action": "unreadable", "key": key},
+            )
         self._bus.emit("unreadable", key=key, problem=problem)
 
     def _act(self, by: object, note: object = "", *, field: str = "note") -> Act:
@@ -171,7 +213,8 @@ class Base:
             ConfigurationError: A name or note that cannot be stored.
         """
         who = self.name if by is None else checks.text_id("by", by, what="name")
-        return Act(who, checks.free_text(field, note))
+        trace = "" if self._carry is None else self._carry()
+        return Act(who, checks.free_text(field, note), trace=trace)
 
     # -- records -----------------------------------------------------------
 

@@ -76,7 +76,8 @@ class Holding(Base):
         if not engine.held:
             message = "the scheduler is not held; await hold() or start(paused=True)"
             raise SchedulerStateError(message)
-        once, done = engine.run_due()
+        with self._logging():
+            once, done = engine.run_due()
         try:
             # Not a time-out around it: what has been done by then is to be kept.
             await asyncio.wait((done,), timeout=seconds)

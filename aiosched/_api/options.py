@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ __all__ = [
     "grace_of",
     "instant_of",
     "length_of",
+    "logger_of",
     "namespace_of",
     "optional_text",
     "queues_of",
@@ -206,6 +208,22 @@ def callable_of(field: str, value: object) -> None:
     """Check something that will be called."""
     if not callable(value):
         raise ConfigurationError(field, value, "cannot be called", "give a function")
+
+
+def logger_of(value: object) -> logging.Logger:
+    """Return the logger that is meant; None: the house's."""
+    if isinstance(value, logging.Logger):
+        return value
+    if value is None:
+        return logging.getLogger("aiosched")
+    if isinstance(value, str) and value:
+        return logging.getLogger(value)
+    raise ConfigurationError(
+        "logger",
+        value,
+        "is no logger",
+        "give a logging.Logger, or its name; adapters go on a handler",
+    )
 
 
 def clock_of(value: object) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from aiosched._api.defining import Defining, scheduling
 from aiosched.enums import OnConflict
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Job
+from aiosched.logs import log
 
 __all__ = ["Restoring"]
-
-log = logging.getLogger("aiosched")
 
 
 class Restoring(Defining):

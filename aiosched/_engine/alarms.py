@@ -9,7 +9,6 @@ for a run.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aiosched import planning
@@ -22,12 +21,11 @@ from aiosched._engine.wants import Idle, Wants
 from aiosched._engine.watch import Watch
 from aiosched.abc import MAX_BATCH, Member, Session
 from aiosched.clock import Clock
+from aiosched.logs import log
 from aiosched.planning import Owed
 from aiosched.records import Change, Record, Spec, schema_of
 
 __all__ = ["Alarms"]
-
-log = logging.getLogger("aiosched")
 
 BEATS = 2
 """Beats for which nobody must have been able to run a job: a deployment that

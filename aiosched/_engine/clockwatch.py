@@ -6,15 +6,12 @@ its times of day are then no longer those of the host, which must not be silent.
 
 from __future__ import annotations
 
-import logging
-
 from aiosched._engine.events import EventBus
 from aiosched.abc import Session
 from aiosched.instants import SECOND
+from aiosched.logs import log
 
 __all__ = ["ClockWatch"]
-
-log = logging.getLogger("aiosched")
 
 LEAST = SECOND
 """What the two may differ by before it is told; each further step is told too."""
@@ -40,6 +37,10 @@ class ClockWatch:
             " and a restart takes the new wall time over",
             step / SECOND,
             ahead / SECOND,
-            extra={"action": "clock_stepped"},
+            extra={
+                "action": "clock_stepped",
+                "seconds": step / SECOND,
+                "ahead": ahead / SECOND,
+            },
         )
         self.bus.emit("clock_stepped", seconds=step / SECOND, ahead=ahead / SECOND)

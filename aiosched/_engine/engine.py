@@ -8,7 +8,6 @@ engine loudly, because a scheduler that is alive and idle is the worst of all.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -27,10 +26,9 @@ from aiosched.abc import Member, Session
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreError, StoreUnavailableError
+from aiosched.logs import log
 
 __all__ = ["Engine"]
-
-log = logging.getLogger("aiosched")
 
 
 class Engine(Wiring):
@@ -144,6 +142,10 @@ class Engine(Wiring):
         if self.failure is not None:
             raise self.failure
 
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop on which it was started; None: it was not."""
+        return None if self._host is None else self._host.get_loop()
+
     # -- holding -----------------------------------------------------------
 
     async def hold(self) -> None:
@@ -216,7 +218,7 @@ class Engine(Wiring):
                 await self.settler.flush()
                 await self._leave()
         except (TimeoutError, StoreError) as error:
-            log.warning("left without saying so: %r", error)
+            log.warning("left without saying so: %r", error, extra={"action": "unsaid"})
 
     async def _drain(self, grace: float | None) -> None:
         loop = asyncio.get_running_loop()

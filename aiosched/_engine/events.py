@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from aiosched.instants import moment
+from aiosched.logs import log
 
 __all__ = ["EVENTS", "Event", "EventBus", "EventStream", "Handler", "of_called_code"]
-
-log = logging.getLogger("aiosched")
 
 EVENTS = frozenset(
     {
@@ -156,6 +155,8 @@ class EventBus:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing: list[Callable[..., Any]] = []
         self._closed = False
+        self.within: Callable[[], AbstractContextManager[None]] = nullcontext
+        """As whom it logs what listeners do wrong, whoever told them."""
 
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
         """Call ``handler`` for each event of that name, ``*`` for all.
@@ -228,12 +229,13 @@ class EventBus:
             self._failed(handler, error)
 
     def _failed(self, handler: Callable[..., Any], error: BaseException) -> None:
-        log.error(
-            "a listener raised %s",
-            type(error).__name__,
-            exc_info=error,
-            extra={"action": "callback_failed"},
-        )
+        with self.within():
+            log.error(
+                "a listener raised %s",
+                type(error).__name__,
+                exc_info=error,
+                extra={"action": "callback_failed"},
+            )
         if handler not in self._failing:
             # One that fails over its own failure is not told of it again.
             self._failing.append(handler)

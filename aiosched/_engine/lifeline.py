@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import contextvars
 import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,11 +23,10 @@ from aiosched.abc import Session
 from aiosched.clock import Clock
 from aiosched.errors import AioschedError, StoreError
 from aiosched.instants import SECOND
+from aiosched.logs import log
 from aiosched.records import Change, Record
 
 __all__ = ["BOUND", "Lifeline", "LifelineTask", "LifelineThread", "hosted"]
-
-log = logging.getLogger("aiosched")
 
 _ENDED = "it has ended: start the process again"
 
@@ -266,7 +265,12 @@ class LifelineThread:
 
     def __init__(self, lifeline: Lifeline, name: str) -> None:
         self._lifeline = lifeline
-        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(self._main,),
+            name=name,
+            daemon=True,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._ready = threading.Event()

@@ -23,6 +23,7 @@ class Live:
         reason: Why it is to stop; ``Reason.NONE`` while it is not.
         entered: Whether the executor has been entered.
         ended: Whether its outcome is known and only has to be settled.
+        error: What its executor raised, where somebody watches; else None.
         until: The end of its lease, as far as it is known to have been extended.
         task: The task that runs it, once there is one.
         told: What of its progress the store has heard of last.
@@ -34,6 +35,7 @@ class Live:
         "context",
         "ended",
         "entered",
+        "error",
         "fence",
         "job_id",
         "on_cancel",
@@ -67,8 +69,21 @@ class Live:
         self.cancelled_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], object] | None = None
+        self.error: BaseException | None = None
         self.settlement: asyncio.Future[Run | None] | None = None
         self.confirmed: asyncio.Future[None] | None = None
+
+    def said(self, action: str, **more: object) -> dict[str, object]:
+        """Return what a line of the log about it carries."""
+        context = self.context
+        return {
+            "action": action,
+            "job_id": self.job_id,
+            "run_id": context.run_id,
+            "fence": self.fence,
+            "attempt": context.attempt,
+            **more,
+        }
 
     def settled(self) -> asyncio.Future[Run | None]:
         """Return what will hold the run as recorded; None: it came too late."""

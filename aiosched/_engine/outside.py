@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from aiosched._engine.observing import Contained
 from aiosched.abc import Session
 from aiosched.clock import IdSource, random_id
 from aiosched.registry import Registered
@@ -27,6 +28,7 @@ class Outside:
         unreadable: Told of what is in the store and cannot be read: where it
             lies, and what is wrong with it.  Says so once.
         ids: Draws the tokens of guards.
+        observed: Who watches; None: nobody.
     """
 
     resolve: Callable[[str], Registered | None]
@@ -36,3 +38,4 @@ class Outside:
     connect: Callable[[], Awaitable[Session]] | None
     unreadable: Callable[[str, str], None]
     ids: IdSource = random_id
+    observed: Contained | None = None

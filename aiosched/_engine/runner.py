@@ -17,20 +17,20 @@ from typing import Any
 
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
+from aiosched._engine.observing import Contained, ObservedRun
 from aiosched._engine.provided import provided
 from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
-from aiosched.context import Context
+from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
 from aiosched.errors import AioschedError, CancelJob
 from aiosched.guard import GuardDesk, released_all
 from aiosched.instants import LATE, SECOND
+from aiosched.logs import log
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
 
 __all__ = ["LATE_TOLD", "UNCOOPERATIVE", "Runner"]
-
-log = logging.getLogger("aiosched")
 
 UNCOOPERATIVE = 5.0
 """Seconds after which a cancelled run that goes on is reported."""
@@ -56,6 +56,7 @@ class Runner:
         confirm: Callable[[Live], Awaitable[None]],
         threads: FutureExecutor,
         desk: Callable[[], GuardDesk],
+        observed: Contained | None = None,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -65,6 +66,7 @@ class Runner:
         self.confirm = confirm
         self.threads = threads
         self.desk = desk
+        self.observed = observed
         self.live = LiveRuns()
         self.closing = False
         self._late = {
@@ -119,7 +121,7 @@ class Runner:
                 "a run of %s starts %.3f s late",
                 live.job_id,
                 seconds,
-                extra={"action": "run_late", "job_id": live.job_id},
+                extra=live.said("run_late", lateness=seconds),
             )
         elif beyond == 1:
             log.log(
@@ -137,7 +139,7 @@ class Runner:
                 "cancelling a run of %s: %s",
                 live.job_id,
                 reason,
-                extra={"action": "run_cancelled", "job_id": live.job_id},
+                extra=live.said("run_cancelled", reason=reason.value),
             )
 
     def report_uncooperative(self) -> None:
@@ -150,7 +152,7 @@ class Runner:
                     "a run of %s that was cancelled (%s) does not end",
                     live.job_id,
                     live.reason,
-                    extra={"action": "uncooperative", "job_id": live.job_id},
+                    extra=live.said("uncooperative", reason=live.reason.value),
                 )
                 self._uncooperative(live)
 
@@ -186,12 +188,16 @@ class Runner:
     # -- one run -----------------------------------------------------------
 
     async def _run(self, live: Live) -> None:
+        enter_run(live.context)  # seen by this task, and by what it begins
         try:
             if live.until <= self.estimate():
                 # Stopped or blocked since it was claimed: whose it is by now
                 # the store must say before anybody enters it here.
                 await self.confirm(live)
-            ended = await self._attempt(live)
+            if self.observed is None:
+                ended = await self._attempt(live)
+            else:
+                ended = await self._observed(live, self.observed)
         except asyncio.CancelledError:
             ended = self._cancelled(live)
         guards = live.context._guards
@@ -203,6 +209,18 @@ class Runner:
         live.ended = True
         live.on_cancel = None
         self.settle(live, ended)
+
+    async def _observed(self, live: Live, observed: Contained) -> Ended:
+        run = ObservedRun(observed, live.start)
+        ended: Ended | None = None
+        try:
+            ended = await self._attempt(live)
+        except asyncio.CancelledError:
+            ended = self._cancelled(live)
+        finally:
+            error, live.error = live.error, None
+            run.end(ended, error)
+        return ended
 
     async def _attempt(self, live: Live) -> Ended:
         definition = live.start.definition
@@ -350,12 +368,14 @@ class Runner:
         return Ended(Outcome.SUCCEEDED, value=value, at=self.estimate(), finish=True)
 
     def _failed(self, live: Live, error: BaseException) -> Ended:
+        if self.observed is not None:
+            live.error = error
         log.info(
             "a run of %s raised %s",
             live.job_id,
             type(error).__name__,
             exc_info=error,
-            extra={"action": "run_failed", "job_id": live.job_id},
+            extra=live.said("run_failed", executor=_executor(live)),
         )
         return Ended(
             Outcome.FAILED,
@@ -369,7 +389,7 @@ class Runner:
             "cannot run %s: %s",
             live.job_id,
             problem,
-            extra={"action": "unresolvable", "job_id": live.job_id},
+            extra=live.said("unresolvable", executor=_executor(live)),
         )
         return Ended(
             Outcome.FAILED,
@@ -379,6 +399,10 @@ class Runner:
             entered=False,
             at=self.estimate(),
         )
+
+
+def _executor(live: Live) -> str:
+    return live.start.definition.spec.executor
 
 
 def _is_cancelled(live: Live) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,8 +11,6 @@ from aiosched.clock import Clock, may_be_suspended
 from aiosched.errors import StoreDataError, StoreUnavailableError
 
 __all__ = ["PATIENCE", "Service", "Watched", "supervise"]
-
-log = logging.getLogger("aiosched")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0

@@ -7,7 +7,6 @@ themselves while the one before is under way.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,11 +22,10 @@ from aiosched.abc import MAX_BATCH, Session
 from aiosched.clock import Clock
 from aiosched.enums import Outcome, RowKind
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
+from aiosched.logs import log
 from aiosched.records import Change, Ended, Record, Row
 
 __all__ = ["Settler"]
-
-log = logging.getLogger("aiosched")
 
 _ROWS = 1000
 """The newest rows of a job among which the end of a run is looked for."""
@@ -92,6 +90,7 @@ class Settler:
         told: Told,
         unreadable: Callable[[StoreDataError], None],
         spawn: Callable[..., asyncio.Task[None]],
+        found: Callable[[str, Change], None],
     ) -> None:
         self.clock = clock
         self.session = session
@@ -105,6 +104,7 @@ class Settler:
         self._ready: dict[int, list[_Outcome]] = {}
         self._writers: set[_Writer] = set()
         self._at_once: Counter[int] = Counter()
+        self.found = found
         self.closing = False
         self.healthy = True
         self.trouble = ""
@@ -145,6 +145,12 @@ class Settler:
             return 0.0
         return max(self.clock.monotonic() - oldest - PATIENCE, 0.0)
 
+    def backlog(self) -> int:
+        """Return how many outcomes are known and not yet recorded."""
+        writing = [writer.batch for writer in self._writers]
+        waiting = [*self._ready.values(), *writing]
+        return sum(len(batch) for batch in waiting)
+
     async def flush(self) -> None:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
@@ -177,7 +183,7 @@ class Settler:
                 "the end of a run of %s is not recorded: %s",
                 live.job_id,
                 why,
-                extra={"action": "cut_off", "job_id": live.job_id},
+                extra=live.said("cut_off"),
             )
 
     async def _go_on(self, writer: _Writer) -> None:
@@ -261,6 +267,7 @@ class Settler:
                 done = []
                 change = await self._applied(live, ended)
                 if change is not None:
+                    self.found(live.job_id, change)
                     earlier[live.job_id] = change, finishes(None, change)
             if change is None:
                 self._too_late(live)
@@ -292,7 +299,7 @@ class Settler:
         log.warning(
             "the outcome of a run of %s came too late and was not recorded",
             live.job_id,
-            extra={"action": "fenced", "job_id": live.job_id},
+            extra=live.said("fenced"),
         )
 
     async def _pause(self, error: Exception, seconds: float) -> None:

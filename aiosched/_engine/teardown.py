@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
+from aiosched.logs import log
 from aiosched.registry import Registered
 
 __all__ = ["TEARDOWN_LIMIT", "tear_down"]
-
-log = logging.getLogger("aiosched")
 
 TEARDOWN_LIMIT = 5.0
 """Seconds that the ``teardown`` of one executor may take."""
@@ -39,7 +37,11 @@ async def tear_down(executors: Iterable[Registered]) -> None:
             late = not task.done()
             task.cancel()
         if late:
-            log.error("tearing down %s takes too long: cancelled", registered.name)
+            log.error(
+                "tearing down %s takes too long: cancelled",
+                registered.name,
+                extra={"action": "teardown_slow", "executor": registered.name},
+            )
             await asyncio.wait([task], timeout=_CANCEL_LIMIT)
         if task.done() and not task.cancelled():
             fatal = fatal or task.result()
@@ -54,5 +56,9 @@ async def _tear_down(registered: Registered) -> BaseException | None:
     except (KeyboardInterrupt, SystemExit) as error:
         return error
     except BaseException:
-        log.exception("tearing down %s failed", registered.name)
+        log.exception(
+            "tearing down %s failed",
+            registered.name,
+            extra={"action": "teardown_failed", "executor": registered.name},
+        )
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,11 +9,10 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.heads import Due
 from aiosched._engine.needs import Gap, Need
 from aiosched.instants import SECOND, moment
+from aiosched.logs import log
 from aiosched.planning import Owed
 
 __all__ = ["Idle", "Wants"]
-
-log = logging.getLogger("aiosched")
 
 LINGER = 60.0
 """Seconds for which a want is remembered of which no job is left: jobs that come
@@ -122,7 +120,11 @@ class Wants:
                 "jobs of %s in queue %s can be run again",
                 need.executor or "a later version",
                 need.queue,
-                extra={"action": "claimable"},
+                extra={
+                    "action": "claimable",
+                    "executor": need.executor,
+                    "queue": need.queue,
+                },
             )
         return True
 
@@ -161,7 +163,12 @@ class Wants:
                 why,
                 len(ids),
                 first,
-                extra={"action": "unclaimable", "job_id": first},
+                extra={
+                    "action": "unclaimable",
+                    "job_id": first,
+                    "executor": need.executor,
+                    "queue": need.queue,
+                },
             )
         for job_id in ids:
             one = self._idle[job_id]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import logging
 import math
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from aiosched._engine.listener import Listener
 from aiosched._engine.live import Live
 from aiosched._engine.membership import Hooks, Membership
 from aiosched._engine.mending import Mender
+from aiosched._engine.observing import Wrote
 from aiosched._engine.outside import Outside
 from aiosched._engine.restorer import Restorer
 from aiosched._engine.runner import Runner
@@ -40,12 +40,11 @@ from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Run, run_of
+from aiosched.logs import log
 from aiosched.records import SCHEMA, Change
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
-
-log = logging.getLogger("aiosched")
 
 
 class Wiring(abc.ABC):
@@ -96,6 +95,7 @@ class Wiring(abc.ABC):
             self._told,
             self._unreadable,
             self.spawn,
+            self._found,
         )
         self.runner = Runner(
             clock,
@@ -106,6 +106,7 @@ class Wiring(abc.ABC):
             self._confirm,
             self.threads,
             lambda: self.guards,
+            self.outside.observed,
         )
         self.membership = Membership(
             clock, session, self.heads, self.bus, self.describe, self._hooks()
@@ -298,12 +299,21 @@ class Wiring(abc.ABC):
             "the index of %d jobs was wrong and has been put right, such as that of %s",
             len(told.ids),
             told.ids[0],
-            extra={"action": "index_mended"},
+            extra={
+                "action": "index_mended",
+                "job_id": told.ids[0],
+                "jobs": list(told.ids),
+            },
         )
         self.bus.emit("index_mended", jobs=list(told.ids))
 
     def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
         tell(self.bus, job_id, change, finished=finished)
+
+    def _found(self, job_id: str, change: Change) -> None:
+        """Take a commit that was not known to have been made."""
+        if self.outside.observed is not None:
+            self.outside.observed.wrote(Wrote({}, {job_id: change}, False, 1, 0.0))
 
     def _extended(self, changes: Mapping[str, Change]) -> None:
         for job_id, change in changes.items():
@@ -324,7 +334,7 @@ class Wiring(abc.ABC):
         log.warning(
             "the lease of a run of %s was lost",
             live.job_id,
-            extra={"action": "run_lost", "job_id": live.job_id},
+            extra=live.said("run_lost"),
         )
         self.bus.emit("run_lost", live.job_id, fence=live.fence)
         self.runner.cancel(live, Reason.LEASE_LOST)
@@ -335,7 +345,7 @@ class Wiring(abc.ABC):
             "the event loop was blocked for about %.1f s; running were: %s",
             seconds,
             ", ".join(jobs) or "no jobs",
-            extra={"action": "blocked"},
+            extra={"action": "blocked", "seconds": seconds},
         )
         self.bus.emit("blocked", seconds=seconds, jobs=jobs)
 
@@ -364,7 +374,11 @@ class Wiring(abc.ABC):
             return  # whether that is the store, the next beat shows
         elif not self._away:
             self._away = True
-            log.warning("the store is away: %s", error, extra={"action": "store_down"})
+            log.warning(
+                "the store is away: %s",
+                error,
+                extra={"action": "store_down", "service": service.name},
+            )
             self.bus.emit("store_down", service=service.name, error=str(error))
         # Whatever was missed meanwhile is found by reading everything again.
         self.heads.invalidate()
@@ -392,7 +406,9 @@ class Wiring(abc.ABC):
             if name in self._ailing:
                 self._ailing.discard(name)
                 log.warning(
-                    "the %s goes on again", name, extra={"action": "service_up"}
+                    "the %s goes on again",
+                    name,
+                    extra={"action": "service_up", "service": name},
                 )
         elif self._failed_at.get(name, 0.0) > self._answers_since:
             if name not in self._ailing:
@@ -401,7 +417,7 @@ class Wiring(abc.ABC):
                     "the %s fails, and the store answers others: %s",
                     name,
                     service.trouble,
-                    extra={"action": "service_down"},
+                    extra={"action": "service_down", "service": name},
                 )
         else:
             service.wake()  # it failed while the store was away

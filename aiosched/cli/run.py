@@ -9,11 +9,14 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
 from aiosched.cli.app import CannotError
+from aiosched.errors import ConfigurationError
+from aiosched.logs import JsonFormatter, log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Stop", "load_target", "run_target", "serve"]
@@ -21,7 +24,15 @@ __all__ = ["Stop", "load_target", "run_target", "serve"]
 _FORM = "write MODULE:NAME, such as myapp.jobs:scheduler"
 
 
-def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
+def run_target(
+    target: str,
+    *,
+    grace: float,
+    once: bool,
+    log_level: str,
+    log_format: str = "text",
+    metrics: tuple[str, int] | None = None,
+) -> int:
     """Run what a word like ``module:scheduler`` names until it is told to end.
 
     Args:
@@ -29,6 +40,8 @@ def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
         grace: Seconds that runs have to end after the first signal.
         once: End as soon as it is ready.
         log_level: Of the logs, which go to standard error.
+        log_format: ``text`` or ``json``.
+        metrics: Host and port where Prometheus may ask; None: nowhere.
 
     Returns:
         0 after a clean end, 1 if the scheduler failed.
@@ -36,25 +49,66 @@ def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
     Raises:
         CannotError: The target names no scheduler.
     """
-    logging.basicConfig(
-        level=log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-8s %(name)s  %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATS[log_format]())
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     found = load_target(target)
     try:
-        asyncio.run(_run(target, found, grace=grace, once=once))
+        asyncio.run(_run(target, found, grace=grace, once=once, metrics=metrics))
     except CannotError:
         raise
     except Exception as error:
-        logging.getLogger("aiosched").debug("failed", exc_info=error)
+        log.debug("failed", exc_info=error, extra={"action": "failed"})
         print(f"aiosched: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _run(target: str, found: object, *, grace: float, once: bool) -> None:
+_FORMATS: dict[str, Callable[[], logging.Formatter]] = {
+    "text": lambda: logging.Formatter(
+        "%(asctime)s %(levelname)-8s %(name)s  %(message)s"
+    ),
+    "json": JsonFormatter,
+}
+
+
+def _shown(
+    scheduler: Scheduler, metrics: tuple[str, int] | None
+) -> AbstractContextManager[object]:
+    """Show metrics while a scheduler runs, if that was asked for.
+
+    Raises:
+        CannotError: What it takes is not installed, or the port is taken.
+    """
+    if metrics is None:
+        return nullcontext()
+    host, port = metrics
+    try:
+        from aiosched.integrations.prometheus import Metrics
+
+        families = Metrics.of(scheduler) or Metrics()
+        families.watch(scheduler)
+        server = families.serve(port, host=host)
+    except (ImportError, ConfigurationError) as error:
+        raise CannotError(f"--metrics-port: {error}") from None
+    print(f"metrics at http://{host}:{server.port}/metrics", flush=True)
+    return server
+
+
+async def _run(
+    target: str,
+    found: object,
+    *,
+    grace: float,
+    once: bool,
+    metrics: tuple[str, int] | None,
+) -> None:
     scheduler = await _built(target, found)
+    with _shown(scheduler, metrics):
+        await _ready(scheduler, grace=grace, once=once)
+
+
+async def _ready(scheduler: Scheduler, *, grace: float, once: bool) -> None:
     begun = asyncio.get_running_loop().time()
 
     def ready() -> None:

@@ -6,7 +6,6 @@ one means that the job is switched off.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,12 +14,11 @@ from uuid import UUID
 
 from aiosched.errors import ConfigurationError, JobNotFoundError
 from aiosched.jobs import Job
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 from aiosched.triggers.interval import IntervalTrigger
 
 __all__ = ["schedule_periodic"]
-
-log: logging.Logger = logging.getLogger("aiosched")
 
 
 async def schedule_periodic(

@@ -280,7 +280,10 @@ class Draft:
         now = self.now
         run = LiveRun(fence, self.owner, now + lease, now, tried)
         self.state.runs = (*self.state.runs, run) if self.state.runs else (run,)
-        self.starts.append(Start(self.definition, run, self.state.version, waited))
+        state = self.state
+        self.starts.append(
+            Start(self.definition, run, state.version, waited, state.trace)
+        )
         self.touched = True
 
     def wait(self, firing: Pending, *, first: bool = False) -> None:

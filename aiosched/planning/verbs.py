@@ -191,6 +191,7 @@ def _create(
         state.counts = state.counts.plus(fired=fired, asked=asked)
         state.former = fired
     state.next = state.since = first_slot(definition, now)
+    state.trace = act.trace
     if paused:
         state.status = JobState.PAUSED
     return Change(
@@ -398,7 +399,7 @@ def start(
     at_limit = _places(draft) <= 0
     if at_limit and spec.overlap is Overlap.SKIP:
         raise AlreadyRunningError(record.definition.id)
-    _ask(draft, Pending(fire_id, Cause.MANUAL, now, now))
+    _ask(draft, Pending(fire_id, Cause.MANUAL, now, now, trace=act.trace))
     draft.note(RowKind.ASKED, act, key=fire_id, cause=Cause.MANUAL)
     if at_limit and spec.overlap is Overlap.CANCEL_PREVIOUS:
         draft.cancel_runs(Reason.REPLACED, oldest_only=True)
@@ -414,6 +415,7 @@ def fire(
     payload: Blob = b"",
     *,
     expires: int | None = None,
+    trace: str = "",
 ) -> Change | None:
     """Add a firing that a keyword has asked for.
 
@@ -427,10 +429,10 @@ def fire(
     if _known(draft.state, fire_id):
         return None
     at_limit = _places(draft) <= 0
-    _ask(
-        draft,
-        Pending(fire_id, Cause.KEYWORD, now, now, expires=expires, payload=payload),
+    asked = Pending(
+        fire_id, Cause.KEYWORD, now, now, expires=expires, payload=payload, trace=trace
     )
+    _ask(draft, asked)
     if at_limit and record.definition.spec.overlap is Overlap.CANCEL_PREVIOUS:
         draft.cancel_runs(Reason.REPLACED, oldest_only=True)
     return draft.change()

@@ -116,6 +116,7 @@ def full_record(job_id: str, now: int) -> Record:
         expires=now + DAY,
         payload='{"größe": "|\\n%"}'.encode(),
         open=True,
+        trace="4bf92f|,;~%",
     )
     live = Pending(str(now - SECOND), Cause.SLOT, now - SECOND, now, attempt=1)
     said = Reported(7_300, "73 %|a,b;c~d ü", now)
@@ -139,6 +140,7 @@ def full_record(job_id: str, now: int) -> Record:
         ends=now + 9 * DAY,
         pause_until=now + DAY,
         pause_note="bis morgen | ok\n",
+        trace="00f067|,;~%",
     )
     state.recent = (pack_row(run_row(Record(definition, state), run, now)),)
     return Record(definition, state)

@@ -45,9 +45,9 @@ INLINE = 1_024
 """Longest arguments or payload, in bytes, that stand in the record itself."""
 
 _SCHEMAS = frozenset(str(one).encode() for one in range(1, SCHEMA + 1))
-_FIELDS = 18
-_RUN_FIELDS = 15
-_FIRING_FIELDS = 10
+_FIELDS = 19
+_RUN_FIELDS = 16
+_FIRING_FIELDS = 11
 _ACTIVE = JobState.ACTIVE
 _SLOT = Cause.SLOT
 _EMPTY = "~"
@@ -130,7 +130,8 @@ def encode(record: Record, spec_line: str, apart: dict[str, bytes | None]) -> by
         f"{'' if since is None else since - created}|{state.former or ''}|"
         f"{len(recent) or ''}|{_past(state.ends, created)}|"
         f"{_past(state.pause_until, created)}|"
-        f"{_quote(state.pause_note) if state.pause_note else ''}|{where}"
+        f"{_quote(state.pause_note) if state.pause_note else ''}|{where}|"
+        f"{_quote(state.trace) if state.trace else ''}"
     ).rstrip("|")
     if recent:
         lines = "\n".join([one_line(line) for line in recent])
@@ -202,7 +203,7 @@ def _firing(
         f"{'' if cause is _SLOT else cause.code},{one.at - slot or ''},"
         f"{one.attempt or ''},{one.lost or ''},{one.missed or ''},"
         f"{'' if expires is None else expires - slot},{where},"
-        f"{1 if one.open else ''}"
+        f"{1 if one.open else ''},{_quote(one.trace) if one.trace else ''}"
     ).rstrip(",")
 
 
@@ -249,7 +250,7 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
     if len(texts) < _FIELDS:
         texts.extend([""] * (_FIELDS - len(texts)))
     (_, seq_text, following, anchor, age, version, status, runs, waiting) = texts[:9]
-    counts, latest, since, former, recents, ends, until, note, where = texts[9:]
+    counts, latest, since, former, recents, ends, until, note, where, trace = texts[9:]
     seq = int(seq_text)
     created = seq - int(age) if age else seq
     recent: tuple[str, ...] = ()
@@ -286,6 +287,7 @@ def _decode(parts: Parts, job_id: str, spec: Spec) -> Record:
         int(until) + created if until else None,
         _unquote(note) if note else "",
         recent,
+        _unquote(trace) if trace else "",
     )
     own = next_ if not anchor else None if anchor == _NONE else int(anchor) + created
     _check(created, seq, next_, own, state.since, state.latest)
@@ -362,7 +364,8 @@ def _read_progress(texts: list[str], started: int) -> Reported:
 def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:
     if len(texts) < _FIRING_FIELDS:
         texts.extend([""] * (_FIRING_FIELDS - len(texts)))
-    past, key, cause, later, attempt, lost, missed, expires, where, opened = texts
+    past, key, cause, later, attempt, lost, missed = texts[:7]
+    expires, where, opened, trace = texts[7:]
     slot = int(past) + created
     at = slot + int(later) if later else slot
     until = slot + int(expires) if expires else None
@@ -378,6 +381,7 @@ def _read_firing(texts: list[str], created: int, source: _Tail) -> Pending:
         until,
         source.blob(where) if where else b"",
         bool(opened),
+        _unquote(trace) if trace else "",
     )
 
 

@@ -59,6 +59,7 @@ def firings(payloads: st.SearchStrategy[Any] = blobs) -> st.SearchStrategy[Pendi
         expires=maybe,
         payload=payloads,
         open=st.booleans(),
+        trace=texts,
     )
 
 
@@ -90,6 +91,7 @@ states = st.builds(
     recent=st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\n")), max_size=3
     ).map(tuple),
+    trace=texts,
 )
 
 
