@@ -21,6 +21,7 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.needs import Gap
 from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
+from aiosched.context import acting
 from aiosched.errors import (
     ConfigurationError,
     JobError,
@@ -167,10 +168,14 @@ class Base:
     def _act(self, by: object, note: object = "", *, field: str = "note") -> Act:
         """Check who acts and why; this scheduler does, unless somebody is named.
 
+        By the call, or around it with ``acting_as``.
+
         Raises:
             ConfigurationError: A name or note that cannot be stored.
         """
-        who = self.name if by is None else checks.text_id("by", by, what="name")
+        if by is None:
+            return Act(acting() or self.name, checks.free_text(field, note))
+        who = checks.text_id("by", by, what="name")
         return Act(who, checks.free_text(field, note))
 
     # -- records -----------------------------------------------------------
@@ -216,6 +221,7 @@ class Base:
         job_ids: Iterable[str],
         decide: Callable[[str], DecideOne],
         event: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
         """Apply a verb to many records, a hundred in a transaction.
 
@@ -223,6 +229,7 @@ class Base:
             job_ids: Which ones.
             decide: The verb for each.
             event: What is told of each that is changed.
+            data: What that event says.
 
         Returns:
             The records as they are now, and the errors, both by id.
@@ -246,13 +253,18 @@ class Base:
 
         async def apart(part: list[str]) -> None:
             async for decided in in_parts(session, part, lenient):
-                self._committed(decided, event)
+                self._committed(decided, event, data)
                 records.update({one: record for one, (record, _) in decided.items()})
 
         await each_of(batches_of(session, job_ids), apart)
         return records, errors
 
-    def _committed(self, decided: Mapping[str, Decided], event: str | None) -> None:
+    def _committed(
+        self,
+        decided: Mapping[str, Decided],
+        event: str | None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         if self._engine is None:
             return
         shards: dict[int, dict[str, Change]] = {}
@@ -264,7 +276,7 @@ class Base:
             self._engine.committed(shard, changes)
         if event is not None and self._bus.hears(event):
             for job_id in sorted(i for i, (_, change) in decided.items() if change):
-                self._bus.emit(event, job_id)
+                self._bus.emit(event, job_id, **(data or {}))
 
     # -- definitions -------------------------------------------------------
 

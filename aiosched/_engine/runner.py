@@ -18,9 +18,9 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live, LiveRuns
 from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
-from aiosched.context import Context
+from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
-from aiosched.errors import AioschedError, CancelJob
+from aiosched.errors import AioschedError, AttemptError, CancelJob
 from aiosched.instants import LATE, SECOND
 from aiosched.records import Apart, Ended, Start
 from aiosched.registry import Registered, describe_error, dump_result, error_names
@@ -103,6 +103,7 @@ class Runner:
                 attempt=context.attempt,
                 lateness=behind / SECOND,
                 late=behind >= LATE,
+                context=context,
             )
 
     def _log_late(self, live: Live, seconds: float, now: int) -> None:
@@ -181,6 +182,7 @@ class Runner:
     # -- one run -----------------------------------------------------------
 
     async def _run(self, live: Live) -> None:
+        enter_run(live.context)  # seen by this task, and by what it begins
         try:
             if live.until <= self.estimate():
                 # Stopped or blocked since it was claimed: whose it is by now
@@ -335,10 +337,13 @@ class Runner:
             exc_info=error,
             extra={"action": "run_failed", "job_id": live.job_id},
         )
+        said = error if isinstance(error, AttemptError) else AttemptError("")
         return Ended(
             Outcome.FAILED,
             value=describe_error(error),
             error=error_names(error),
+            retryable=said.retry,
+            after=int(said.after * SECOND),
             at=self.estimate(),
         )
 

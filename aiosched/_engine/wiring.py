@@ -39,7 +39,7 @@ from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Run, run_of
-from aiosched.records import SCHEMA, Change
+from aiosched.records import SCHEMA, Change, Definition
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
@@ -240,7 +240,7 @@ class Wiring(abc.ABC):
                 self.membership.learn_queue(queue)
                 self.heads.commit((shard, queue), job_id, change)
             self.completions.deliver(change.rows)
-            self._told(job_id, change, finishes(None, change))
+            self._told(job_id, change, finishes(None, change), change.before)
         self.heartbeat.check(changes)
         self.timer.wake()
 
@@ -298,8 +298,14 @@ class Wiring(abc.ABC):
         )
         self.bus.emit("index_mended", jobs=list(told.ids))
 
-    def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
-        tell(self.bus, job_id, change, finished=finished)
+    def _told(
+        self,
+        job_id: str,
+        change: Change,
+        finished: bool,  # noqa: FBT001
+        was: Definition | None,
+    ) -> None:
+        tell(self.bus, job_id, change, finished=finished, definition=was)
 
     def _extended(self, changes: Mapping[str, Change], shard: int) -> None:
         for job_id, change in changes.items():
