@@ -9,10 +9,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from aiosched.audit import Auditor, FileSink
 from aiosched.cli.app import CannotError
 from aiosched.scheduler import Scheduler
 
@@ -21,7 +23,14 @@ __all__ = ["Stop", "load_target", "run_target", "serve"]
 _FORM = "write MODULE:NAME, such as myapp.jobs:scheduler"
 
 
-def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
+def run_target(
+    target: str,
+    *,
+    grace: float,
+    once: bool,
+    log_level: str,
+    audit: str | None = None,
+) -> int:
     """Run what a word like ``module:scheduler`` names until it is told to end.
 
     Args:
@@ -29,6 +38,8 @@ def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
         grace: Seconds that runs have to end after the first signal.
         once: End as soon as it is ready.
         log_level: Of the logs, which go to standard error.
+        audit: Where audit records go: ``-`` for standard output, or a file; None:
+            there are none.
 
     Returns:
         0 after a clean end, 1 if the scheduler failed.
@@ -43,7 +54,7 @@ def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
     )
     found = load_target(target)
     try:
-        asyncio.run(_run(target, found, grace=grace, once=once))
+        asyncio.run(_run(target, found, grace=grace, once=once, audit=audit))
     except CannotError:
         raise
     except Exception as error:
@@ -53,7 +64,9 @@ def run_target(target: str, *, grace: float, once: bool, log_level: str) -> int:
     return 0
 
 
-async def _run(target: str, found: object, *, grace: float, once: bool) -> None:
+async def _run(
+    target: str, found: object, *, grace: float, once: bool, audit: str | None
+) -> None:
     scheduler = await _built(target, found)
     begun = asyncio.get_running_loop().time()
 
@@ -62,7 +75,18 @@ async def _run(target: str, found: object, *, grace: float, once: bool) -> None:
         name, space = scheduler.name, scheduler.namespace
         print(f"ready in {took:.3f} s: {name} in {space}", flush=True)
 
-    await serve(scheduler, grace=grace, once=once, ready=ready)
+    async with _audited(scheduler, audit):
+        await serve(scheduler, grace=grace, once=once, ready=ready)
+
+
+def _audited(
+    scheduler: Scheduler, audit: str | None
+) -> AbstractAsyncContextManager[object]:
+    if audit is None:
+        return nullcontext()
+    if audit == "-":
+        return Auditor(scheduler)
+    return Auditor(scheduler, FileSink(audit), chained=True)
 
 
 # -- finding it -------------------------------------------------------------------
