@@ -248,19 +248,22 @@ class Outlet:
         if tasks:
             await asyncio.wait(tasks)
         queued = (one for lane in self._lanes.values() for one in lane)
-        left = [one.item for one in (*sorted(queued, key=_number), *self._behind)]
+        sending = [one.item for one in sorted(queued, key=_number)]
+        behind = [one.item for one in self._behind]
         self._lanes.clear()
         self._behind.clear()
-        self._active = 0
-        kept = 0
-        if self._spool is not None and (left or self._spool.exists):
+        self._active = kept = 0
+        spool = self._spool
+        if spool is not None and (sending or behind or spool.exists):
             try:
-                kept = await asyncio.to_thread(self._spool.rewind, left)
+                kept = await asyncio.to_thread(spool.rewind, sending)
+                if kept == len(sending):
+                    kept += await asyncio.to_thread(spool.append, behind)
             except OSError as error:
                 self._spool_fails(error)
         self.counts.spooled += kept
-        if len(left) > kept:
-            self._dropped(len(left) - kept, "left")
+        if len(sending) + len(behind) > kept:
+            self._dropped(len(sending) + len(behind) - kept, "left")
 
     def _begin(self, work: Any, what: str) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()

@@ -29,7 +29,7 @@ __all__ = ["HttpRequest", "Method"]
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_VALUE = re.compile(r"[\x20-\x7e\t]{0,4000}")
+_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]{0,4000}[\x21-\x7e])?)?")
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 
 
