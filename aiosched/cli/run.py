@@ -73,7 +73,8 @@ async def _run(
     def ready() -> None:
         took = asyncio.get_running_loop().time() - begun
         name, space = scheduler.name, scheduler.namespace
-        print(f"ready in {took:.3f} s: {name} in {space}", flush=True)
+        # In one piece: an audit may be printing from its thread.
+        print(f"ready in {took:.3f} s: {name} in {space}\n", end="", flush=True)
 
     async with _audited(scheduler, audit):
         await serve(scheduler, grace=grace, once=once, ready=ready)

@@ -62,7 +62,7 @@ def fact_of(
         said |= {
             "first": _text(entry.first),
             "last": _text(entry.last),
-            "count": entry.count,
+            "count": entry.count or None,
             "firing_id": f"{entry.job_id}/{entry.key}" if entry.key else "",
         }
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ from aiosched import (
     Retry,
     Scheduler,
 )
+from aiosched.delivery import Outlet, Spool
 from aiosched.integrations.http import (
     DeadMan,
     HttpOptions,
@@ -142,17 +144,15 @@ async def test_a_spool_outlives_the_process(tmp_path: Path) -> None:
     async def work() -> None: ...
 
     hook = Webhook(url, types=("run.succeeded",))
-    # Memory has room for few, and the file takes the rest.
-    options: dict[str, Any] = {"spool": tmp_path, "limit": 40, "at_once": 1}
+    options: dict[str, Any] = {"spool": tmp_path, "at_once": 1}
     async with first:
         hooks = Webhooks(first, [hook], pause=0.01, **options)
-        for n in range(60):
+        for n in range(10):
             await first.schedule(Job(work, id=f"j{n}"))
             await first.wait(f"j{n}", timeout=10)
-        counts = hooks.counts["webhook 127.0.0.1"]
-        assert counts.spooled > 10
         await hooks.close(0)
-        assert counts.dropped == 0
+        counts = hooks.counts["webhook 127.0.0.1"]
+        assert (counts.spooled, counts.dropped) == (10, 0)
     backend = Backend()
     port = int(url.rpartition(":")[2])
     with serving(backend, port=port) as again:
@@ -161,8 +161,70 @@ async def test_a_spool_outlives_the_process(tmp_path: Path) -> None:
         async with Webhooks(second, [hook], **options) as hooks, second:
             await hooks.flush()
     told = [asked.json()["data"]["job_id"] for asked in backend.asked]
-    assert told == [f"j{n}" for n in range(60)]
+    assert told == [f"j{n}" for n in range(10)]
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize("death", [False, True], ids=["shut down", "killed"])
+async def test_what_memory_has_no_room_for_waits_in_a_file_in_order(
+    tmp_path: Path, *, death: bool
+) -> None:
+    up, taken = asyncio.Event(), []
+
+    async def send(item: Any) -> None:
+        if not up.is_set():
+            raise ConnectionError
+        taken.append(item["n"])
+
+    def outlet() -> Outlet:
+        spool = Spool(tmp_path / "x.jsonl")
+        return Outlet("x", send, limit=40, pause=0.01, spool=spool)
+
+    first = outlet()
+    for n in range(200):
+        assert first.put({"n": n})
+        await wait_until(lambda: first.waiting < 30, "the file takes some")
+    assert first.counts.spooled >= 160
+    in_file = [json.loads(one)["n"] for one in read(tmp_path / "x.jsonl")]
+    assert in_file == list(range(10, 10 + len(in_file)))
+    if death:
+        # Nothing more reaches the file; who comes next has only that.
+        first._spool = None
+        await first.close(0)
+        expected = in_file
+    else:
+        await first.close(0)
+        assert first.counts.dropped == 0
+        expected = list(range(200))
+    second = outlet()
+    up.set()
+    second.start()
+    second.put({"n": 200})
+    await second.flush()
+    await second.close()
+    assert taken == [*expected, 200]
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def read(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines()
+
+
+async def test_a_spool_is_bounded_and_garbage_in_it_is_counted(tmp_path: Path) -> None:
+    path, taken = tmp_path / "x.jsonl", []
+
+    async def send(item: Any) -> None:
+        taken.append(item["n"])
+
+    spool = Spool(path, limit=100)
+    assert spool.append([{"n": n} for n in range(50)]) == 12
+    path.write_text('{"n":1}\nnothing\n[1]\n{"n":2}\n{"n":', "utf-8")
+    outlet = Outlet("x", send, spool=Spool(path))
+    outlet.start()
+    await outlet.flush()
+    await outlet.close()
+    assert taken == [1, 2]
+    assert outlet.counts.dropped == 3
 
 
 @pytest.mark.seed("S5-08")
@@ -360,8 +422,6 @@ async def test_a_url_of_a_job_that_is_not_allowed_is_not_pinged(
 
 
 async def test_an_outlet_that_is_closed_leaves_no_task() -> None:
-    from aiosched.delivery import Outlet
-
     forever = asyncio.Event()
 
     async def send(item: Any) -> None:
