@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from aiosched.enums import Cause, JobState, Reason
 from aiosched.errors import SchedulerStateError
 from aiosched.guard import DEFAULT_TTL, Guard, GuardDesk
 from aiosched.instants import LATE, moment
+from aiosched.jobs import checks
 from aiosched.jobs.conversions import job_of_definition
 from aiosched.jobs.job import Job
 from aiosched.jobs.plain import load_json
@@ -19,10 +21,11 @@ from aiosched.jobs.progress import reported
 from aiosched.jobs.snapshots import Snapshot
 from aiosched.records import Apart, Blob, Reported, Start
 
-__all__ = ["Context", "current_run", "enter_run"]
+__all__ = ["Context", "acting", "acting_as", "current_run", "enter_run"]
 
 _UNREAD = object()
 _run: ContextVar[Context | None] = ContextVar("aiosched_run", default=None)
+_actor: ContextVar[str] = ContextVar("aiosched_actor", default="")
 
 
 def current_run() -> Context | None:
@@ -34,8 +37,37 @@ def current_run() -> Context | None:
 
 
 def enter_run(context: Context) -> None:
-    """Say that the rest of this task is a run; for the runner."""
+    """Say that the rest of this task is a run; for the runner.
+
+    Who started the scheduler is not who acts in its runs.
+    """
     _run.set(context)
+    _actor.set("")
+
+
+def acting() -> str:
+    """Return who acts, as :func:`acting_as` said; empty: nobody was named."""
+    return _actor.get()
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Name who acts: the verbs within say so in the ledger, as with ``by=``.
+
+    In this task, and in those that it begins within.  A ``by=`` of a call wins.
+    May be nested: the inner name holds within, and the outer one after.
+
+    Args:
+        name: Who acts, 1 to 200 printable characters.
+
+    Raises:
+        ConfigurationError: It is no such name.
+    """
+    token = _actor.set(checks.text_id("actor", name, what="name"))
+    try:
+        yield
+    finally:
+        _actor.reset(token)
 
 
 class Context:
@@ -90,6 +122,11 @@ class Context:
         """Identity of this attempt: job id, firing and attempt."""
         firing = self._start.run.firing
         return f"{self._start.definition.id}/{firing.key}/{firing.attempt}"
+
+    @property
+    def firing_id(self) -> str:
+        """Identity of the firing, the same over all its attempts: job id and key."""
+        return f"{self._start.definition.id}/{self._start.run.firing.key}"
 
     @property
     def fire_time(self) -> datetime:

@@ -23,6 +23,7 @@
     ├── GuardError                          about one guarded name
     │   ├── GuardHeldError                  somebody else holds it
     │   └── GuardLostError                  it ran out, or was taken, while it was held
+    ├── AttemptError                        raised by executors: whether, when again
     ├── WaitTimeoutError (TimeoutError)     the run had not ended in time; it goes on
     ├── StoreError
     │   ├── StoreUnavailableError           transient; calling again is safe
@@ -45,6 +46,7 @@ __all__ = [
     "AioschedError",
     "AlreadyRunningError",
     "ArgumentsError",
+    "AttemptError",
     "CancelJob",
     "ConfigurationError",
     "GuardError",
@@ -73,6 +75,8 @@ __all__ = [
 ]
 
 _SHOWN = 80
+LONGEST_AFTER = 366 * 86_400.0
+"""Seconds by which a further attempt can be put off, at most."""
 
 
 def shown(value: object) -> str:
@@ -313,6 +317,38 @@ class GuardLostError(GuardError):
             name,
             f"the guard of {shown(name)} was lost: {why}; others may hold it by now",
         )
+class AttemptError(AioschedError):
+    """Raised by an executor: this attempt has failed, and what that means for others.
+
+    The job's ``retry`` decides as ever whether there is another attempt; this can
+    only forbid it, or put it off.
+
+    Attributes:
+        retry: Whether another attempt may help; False: the firing has failed for
+            good, whatever attempts are left.
+        after: Seconds before which another attempt is pointless, 0 to a year; the
+            back-off of the rule still holds where it is longer, its ``cap`` does
+            not bound this.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, after: float = 0.0) -> None:
+        """Say what happened.
+
+        Raises:
+            ConfigurationError: ``after`` is no such number.
+        """
+        super().__init__(message)
+        self.retry = retry
+        self.after = _wait(after)
+
+
+def _wait(after: Any) -> float:
+    number = isinstance(after, int | float) and not isinstance(after, bool)
+    if not number or not 0 <= after <= LONGEST_AFTER:
+        raise ConfigurationError(
+            "after", after, "is no such wait", "give seconds, 0 to a year"
+        )
+    return float(after)
 
 
 class WaitTimeoutError(AioschedError, TimeoutError):

@@ -427,6 +427,7 @@ class Ended:
             it; 0: just now.
         finish: Whether the run asks for the end of its job: it is removed
             together with this outcome.
+        after: How long another attempt has to wait at least, whatever the rule.
     """
 
     outcome: Outcome
@@ -437,6 +438,7 @@ class Ended:
     entered: bool = True
     at: int = 0
     finish: bool = False
+    after: int = 0
 
 
 @value(frozen=True, slots=True)
@@ -490,6 +492,7 @@ class Change:
         rows: Ledger rows to append.
         index_only: The record is as it was; only its agenda entry is put right.
         answer: What the verb tells its caller.
+        before: The definition that a modification or removal put an end to.
     """
 
     record: Record | None
@@ -498,3 +501,4 @@ class Change:
     rows: tuple[Row, ...] = ()
     index_only: bool = False
     answer: Any = None
+    before: Definition | None = None

@@ -182,6 +182,7 @@ class Acting(Base):
         *,
         fire_id: str | None = None,
         ttl: timedelta | float | None = None,
+        by: str | None = None,
     ) -> list[Firing]:
         """Run every job that is subscribed to a keyword, once each.
 
@@ -196,6 +197,8 @@ class Acting(Base):
                 it is open and for the job's last few outcomes; drawn if None.
             ttl: How long it may wait to be started, up to 100 years; None: as
                 long as it takes.
+            by: Who asks, 1 to 200 characters, for those who listen to
+                ``job_fired``; None: this scheduler's name.
 
         Returns:
             One firing a subscribed job, sorted by job id; empty for none.
@@ -216,6 +219,7 @@ class Acting(Base):
         fire_id = self._ids() if fire_id is None else checks.text_id("fire_id", fire_id)
         life = None if ttl is None else length_of("ttl", ttl)
         trace = "" if self._carry is None else self._carry()
+        told = {"keyword": keyword, "fire_id": fire_id, "by": self._act(by).by}
         ids = await session.by_keyword(keyword)
         records = await self._subscribers(keyword, ids)
         text = await self._check_fire(records, payload, fire_id)
@@ -235,7 +239,7 @@ class Acting(Base):
 
             return fire
 
-        _, errors = await self._decide_many(sorted(records), decide)
+        _, errors = await self._decide_many(sorted(records), decide, "job_fired", told)
         if errors:
             raise next(iter(errors.values()))
         return [

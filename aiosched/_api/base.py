@@ -23,6 +23,7 @@ from aiosched._engine.needs import Gap
 from aiosched._engine.observing import Contained, ObservedSession, Observer
 from aiosched.abc import ExecutorInfo, JobStore, Session, shard_of
 from aiosched.clock import Clock, IdSource
+from aiosched.context import acting
 from aiosched.errors import (
     ConfigurationError,
     JobError,
@@ -209,11 +210,15 @@ class Base:
     def _act(self, by: object, note: object = "", *, field: str = "note") -> Act:
         """Check who acts and why; this scheduler does, unless somebody is named.
 
+        By the call, or around it with ``acting_as``.
+
         Raises:
             ConfigurationError: A name or note that cannot be stored.
         """
-        who = self.name if by is None else checks.text_id("by", by, what="name")
         trace = "" if self._carry is None else self._carry()
+        who = acting() or self.name
+        if by is not None:
+            who = checks.text_id("by", by, what="name")
         return Act(who, checks.free_text(field, note), trace=trace)
 
     # -- records -----------------------------------------------------------
@@ -259,6 +264,7 @@ class Base:
         job_ids: Iterable[str],
         decide: Callable[[str], DecideOne],
         event: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
         """Apply a verb to many records, a hundred in a transaction.
 
@@ -266,6 +272,7 @@ class Base:
             job_ids: Which ones.
             decide: The verb for each.
             event: What is told of each that is changed.
+            data: What that event says.
 
         Returns:
             The records as they are now, and the errors, both by id.
@@ -289,13 +296,18 @@ class Base:
 
         async def apart(part: list[str]) -> None:
             async for decided in in_parts(session, part, lenient):
-                self._committed(decided, event)
+                self._committed(decided, event, data)
                 records.update({one: record for one, (record, _) in decided.items()})
 
         await each_of(batches_of(session, job_ids), apart)
         return records, errors
 
-    def _committed(self, decided: Mapping[str, Decided], event: str | None) -> None:
+    def _committed(
+        self,
+        decided: Mapping[str, Decided],
+        event: str | None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         if self._engine is None:
             return
         shards: dict[int, dict[str, Change]] = {}
@@ -307,7 +319,7 @@ class Base:
             self._engine.committed(shard, changes)
         if event is not None and self._bus.hears(event):
             for job_id in sorted(i for i, (_, change) in decided.items() if change):
-                self._bus.emit(event, job_id)
+                self._bus.emit(event, job_id, **(data or {}))
 
     # -- definitions -------------------------------------------------------
 

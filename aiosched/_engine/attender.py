@@ -24,7 +24,7 @@ from aiosched.abc import Session
 from aiosched.enums import Reason
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.instants import SECOND
-from aiosched.records import Change, Record
+from aiosched.records import Change, Definition, Record
 
 __all__ = ["Attender"]
 
@@ -206,7 +206,8 @@ class Attender:
         self.heads.attended(due, change)
         finished = due.job_id in look.finished
         if finished or change.rows:
-            tell(self.bus, due.job_id, change, finished=finished)
+            was = look.was.get(due.job_id)
+            tell(self.bus, due.job_id, change, finished=finished, definition=was)
         self.stop(change)
         if change.starts:
             self._start(due, change, now, begun)
@@ -285,6 +286,7 @@ class _Look:
         held: id -> instant before which a takeover has to wait.
         elsewhere: Ids of jobs that have moved to another queue.
         finished: Ids of jobs that come to their end with what was decided.
+        was: id -> definition, of jobs of which nothing is left.
         capable: executor -> whether this peer has it, of those asked for.
     """
 
@@ -304,6 +306,7 @@ class _Look:
         self.held: dict[str, int] = {}
         self.elsewhere: set[str] = set()
         self.finished: set[str] = set()
+        self.was: dict[str, Definition] = {}
         self.capable: dict[str, bool] = {}
 
     def decide(
@@ -323,6 +326,8 @@ class _Look:
             if change is not None:
                 left -= len(change.starts)
                 changes[job_id] = change
+                if record is not None and change.record is None:
+                    self.was[job_id] = record.definition
                 if record is not None and finishes(record.state, change):
                     self.finished.add(job_id)
         return changes

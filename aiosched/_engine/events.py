@@ -22,9 +22,13 @@ EVENTS = frozenset(
         "clock_stepped",  # the host's clock was set: seconds, ahead
         "data_lost",  # the store's data set is another one: epoch
         "declared_failed",  # a declared job was passed over: job_id, error
+        "delivery_back",  # it goes out again: outlet
+        "delivery_dropped",  # it will never go out: outlet, count, reason
+        "delivery_failed",  # it does not go out now: outlet, error, waiting
         "fenced",  # an outcome came too late: job_id, fence
         "guard_lost",  # somebody else may hold it: guard, fence, why
         "index_mended",  # what peers need to find jobs was wrong: jobs
+        "job_fired",  # by a keyword, this peer asked: keyword, fire_id, by
         "job_finished",  # nothing is left of it to run
         "job_modified",
         "job_paused",
@@ -36,10 +40,11 @@ EVENTS = frozenset(
         "missed",  # job_id, slot, overdue (seconds), recorded, reason, cause
         "peer_joined",
         "peer_left",
+        "recorded",  # this peer wrote a row of the ledger: recorded
         "run_ended",  # job_id, run
         "run_lost",  # a lease was taken over or given up: job_id, fence
         "run_progress",  # the store has heard of it: job_id, fence, done, note
-        "run_started",  # job_id, fence, attempt, lateness (seconds), late
+        "run_started",  # job_id, fence, attempt, lateness (seconds), late, context
         "service_failed",
         "slots_passed",  # job_id, kind, count, first, last, reason
         "store_down",

@@ -23,7 +23,7 @@ from aiosched._engine.quota import Quota
 from aiosched.clock import Clock
 from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
-from aiosched.errors import AioschedError, CancelJob
+from aiosched.errors import AioschedError, AttemptError, CancelJob
 from aiosched.guard import GuardDesk, released_all
 from aiosched.instants import LATE, SECOND
 from aiosched.logs import log
@@ -110,6 +110,7 @@ class Runner:
                 attempt=context.attempt,
                 lateness=behind / SECOND,
                 late=behind >= LATE,
+                context=context,
             )
 
     def _log_late(self, live: Live, seconds: float, now: int) -> None:
@@ -377,10 +378,13 @@ class Runner:
             exc_info=error,
             extra=live.said("run_failed", executor=_executor(live)),
         )
+        said = error if isinstance(error, AttemptError) else AttemptError("")
         return Ended(
             Outcome.FAILED,
             value=describe_error(error),
             error=error_names(error),
+            retryable=said.retry,
+            after=int(said.after * SECOND),
             at=self.estimate(),
         )
 

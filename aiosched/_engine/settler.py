@@ -23,7 +23,7 @@ from aiosched.clock import Clock
 from aiosched.enums import Outcome, RowKind
 from aiosched.errors import StoreConflictError, StoreDataError, StoreUnavailableError
 from aiosched.logs import log
-from aiosched.records import Change, Ended, Record, Row
+from aiosched.records import Change, Definition, Ended, Record, Row
 
 __all__ = ["Settler"]
 
@@ -49,8 +49,8 @@ die meanwhile.
 
 Settled = Callable[[Sequence[tuple[Live, Change | None]]], None]
 """Takes runs that are over, with what was written of each; None: nothing."""
-Told = Callable[[str, Change, bool], None]
-"""Takes a job's id, a change to it, and whether the job has finished with it."""
+Told = Callable[[str, Change, bool, Definition | None], None]
+"""Takes a job's id, a change to it, whether it has finished, and what it was."""
 
 
 @dataclass(slots=True, eq=False)
@@ -235,8 +235,9 @@ class Settler:
             closed.append((live, ended, changes.get(live.job_id) if ours else None))
         told.update(await self._hand_over(closed, doubtful=doubtful))
         if not self.bus.silent:
+            was = {live.job_id: live.start.definition for live, *_ in batch}
             for job_id, (change, over) in told.items():
-                self.told(job_id, change, over)
+                self.told(job_id, change, over, was.get(job_id))
 
     def _all_owned(self, batch: Sequence[_Outcome]) -> bool:
         one_an_agenda = {(live.shard, live.queue): live for live, *_ in batch}

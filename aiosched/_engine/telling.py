@@ -3,18 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
 from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
-from aiosched.jobs import progress_of
-from aiosched.records import Change, Record, Reported, Row, State
+from aiosched.jobs import Job, LedgerEntry, entry_of, progress_of
+from aiosched.jobs.conversions import job_of_definition
+from aiosched.jobs.snapshots import Snapshot
+from aiosched.records import Change, Definition, Record, Reported, Row, State
 
-__all__ = ["entries_again", "finishes", "tell", "tell_progress"]
+__all__ = ["Recorded", "entries_again", "finishes", "tell", "tell_progress"]
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
+
+
+class Recorded:
+    """A row of the ledger that this peer has written, and the job it is about.
+
+    What takes work to make is made when it is first asked for.
+    """
+
+    def __init__(self, row: Row, change: Change, definition: Definition | None) -> None:
+        """Tell of one row of a change; the definition where no record is left."""
+        record = change.record
+        self._row = row
+        self._definition = definition if record is None else record.definition
+        self._state = None if record is None else record.state
+        taken_out = any(one.kind is RowKind.REMOVED for one in change.rows)
+        self._gone = JobState.REMOVED if taken_out else JobState.FINISHED
+        self._before = change.before if row.kind is RowKind.MODIFIED else None
+
+    @cached_property
+    def entry(self) -> LedgerEntry:
+        """The row."""
+        return entry_of(self._row)
+
+    @cached_property
+    def job(self) -> Job | None:
+        """The job as the change left it, or as it was where nothing is left of it.
+
+        Without what a store adds but version and state; None if it is not known.
+        """
+        return _job(self._definition, self._state, self._gone)
+
+    @cached_property
+    def before(self) -> Job | None:
+        """The job as it was before a modification; None of anything else."""
+        return _job(self._before, None, JobState.ACTIVE)
+
+
+def _job(
+    definition: Definition | None, state: State | None, gone: JobState
+) -> Job | None:
+    if definition is None:
+        return None
+    known = gone if state is None else state.status
+    version = 0 if state is None else state.version
+    return job_of_definition(definition, Snapshot(version=version, state=known))
 
 
 def finishes(before: State | None, change: Change) -> bool:
@@ -47,9 +95,27 @@ def entries_again(records: Mapping[str, Record | None], _: int) -> dict[str, Cha
     }
 
 
-def tell(bus: EventBus, job_id: str, change: Change, *, finished: bool) -> None:
-    """Tell listeners what a commit of this peer says of slots, runs and the job."""
+def tell(
+    bus: EventBus,
+    job_id: str,
+    change: Change,
+    *,
+    finished: bool,
+    definition: Definition | None = None,
+) -> None:
+    """Tell listeners what a commit of this peer says of slots, runs and the job.
+
+    Args:
+        bus: Of those who listen.
+        job_id: The job.
+        change: What was written.
+        finished: Whether the job has come to its end with it.
+        definition: Of the job as it was, for where nothing is left of it.
+    """
+    heard = bus.hears("recorded")
     for row in change.rows:
+        if heard:
+            bus.emit("recorded", job_id, recorded=Recorded(row, change, definition))
         if row.kind in _PASSED:
             _passed(bus, row)
         elif row.kind is RowKind.LOST:

@@ -41,7 +41,7 @@ from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
 from aiosched.jobs import Run, run_of
 from aiosched.logs import log
-from aiosched.records import SCHEMA, Change
+from aiosched.records import SCHEMA, Change, Definition
 from aiosched.triggers.kinds import trigger_kinds
 
 __all__ = ["Wiring"]
@@ -245,7 +245,7 @@ class Wiring(abc.ABC):
                 self.membership.learn_queue(queue)
                 self.heads.commit((shard, queue), job_id, change)
             self.completions.deliver(change.rows)
-            self._told(job_id, change, finishes(None, change))
+            self._told(job_id, change, finishes(None, change), change.before)
         self.heartbeat.check(changes)
         self.timer.wake()
 
@@ -307,8 +307,14 @@ class Wiring(abc.ABC):
         )
         self.bus.emit("index_mended", jobs=list(told.ids))
 
-    def _told(self, job_id: str, change: Change, finished: bool) -> None:  # noqa: FBT001
-        tell(self.bus, job_id, change, finished=finished)
+    def _told(
+        self,
+        job_id: str,
+        change: Change,
+        finished: bool,  # noqa: FBT001
+        was: Definition | None,
+    ) -> None:
+        tell(self.bus, job_id, change, finished=finished, definition=was)
 
     def _found(self, job_id: str, change: Change) -> None:
         """Take a commit that was not known to have been made."""

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from aiosched.cli.audit import add_audit
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     _add_views(commands)
     _add_texts(commands)
     add_doctor(commands)
+    add_audit(commands)
     _add_peer(commands)
     return top
 
@@ -181,6 +183,14 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="how long runs may take to end after the first signal (default 30)",
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
+    run.add_argument(
+        "--audit",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="record who did what, and every run, as JSON lines; to standard output, "
+        "or to a file, tied by hashes",
+    )
     run.add_argument("--log-level", choices=LEVELS, default="info")
     run.add_argument(
         "--log-format",
@@ -351,6 +361,7 @@ def _run(words: argparse.Namespace) -> int:
         metrics=None
         if words.metrics_port is None
         else (words.metrics_host, words.metrics_port),
+        audit=words.audit,
     )
 
 

@@ -9,11 +9,16 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    nullcontext,
+)
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from aiosched.audit import Auditor, FileSink
 from aiosched.cli.app import CannotError
 from aiosched.errors import ConfigurationError
 from aiosched.logs import JsonFormatter, log
@@ -32,6 +37,7 @@ def run_target(
     log_level: str,
     log_format: str = "text",
     metrics: tuple[str, int] | None = None,
+    audit: str | None = None,
 ) -> int:
     """Run what a word like ``module:scheduler`` names until it is told to end.
 
@@ -42,6 +48,8 @@ def run_target(
         log_level: Of the logs, which go to standard error.
         log_format: ``text`` or ``json``.
         metrics: Host and port where Prometheus may ask; None: nowhere.
+        audit: Where audit records go: ``-`` for standard output, or a file; None:
+            there are none.
 
     Returns:
         0 after a clean end, 1 if the scheduler failed.
@@ -54,7 +62,9 @@ def run_target(
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
     found = load_target(target)
     try:
-        asyncio.run(_run(target, found, grace=grace, once=once, metrics=metrics))
+        asyncio.run(
+            _run(target, found, grace=grace, once=once, metrics=metrics, audit=audit)
+        )
     except CannotError:
         raise
     except Exception as error:
@@ -102,21 +112,36 @@ async def _run(
     grace: float,
     once: bool,
     metrics: tuple[str, int] | None,
+    audit: str | None,
 ) -> None:
     scheduler = await _built(target, found)
     with _shown(scheduler, metrics):
-        await _ready(scheduler, grace=grace, once=once)
+        await _ready(scheduler, grace=grace, once=once, audit=audit)
 
 
-async def _ready(scheduler: Scheduler, *, grace: float, once: bool) -> None:
+async def _ready(
+    scheduler: Scheduler, *, grace: float, once: bool, audit: str | None
+) -> None:
     begun = asyncio.get_running_loop().time()
 
     def ready() -> None:
         took = asyncio.get_running_loop().time() - begun
         name, space = scheduler.name, scheduler.namespace
-        print(f"ready in {took:.3f} s: {name} in {space}", flush=True)
+        # In one piece: an audit may be printing from its thread.
+        print(f"ready in {took:.3f} s: {name} in {space}\n", end="", flush=True)
 
-    await serve(scheduler, grace=grace, once=once, ready=ready)
+    async with _audited(scheduler, audit):
+        await serve(scheduler, grace=grace, once=once, ready=ready)
+
+
+def _audited(
+    scheduler: Scheduler, audit: str | None
+) -> AbstractAsyncContextManager[object]:
+    if audit is None:
+        return nullcontext()
+    if audit == "-":
+        return Auditor(scheduler)
+    return Auditor(scheduler, FileSink(audit), chained=True)
 
 
 # -- finding it -------------------------------------------------------------------

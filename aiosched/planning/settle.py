@@ -66,7 +66,7 @@ def settle(
             reason=ended.reason,
             value=ended.value,
         )
-        at = now + backoff(definition, firing)
+        at = now + max(backoff(definition, firing), ended.after)
         draft.wait(replace(firing, at=at, open=True), first=True)
     else:
         reason = ended.reason

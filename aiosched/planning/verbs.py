@@ -256,7 +256,10 @@ def modify(
     elif same and after.next is None and after.latest is not None:
         after.next = draft.next_slot(after.latest)
     draft.note(RowKind.MODIFIED, act._replace(fields=changed))
-    return draft.change()
+    change = draft.change()
+    if change is not None:
+        change.before = old
+    return change
 
 
 def _anew(draft: Draft, *, same: bool) -> int | None:
@@ -442,7 +445,9 @@ def remove(record: Record, now: int, *, act: Act = NO_ACT) -> Change:
     """Take a job out; its runs are cancelled, and their outcomes recorded."""
     draft = Draft(record.definition, record.state, now)
     take_out(draft, Reason.NONE, act)
-    return cast("Change", draft.change())
+    change = cast("Change", draft.change())
+    change.before = record.definition
+    return change
 
 
 def take_out(draft: Draft, reason: Reason, act: Act = NO_ACT) -> None:
