@@ -71,6 +71,7 @@ from aiosched.triggers import (
 )
 
 if TYPE_CHECKING:
+    from aiosched.background import BackgroundScheduler, BlockingScheduler
     from aiosched.stores.redis.store import RedisJobStore
 
 __version__ = "0.1.0"
@@ -81,6 +82,8 @@ __all__ = [
     "AndTrigger",
     "ArgumentsError",
     "Backfill",
+    "BackgroundScheduler",
+    "BlockingScheduler",
     "CalendarIntervalTrigger",
     "CancelJob",
     "Cause",
@@ -152,4 +155,8 @@ def __getattr__(name: str) -> Any:
         from aiosched.stores.redis.store import RedisJobStore
 
         return RedisJobStore
+    if name in ("BackgroundScheduler", "BlockingScheduler"):
+        from aiosched import background
+
+        return getattr(background, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

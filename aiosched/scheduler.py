@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -101,6 +102,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         clock_of(clock)
         self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
+        self._process = os.getpid()
         self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
@@ -123,6 +125,25 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._starting = False
         self._ending: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+
+    def _take_over(self, other: Scheduler) -> None:
+        """Have what was registered, declared and listened for on another.
+
+        For one that takes the place of another, which is not used any more.
+        """
+        self.registry = other.registry
+        self._declared = other._declared
+        self._bus.take_over(other._bus)
+
+    def _settle_in(self) -> None:
+        """Be a peer of one's own in a process that was forked after the building."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        named = self.name != self.id
+        self.id = checks.text_id("ids", self._ids())
+        if not named:
+            self.name = self.id
 
     def _estimate(self) -> int:
         return self._session.estimate() if self._session is not None else 0
@@ -249,6 +270,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             message = "the scheduler is started already; start() once is enough"
             raise SchedulerStateError(message)
         self._starting = True
+        self._settle_in()
         try:
             self._session = await self.store.open(
                 self.namespace, self._terms, report=self._report
