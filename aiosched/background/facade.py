@@ -122,10 +122,12 @@ class Facade:
     def _inherited(self) -> Life:
         before = [*self._lives.values()][-1]
         if before.home is None:
-            life = Life(before.scheduler, wanted=before.wanted)
+            before.scheduler._settle_in()
+            life = Life(before.scheduler, wanted=before.wanted, held=before.held)
         else:
             before.home.leave()
-            life = Life(self._renewed(before.scheduler), wanted=not before.closed)
+            fresh = self._renewed(before.scheduler)
+            life = Life(fresh, wanted=not before.closed, held=before.held)
         life.closed = before.closed
         return life
 
@@ -137,7 +139,21 @@ class Facade:
     def _renew(self, life: Life) -> None:
         """Be as before a start that has failed."""
         if not life.closed:
-            self._lives[life.process] = Life(self._renewed(life.scheduler))
+            fresh = self._renewed(life.scheduler)
+            self._lives[life.process] = Life(fresh, wanted=life.wanted, held=life.held)
+
+    def _awake(self) -> Life:
+        """Return the life, which a call starts where it is wanted."""
+        life = self._life()
+        if life.home is None and life.wanted and not life.closed:
+            with life.waking:
+                if life.home is None:
+                    try:
+                        life.start(paused=life.held)
+                    except Exception:
+                        self._renew(life)
+                        raise
+        return life
 
     @property
     def scheduler(self) -> Scheduler:
@@ -168,7 +184,7 @@ class Facade:
         return self.scheduler.registry
 
     def _call(self, make: Callable[[Scheduler], Coroutine[Any, Any, T]]) -> T:
-        return self._life().call(make)
+        return self._awake().call(make)
 
     def _pass(self, function: Callable[[Scheduler], T]) -> T:
         return self._life().pass_on(function)
@@ -256,7 +272,7 @@ class Facade:
 
         Waits for each.  All else as :meth:`aiosched.Scheduler.events`.
         """
-        life = self._life()
+        life = self._awake()
         source = life.pass_on(lambda scheduler: scheduler.events(*names, job=job))
         return BlockingIterator(life, source)
 

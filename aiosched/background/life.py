@@ -43,19 +43,24 @@ class Life:
         scheduler: Not started yet.
         wanted: Whether the first call starts it, because it was started in the
             process that was forked.
+        held: Whether it claims nothing then, until it is released.
     """
 
-    def __init__(self, scheduler: Scheduler, *, wanted: bool = False) -> None:
+    def __init__(
+        self, scheduler: Scheduler, *, wanted: bool = False, held: bool = False
+    ) -> None:
         """Be new."""
         self.scheduler = scheduler
         self.wanted = wanted
+        self.held = held
         self.process: int = os.getpid()
         self.home: Home | None = None
         self.closed = False
         self.failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._waking = threading.Lock()
+        self.waking: threading.Lock = threading.Lock()
         self._started: Future[None] = Future()
+        self._thread: threading.Thread | None = None
         self._main: asyncio.Task[Any] | None = None
         self._listeners = DaemonThreads(f"aiosched listeners of {scheduler.name}")
         self._turn = asyncio.Lock()
@@ -70,14 +75,15 @@ class Life:
             Exception: Why it could not be started.
         """
         home = self._begin()
-        thread = threading.Thread(
+        self.held = paused
+        self._thread = threading.Thread(
             target=self._live,
             args=(home, self._in_background(paused=paused)),
             name=f"aiosched {self.scheduler.name}",
             daemon=False,
         )
         try:
-            thread.start()
+            self._thread.start()
         except BaseException:
             home.abandon()
             raise
@@ -88,7 +94,7 @@ class Life:
             if not self._started.done():  # Ctrl-C, while it was waited for
                 home.tell(self._interrupt)
             else:
-                home.over.wait()
+                self._let_go(home)
             raise
 
     def run(self, *, paused: bool, grace: float | None) -> None:
@@ -102,6 +108,7 @@ class Life:
             Exception: Why it could not be started, or what made it fail.
         """
         home = self._begin()
+        self.held = paused
         main = threading.current_thread() is threading.main_thread()
         before = [signal.getsignal(number) for number in SIGNALS] if main else []
         if not main:
@@ -244,10 +251,6 @@ class Life:
         return home.call(partial(called, self.scheduler))
 
     def _awake(self) -> Home:
-        if self.home is None and self.wanted:
-            with self._waking:
-                if self.home is None:
-                    self.start()
         home = self.home
         if home is not None and home.inside:
             raise SchedulerStateError(INSIDE)
@@ -292,7 +295,13 @@ class Life:
         # The loop may have ended by itself meanwhile, which is all that is wanted.
         with suppress(SchedulerStateError):
             home.call(partial(self.scheduler.shutdown, force=force, grace=grace))
+        self._let_go(home)
+
+    def _let_go(self, home: Home) -> None:
+        """Wait until nothing of it runs any more."""
         home.over.wait()
+        if self._thread is not None:
+            self._thread.join()
 
 
 def _is_interruption(error: BaseException) -> bool:
