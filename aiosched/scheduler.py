@@ -103,6 +103,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
         self._process = os.getpid()
+        self._has_lifeline = True
         self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
@@ -321,7 +322,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         )
 
     def _connect(self, session: Session) -> Any:
-        if not self.store.threadable:
+        if not (self.store.threadable and self._has_lifeline):
             return None
         # Should the store have lost its data, whoever comes first begins it anew.
         terms = asdict(session.terms)

@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -51,6 +52,9 @@ class Life:
     ) -> None:
         """Be new."""
         self.scheduler = scheduler
+        if _threads_are_greenlets():
+            # A loop of its own in a thread of its own is what a lifeline needs.
+            scheduler._has_lifeline = False
         self.wanted = wanted
         self.held = held
         self.process: int = os.getpid()
@@ -302,6 +306,12 @@ class Life:
         home.over.wait()
         if self._thread is not None:
             self._thread.join()
+
+
+def _threads_are_greenlets() -> bool:
+    """Return whether gevent has replaced threads, so that all are one to asyncio."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def _is_interruption(error: BaseException) -> bool:

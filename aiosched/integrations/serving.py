@@ -58,7 +58,8 @@ def of_server() -> Place:
     """Return which process of a server this is.
 
     Raises:
-        ConfigurationError: uWSGI runs without threads.
+        ConfigurationError: uWSGI runs without threads, or gunicorn loads the
+            application ahead of gevent.
     """
     if "uwsgi" in sys.modules or _embedded("uwsgi"):
         return _of_uwsgi(sys.modules["uwsgi"])
@@ -87,6 +88,16 @@ def _of_gunicorn() -> Place:
     base = sys.modules.get("gunicorn.workers.base")
     if base is not None and isinstance(owner, base.Worker):
         return Place.SERVING
+    monkey = sys.modules.get("gevent.monkey")
+    patched = monkey is not None and monkey.is_module_patched("threading")
+    if "gunicorn.workers.ggevent" in sys.modules and not patched:
+        raise ConfigurationError(
+            "preload",
+            True,
+            "gunicorn loads the application before gevent replaces threads, "
+            "sockets and locks under it",
+            "leave --preload out; each worker then loads it by itself",
+        )
     return Place.MASTER
 
 
