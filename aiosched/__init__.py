@@ -77,6 +77,7 @@ from aiosched.triggers import (
 )
 
 if TYPE_CHECKING:
+    from aiosched.background import BackgroundScheduler, BlockingScheduler
     from aiosched.stores.redis.store import RedisJobStore
 
 __version__ = "0.1.0"
@@ -88,6 +89,8 @@ __all__ = [
     "ArgumentsError",
     "AttemptError",
     "Backfill",
+    "BackgroundScheduler",
+    "BlockingScheduler",
     "CalendarIntervalTrigger",
     "CancelJob",
     "Cause",
@@ -165,4 +168,8 @@ def __getattr__(name: str) -> Any:
         from aiosched.stores.redis.store import RedisJobStore
 
         return RedisJobStore
+    if name in ("BackgroundScheduler", "BlockingScheduler"):
+        from aiosched import background
+
+        return getattr(background, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aiosched.abc import Executor, ExecutorInfo
@@ -25,6 +25,7 @@ from aiosched.triggers.base import Trigger
 
 __all__ = [
     "MAX_PAYLOAD",
+    "Around",
     "Registered",
     "Registry",
     "carries_schedule",
@@ -35,6 +36,10 @@ __all__ = [
     "dump_result",
     "error_names",
 ]
+
+
+Around = Callable[[Callable[..., Any], Literal["coroutine", "thread"]], Any]
+"""Makes of a function, or a coroutine function, one that surrounds its calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +116,8 @@ class Registry:
 
     def __init__(self) -> None:
         """Start without any."""
+        self.around: Around | None = None
+        """What surrounds the calls of whatever is registered from now on."""
         self._by_name: dict[str, Registered] = {}
         self._by_target: dict[object, list[Registered]] = {}
         self._overrides: dict[object, Node] = {}
@@ -156,6 +163,9 @@ class Registry:
             if taken in self._by_name:
                 raise _name_taken(taken, self._by_name[taken])
         registered = _registered(target, own, others, queue, self._overrides)
+        if self.around is not None:
+            call = self.around(registered.call, registered.kind)
+            registered = replace(registered, call=call)
         for each in registered.names:
             self._by_name[each] = registered
         for key in _keys(registered):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -122,6 +123,8 @@ class Scheduler(
         self.id: str = checks.text_id("ids", ids())
         self.name: str = self.id if name is None else checks.text_id("name", name)
         self.logger: logging.Logger = logger_of(logger)
+        self._process = os.getpid()
+        self._has_lifeline = True
         self.run_jobs: bool = checks.flag("run_jobs", run_jobs)
         self.queues: tuple[str, ...] | None = queues_of(queues)
         self.max_concurrency: int = at_least_one("max_concurrency", max_concurrency)
@@ -145,6 +148,25 @@ class Scheduler(
         self._starting = False
         self._ending: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+
+    def _take_over(self, other: Scheduler) -> None:
+        """Have what was registered, declared and listened for on another.
+
+        For one that takes the place of another, which is not used any more.
+        """
+        self.registry = other.registry
+        self._declared = other._declared
+        self._bus.take_over(other._bus)
+
+    def _settle_in(self) -> None:
+        """Be a peer of one's own in a process that was forked after the building."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        named = self.name != self.id
+        self.id = checks.text_id("ids", self._ids())
+        if not named:
+            self.name = self.id
 
     def _estimate(self) -> int:
         return self._session.estimate() if self._session is not None else 0
@@ -286,6 +308,7 @@ class Scheduler(
             message = "the scheduler is started already; start() once is enough"
             raise SchedulerStateError(message)
         self._starting = True
+        self._settle_in()
         with self._logging():  # the services that are begun here do so, too
             try:
                 session = await self.store.open(
@@ -340,7 +363,7 @@ class Scheduler(
         )
 
     def _connect(self, session: Session) -> Any:
-        if not self.store.threadable:
+        if not (self.store.threadable and self._has_lifeline):
             return None
         # Should the store have lost its data, whoever comes first begins it anew.
         terms = asdict(session.terms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -121,6 +122,8 @@ class Base:
     _session: Session | None = None
     _engine: Engine | None = None
     _closed = False
+    _process = 0
+    """In which it was built, or started: a fork makes another of it."""
     _catalogue: dict[str, ExecutorInfo]
     _catalogue_at = 0
     _unread: dict[str, tuple[str, float]]
@@ -137,7 +140,8 @@ class Base:
         """Return the session of a started scheduler.
 
         Raises:
-            SchedulerStateError: It is not started, or closed, or has failed.
+            SchedulerStateError: It is not started, or closed, or has failed, or
+                this is a child that was forked after the start.
         """
         if self._closed:
             message = "the scheduler is closed; build a new one"
@@ -146,6 +150,13 @@ class Base:
             message = (
                 "the scheduler is not started; await scheduler.start(), "
                 'or use "async with"'
+            )
+            raise SchedulerStateError(message)
+        if self._process != os.getpid():
+            message = (
+                "the scheduler was started before this process was forked, and its "
+                "connections are the parent's; build a new one here, or use a "
+                "BackgroundScheduler, which does so by itself"
             )
             raise SchedulerStateError(message)
         if self._engine.failure is not None:

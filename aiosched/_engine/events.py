@@ -183,6 +183,10 @@ class EventBus:
 
         return off
 
+    def take_over(self, other: EventBus) -> None:
+        """Have the handlers of another bus, which is not used any more."""
+        self._handlers = other._handlers
+
     @property
     def silent(self) -> bool:
         """Whether nobody listens to anything."""

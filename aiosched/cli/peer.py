@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from threading import Thread
 
+from aiosched.background.serving import serve
 from aiosched.cli.plan import register_executors
-from aiosched.cli.run import serve
 from aiosched.cli.witness import Witness
 from aiosched.scheduler import Scheduler
 

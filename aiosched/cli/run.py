@@ -6,7 +6,6 @@ import asyncio
 import importlib
 import inspect
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import (
@@ -15,16 +14,17 @@ from contextlib import (
     nullcontext,
 )
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from aiosched.audit import Auditor, FileSink
+from aiosched.background.serving import serve
 from aiosched.cli.app import CannotError
 from aiosched.errors import ConfigurationError
 from aiosched.logs import JsonFormatter, log
 from aiosched.scheduler import Scheduler
 
-__all__ = ["Stop", "load_target", "run_target", "serve"]
+__all__ = ["load_target", "run_target"]
 
 _FORM = "write MODULE:NAME, such as myapp.jobs:scheduler"
 
@@ -228,100 +228,3 @@ def _needed(factory: Callable[..., object]) -> list[str]:
         return []
     free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in free]
-
-
-# -- running it -------------------------------------------------------------------
-
-
-class Stop:
-    """The wish to end: once is a request, twice is an order."""
-
-    def __init__(self) -> None:
-        """Nobody has asked yet."""
-        self.asked: asyncio.Event = asyncio.Event()
-        self.forced: asyncio.Event = asyncio.Event()
-
-    def __call__(self) -> None:
-        """Ask; on the loop's thread."""
-        (self.forced if self.asked.is_set() else self.asked).set()
-
-    def listen(self) -> None:
-        """Take SIGINT and SIGTERM for asking."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self)
-            except NotImplementedError:  # not on this platform's loop
-                signal.signal(number, self._from_outside(loop))
-
-    def _from_outside(
-        self, loop: asyncio.AbstractEventLoop
-    ) -> Callable[[int, FrameType | None], None]:
-        def handler(_: int, __: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self)
-
-        return handler
-
-
-async def serve(
-    scheduler: Scheduler,
-    *,
-    grace: float,
-    once: bool = False,
-    ready: Callable[[], None] | None = None,
-    stop: Stop | None = None,
-) -> None:
-    """Run a scheduler until it is asked to end, or fails.
-
-    Args:
-        scheduler: Not started yet.
-        grace: Seconds that runs have to end once it was asked.
-        once: End as soon as it is ready.
-        ready: Called when it has started.
-        stop: Who asks; None: the signals of the process.
-
-    Raises:
-        Exception: What made the scheduler fail.
-    """
-    if stop is None:
-        stop = Stop()
-        stop.listen()
-    if not await _started(scheduler, stop):
-        return
-    if ready is not None:
-        ready()
-    forever = asyncio.ensure_future(scheduler.run_forever())
-    if not once:
-        await _first(forever, stop.asked)
-    if not forever.done():
-        await _end(scheduler, stop, grace)
-    await forever
-
-
-async def _started(scheduler: Scheduler, stop: Stop) -> bool:
-    start = asyncio.ensure_future(scheduler.start())
-    await _first(start, stop.asked)
-    if not start.done():
-        start.cancel()  # start() closes what it had opened
-        await asyncio.wait([start])
-    if start.cancelled():
-        return False
-    start.result()
-    return True
-
-
-async def _end(scheduler: Scheduler, stop: Stop, grace: float) -> None:
-    ending = asyncio.ensure_future(scheduler.shutdown(grace=grace))
-    await _first(ending, stop.forced)
-    if not ending.done():
-        await scheduler.shutdown(force=True)
-    await ending
-
-
-async def _first(work: asyncio.Future[Any], event: asyncio.Event) -> None:
-    """Wait until the work is done or the event is set."""
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
