@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -120,6 +121,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._set_up: list[Registered] = []
         self._named: tuple[int, tuple[str, ...]] = (0, ())
         self._setting_up: set[asyncio.Task[None]] = set()
+        self._built_in = os.getpid()
         self._starting = False
         self._ending: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -249,6 +251,12 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
             message = "the scheduler is started already; start() once is enough"
             raise SchedulerStateError(message)
         self._starting = True
+        if os.getpid() != self._built_in:
+            # Built before a fork, as servers do that load an application once: the
+            # others of that family have the same id, and each is to be a peer.
+            drawn = self.name == self.id
+            self.id = checks.text_id("ids", self._ids())
+            self.name = self.id if drawn else self.name
         try:
             self._session = await self.store.open(
                 self.namespace, self._terms, report=self._report
