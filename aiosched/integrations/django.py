@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 
 try:
     from asgiref.sync import ThreadSensitiveContext, sync_to_async
-    from django.db import close_old_connections, connections
+    from django.db import connections
+    from django.db.backends.base.base import BaseDatabaseWrapper
 except ImportError as error:
     raise ImportError(
         "Django is not installed: pip install 'aiosched[django]'", name="django"
@@ -56,7 +57,8 @@ def uses_orm(function: F) -> F:
 
     @functools.wraps(function)
     def in_a_thread(*args: Any, **kwargs: Any) -> Any:
-        close_old_connections()
+        for connection in _outside_transactions():
+            connection.close_if_unusable_or_obsolete()
         try:
             return function(*args, **kwargs)
         finally:
@@ -66,6 +68,10 @@ def uses_orm(function: F) -> F:
 
 
 def _close() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    for connection in _outside_transactions():
+        connection.close()
+
+
+def _outside_transactions() -> list[BaseDatabaseWrapper]:
+    opened = connections.all(initialized_only=True)
+    return [one for one in opened if not one.in_atomic_block]

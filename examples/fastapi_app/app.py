@@ -81,10 +81,20 @@ async def history(job_id: str, scheduler: SchedulerDependency) -> list[dict[str,
         {
             "at": entry.at,
             "kind": entry.kind,
+            "slot": entry.first,
             "attempt": entry.run.attempt if entry.run else None,
             "peer": entry.run.peer if entry.run else None,
         }
         for entry in await scheduler.history(job_id, limit=50)
+    ]
+
+
+@app.get("/running")
+async def running(scheduler: SchedulerDependency) -> list[dict[str, Any]]:
+    """Show what runs now, and in which process."""
+    return [
+        {"job": run.job_id, "peer": run.peer, "attempt": run.attempt}
+        for run in await scheduler.running()
     ]
 
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from tests import servers
 from tests.waiting import wait_until
@@ -32,7 +33,7 @@ class Program:
 
     def __init__(self, *words: str, folder: Path = EXAMPLES, **more: str) -> None:
         self.port = servers.free_port()
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until the program's end
         path = os.pathsep.join([str(folder), str(ROOT)])
         mine = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PORT": str(self.port)}
         given = [word.replace("{port}", str(self.port)) for word in words]
@@ -44,7 +45,7 @@ class Program:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.client = httpx.AsyncClient(
+        self.client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False
         )
 
@@ -70,7 +71,7 @@ class Program:
         async def answers() -> bool:
             try:
                 return (await self.client.get(path)).status_code == 200
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return self._gone()
 
         await wait_until(answers, f"an answer from {path}", timeout=_START, poll=0.05)
@@ -110,10 +111,8 @@ class Program:
         trace: TracebackType | None,
     ) -> None:
         await self.client.aclose()
-        try:
+        with suppress(ProcessLookupError):  # all of them have ended
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has ended, and so have its children
         self.process.wait(timeout=10)
         self._log.close()
 

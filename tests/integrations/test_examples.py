@@ -108,7 +108,7 @@ def test_each_example_is_run_and_says_how() -> None:
     tests = "".join(
         path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
     )
-    others = Path(__file__).parents[1] / "contract"
+    others = Path(__file__).parents[1] / "seeds"
     tests += "".join(path.read_text("utf-8") for path in others.glob("*.py"))
     told = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES.iterdir():
