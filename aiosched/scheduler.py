@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
+from aiosched._api.deploying import Deploying
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
 from aiosched._api.holding import Holding
@@ -25,7 +26,6 @@ from aiosched._api.options import (
     terms_of,
 )
 from aiosched._api.previewing import Previewing
-from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus, of_called_code
@@ -47,7 +47,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
+class Scheduler(Deploying, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or
@@ -113,6 +113,7 @@ class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backf
         self._ids = ids
         self._bus = EventBus(self._estimate)
         self._declared: dict[str, Job] = {}
+        self._withdrawn: set[str] = set()
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
         self._specs: dict[Hashable, Spec] = {}

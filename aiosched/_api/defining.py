@@ -27,7 +27,7 @@ from aiosched.records import Change, Definition, Record
 from aiosched.rows import Act
 from aiosched.triggers.base import Trigger
 
-__all__ = ["Defining", "scheduling"]
+__all__ = ["Defining", "refuse_other", "scheduling"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Defining(Base):
                 safe if the job's id was not drawn anew.
         """
         rule = _conflict(on_conflict)
-        _refuse_other(job)
+        refuse_other(job)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
         act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
@@ -146,7 +146,7 @@ class Defining(Base):
             ConfigurationError: Another job was declared with the id, or the id
                 was drawn, so that each start would make one more.
         """
-        _refuse_other(job)
+        refuse_other(job)
         if self._session is not None or self._closed:
             message = (
                 "jobs are declared before the start; await scheduler.schedule(job)"
@@ -308,7 +308,8 @@ def _refuse_unclear(**flags: object) -> None:
         checks.flag(name, value)
 
 
-def _refuse_other(job: object, field: str = "job") -> None:
+def refuse_other(job: object, field: str = "job") -> None:
+    """Refuse what is no job."""
     if not isinstance(job, Job):
         raise ConfigurationError(
             field, job, "is not a Job", 'write Job("name of the executor", ...)'
@@ -321,7 +322,7 @@ def _jobs_of(jobs: object) -> list[Job]:
         raise ConfigurationError("jobs", jobs, "is not a list of Jobs", remedy)
     given = list(jobs)
     for number, job in enumerate(given):
-        _refuse_other(job, f"jobs[{number}]")
+        refuse_other(job, f"jobs[{number}]")
     return given
 
 

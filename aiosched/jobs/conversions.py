@@ -193,6 +193,7 @@ def job_of(
             pause_until=_moment(state.pause_until),
             abridged=isinstance(definition.arguments, Apart),
             unclaimable=unclaimable,
+            declared=definition.spec.declared,
             packed=state.recent,
             read_at=now,
         ),
