@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from aiosched.cli.config_options import add_config, add_run_config
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     _add_views(commands)
     _add_texts(commands)
     add_doctor(commands)
+    add_config(commands)
     _add_peer(commands)
     return top
 
@@ -162,18 +164,19 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "target",
         metavar="MODULE:NAME",
+        nargs="?",
         help="a Scheduler, or a function without arguments (async or not) that "
         "returns one; modules are looked for in the current folder too",
     )
     run.add_argument(
         "--grace",
         type=_grace,
-        default=30.0,
         metavar="SECONDS",
         help="how long runs may take to end after the first signal (default 30)",
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
-    run.add_argument("--log-level", choices=LEVELS, default="info")
+    run.add_argument("--log-level", choices=LEVELS, default=None)
+    add_run_config(run)
     run.set_defaults(command=_run, says=False)
 
 
@@ -314,10 +317,24 @@ def _demo_peer(words: argparse.Namespace) -> int:
 
 
 def _run(words: argparse.Namespace) -> int:
+    if words.config is not None or words.env is not None or words.target is None:
+        from aiosched.cli.run_config import run_config
+
+        return run_config(
+            words.config,
+            words.env,
+            once=words.once,
+            app=words.target,
+            grace=words.grace,
+            log_level=words.log_level,
+        )
     from aiosched.cli.run import run_target
 
     return run_target(
-        words.target, grace=words.grace, once=words.once, log_level=words.log_level
+        words.target,
+        grace=30.0 if words.grace is None else words.grace,
+        once=words.once,
+        log_level=words.log_level or "info",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiosched.config.building import build, declare, prepare
 from aiosched.config.declared import DeclaredJob, declared_jobs
 from aiosched.config.loading import Config
 from aiosched.config.model import RunSettings, SchedulerSettings
@@ -11,5 +12,8 @@ __all__ = [
     "DeclaredJob",
     "RunSettings",
     "SchedulerSettings",
+    "build",
+    "declare",
     "declared_jobs",
+    "prepare",
 ]

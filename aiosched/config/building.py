@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from aiosched.errors import (
     SchedulerStateError,
 )
 from aiosched.jobs import Job
-from aiosched.registry import Registry
 from aiosched.scheduler import Scheduler
 
 __all__ = ["build", "declare", "prepare", "resolved"]
@@ -68,7 +67,7 @@ async def prepare(config: Config, *, jobs: bool = True, **options: Any) -> Sched
     scheduler = build(config, **options)
     if config.run.app is not None:
         try:
-            await _set_up(config.run.app, scheduler)
+            await _set_up(config.run.app, scheduler, config)
         except ConfigurationError as error:
             wrong.append(("", error))
     if wrong:
@@ -78,26 +77,34 @@ async def prepare(config: Config, *, jobs: bool = True, **options: Any) -> Sched
     return scheduler
 
 
-async def _set_up(path: str, scheduler: Scheduler) -> None:
+async def _set_up(path: str, scheduler: Scheduler, config: Config) -> None:
     found = imported(path, "run.app")
     if isinstance(found, Scheduler) or not callable(found):
         what = "a Scheduler" if isinstance(found, Scheduler) else "no function"
         problem = f"is {what}; the settings of the file are for one of their own"
         remedy = "name a function that takes the scheduler: def set_up(scheduler): …"
         raise ConfigurationError("run.app", path, problem, remedy)
-    try:
-        inspect.signature(found).bind(scheduler)
-    except TypeError as error:
-        problem, remedy = f"cannot be called with the scheduler: {error}", "correct it"
-        raise ConfigurationError("run.app", path, problem, remedy) from None
-    except ValueError:  # it does not say what it takes
-        pass
-    answer = found(scheduler)
+    given = (scheduler, config) if _fits(found, scheduler, config) else (scheduler,)
+    if not _fits(found, *given):
+        problem = "can be called neither with scheduler and configuration, nor with one"
+        remedy = "write def set_up(scheduler): … or def set_up(scheduler, config): …"
+        raise ConfigurationError("run.app", path, problem, remedy)
+    answer = found(*given)
     if inspect.isawaitable(answer):
         await answer
 
 
-def resolved(declared: DeclaredJob, registry: Registry) -> Job:
+def _fits(function: Callable[..., Any], *given: object) -> bool:
+    try:
+        inspect.signature(function).bind(*given)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say what it takes
+        return len(given) == 1
+    return True
+
+
+def resolved(declared: DeclaredJob, scheduler: Scheduler) -> Job:
     """Return a declared job, its executor found and registered.
 
     An executor that is registered already, under whatever name, stays as it is;
@@ -106,7 +113,7 @@ def resolved(declared: DeclaredJob, registry: Registry) -> Job:
     Raises:
         ConfigurationError: The import path leads nowhere, or to what cannot be run.
     """
-    job = declared.job
+    job, registry = declared.job, scheduler.registry
     if not is_path(job.executor) or job.executor in registry:
         return job
     field = f"{declared.field}.executor"
@@ -114,12 +121,12 @@ def resolved(declared: DeclaredJob, registry: Registry) -> Job:
     try:
         known = registry.find(target)
         if known is None:
-            known = registry.register(target, name=job.executor)
+            scheduler.register(target, name=job.executor)
     except ConfigurationError as error:
         raise ConfigurationError(
             field, job.executor, error.problem, error.remedy
         ) from None
-    return job if known.name == job.executor else job.with_changes(executor=known.name)
+    return job if known is None else job.with_changes(executor=known.name)
 
 
 def declare(
@@ -143,7 +150,7 @@ def declare(
             if each.off:
                 scheduler.withdraw(each.id)
             else:
-                scheduler.declare(resolved(each, scheduler.registry))
+                scheduler.declare(resolved(each, scheduler))
         except SchedulerStateError:
             raise
         except InvalidInputError as error:

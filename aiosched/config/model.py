@@ -292,7 +292,8 @@ class RunSettings(_Shown):
         "text",
         _target,
         "A function `module:name` that is called with the scheduler before it starts, "
-        "to register executors and to declare jobs; it may be a coroutine function.",
+        "to register executors and to declare jobs; with the configuration as well if "
+        "it takes two, and awaited if it is a coroutine function.",
         '"shop.app:set_up"',
     )
     app_dir: str | None = _setting(
