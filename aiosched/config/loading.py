@@ -86,7 +86,7 @@ class Config:
                 ``aiosched.toml``, ``aiosched.yaml`` or ``aiosched.yml`` in the
                 current folder, else no file.
             env: The environment of the file; None: what ``AIOSCHED_ENV`` names, else
-                the file's ``default_env``, else none.
+                the file's ``default_env``, else none.  An empty text: none.
             environ: The variables; None: those of the process.
             **arguments: Settings by name, such as ``namespace="shop"``.
 
@@ -133,10 +133,13 @@ class Config:
         environ: Mapping[str, str],
         arguments: Mapping[str, Any],
     ) -> Self:
-        said = "env" if env is not None else "AIOSCHED_ENV"
-        chosen = env if env is not None else environ.get("AIOSCHED_ENV") or None
+        said, chosen = "env", env
+        if chosen is None:
+            said, chosen = "AIOSCHED_ENV", environ.get("AIOSCHED_ENV") or None
         if chosen is None:
             said, chosen = "default_env", source.data.get("default_env")
+        if chosen == "":
+            chosen = None
         layers = chosen_layers(source, chosen, said)
         data, origins = laid_over(layers, own_words)
         mistakes = Mistakes(source, origins)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from aiosched.config.filling import hidden_in
+from aiosched.config.filling import Filled, hidden_in
 from aiosched.config.sources import Key, Source, key_text
 from aiosched.errors import (
     ArgumentsError,
@@ -41,6 +41,8 @@ def discreet(name: str, value: Any) -> Any:
     """Return what may be shown of the value of a key that nobody knows."""
     if secretive(name):
         return "***"
+    if isinstance(value, Filled):
+        return value.written
     if isinstance(value, Mapping):
         return {str(key): discreet(str(key), each) for key, each in value.items()}
     if isinstance(value, list | tuple):
