@@ -38,6 +38,7 @@ class Defining(Base):
     """What makes and changes jobs.  Called on any peer, it takes effect on all."""
 
     _declared: dict[str, Job]
+    _withdrawn: set[str]
 
     async def schedule(
         self,
@@ -158,6 +159,10 @@ class Defining(Base):
                 job.id,
                 "was drawn anew, so each start would add another job",
                 'give the job an id: Job(..., id="nightly-report")',
+            )
+        if job.id in self._withdrawn:
+            raise ConfigurationError(
+                "id", job.id, "is withdrawn as well", "do one of the two"
             )
         if self._declared.setdefault(job.id, job) != job:
             raise ConfigurationError(

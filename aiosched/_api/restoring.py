@@ -27,7 +27,6 @@ class Restoring(Defining):
     """Stores declared jobs one by one."""
 
     _revision: int
-    _withdrawn: set[str]
 
     def withdraw(self, job: Job | str) -> None:
         """Name a job that is switched off: each start takes it out of the store.

@@ -154,7 +154,8 @@ class Filler:
                 name = found["file"].removeprefix("file:")
                 return read_secret(name, self._folder, field)
             except ConfigurationError as error:
-                self._wrong(key, error)
+                said = ConfigurationError(field, text, error.problem, error.remedy)
+                self._wrong(key, said)
                 return ""
         name = found["name"]
         if name is None:

@@ -165,10 +165,11 @@ class Sections:
                 return
         if value is None:
             return
-        if isinstance(value, Filled) and option.kind not in ("text", "table"):
-            value = read_text(option, name, str(value))
+        read = value
         try:
-            given[name] = option.check(name, value)
+            if isinstance(value, Filled) and option.kind not in ("text", "table"):
+                read = read_text(option, name, str(value))
+            given[name] = option.check(name, read)
         except InvalidInputError as error:
             self._mistakes.add((section, name), error, raw=value)
 
