@@ -5,6 +5,7 @@
     AioschedError
     ├── InvalidInputError (ValueError)      refused before anything was written
     │   ├── ConfigurationError              settings, URLs, scheduler options
+    │   │   └── ConfigFileError             all that is wrong with a configuration
     │   ├── TriggerError                    a trigger that can never be right
     │   ├── UnknownExecutorError            nobody has registered that name
     │   └── ArgumentsError                  arguments that do not fit, or no JSON
@@ -40,6 +41,7 @@ the cause of a :class:`RunError`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "ArgumentsError",
     "AttemptError",
     "CancelJob",
+    "ConfigFileError",
     "ConfigurationError",
     "GuardError",
     "GuardHeldError",
@@ -112,6 +115,32 @@ class InvalidInputError(AioschedError, ValueError):
 
 class ConfigurationError(InvalidInputError):
     """A setting, store URL or scheduler option that cannot be used."""
+
+
+class ConfigFileError(ConfigurationError):
+    """A configuration of which something cannot be used; it says everything at once.
+
+    ``field``, ``value``, ``problem`` and ``remedy`` are those of the first mistake.
+
+    Attributes:
+        source: The file, or where else the configuration comes from.
+        mistakes: Each mistake: where it is (``line 7``, ``environment``; empty if
+            nothing is known) and what is wrong there; at least one.
+    """
+
+    def __init__(
+        self, source: str, mistakes: Sequence[tuple[str, InvalidInputError]]
+    ) -> None:
+        """List all mistakes, a line each."""
+        first = mistakes[0][1]
+        super().__init__(first.field, first.value, first.problem, first.remedy)
+        number = len(mistakes)
+        count = "1 mistake" if number == 1 else f"{number} mistakes"
+        lines = [f"{source}: {count}"]
+        lines += [f"  {where}{': ' * bool(where)}{error}" for where, error in mistakes]
+        self.args = ("\n".join(lines),)
+        self.source = source
+        self.mistakes = tuple(mistakes)
 
 
 class TriggerError(InvalidInputError):

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.backfilling import Backfilling
 from aiosched._api.bulk import Bulk
+from aiosched._api.deploying import Deploying
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
 from aiosched._api.guarding import Guarding
@@ -29,7 +30,6 @@ from aiosched._api.options import (
 )
 from aiosched._api.previewing import Previewing
 from aiosched._api.providing import Providing
-from aiosched._api.restoring import Restoring
 from aiosched._api.waiting import Waiting
 from aiosched._engine.engine import Engine
 from aiosched._engine.events import EventBus, of_called_code
@@ -57,7 +57,7 @@ DEFAULT_GRACE = 30.0
 
 
 class Scheduler(
-    Restoring,
+    Deploying,
     Bulk,
     Holding,
     Waiting,
@@ -138,6 +138,7 @@ class Scheduler(
         self._bus = EventBus(self._estimate)
         self._bus.within = self._logging
         self._declared: dict[str, Job] = {}
+        self._withdrawn: set[str] = set()
         self._catalogue: dict[str, ExecutorInfo] = {}
         self._unread: dict[str, tuple[str, float]] = {}
         self._specs: dict[Hashable, Spec] = {}

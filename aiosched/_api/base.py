@@ -32,6 +32,7 @@ from aiosched.errors import (
     StoreDataError,
     TriggerError,
     UnknownExecutorError,
+    shown,
 )
 from aiosched.instants import SECOND
 from aiosched.jobs import Firing, Job, checks
@@ -57,6 +58,13 @@ _SPECS = 1_000
 """Specs that are shared, as long as jobs are scheduled with them."""
 _UNREAD = 10_000
 """Keys of which it is remembered that they were told of."""
+_SETTINGS = frozenset(
+    (
+        *("id", "max_concurrency", "name", "namespace"),
+        *("queues", "registry", "run_jobs", "store"),
+    )
+)
+"""What is read at the start, and told to other peers."""
 
 
 def job_id_of(job: Job | Firing | str) -> str:
@@ -133,6 +141,16 @@ class Base:
     _observed: Contained | None = None
     _carry: Callable[[], str] | None = None
     """Tells the trace context of a caller; None: nobody traces."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse a setting that is changed while the scheduler runs."""
+        if name in _SETTINGS and self._session is not None:
+            message = (
+                f"{name} cannot be changed after the start; build a new scheduler "
+                f"with {name}={shown(value)}"
+            )
+            raise SchedulerStateError(message)
+        super().__setattr__(name, value)
 
     # -- state -------------------------------------------------------------
 

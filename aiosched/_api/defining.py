@@ -27,7 +27,7 @@ from aiosched.records import Change, Definition, Record
 from aiosched.rows import Act
 from aiosched.triggers.base import Trigger
 
-__all__ = ["Defining", "scheduling"]
+__all__ = ["Defining", "refuse_other", "scheduling"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class Defining(Base):
     """What makes and changes jobs.  Called on any peer, it takes effect on all."""
 
     _declared: dict[str, Job]
+    _withdrawn: set[str]
 
     async def schedule(
         self,
@@ -72,7 +73,7 @@ class Defining(Base):
                 safe if the job's id was not drawn anew.
         """
         rule = _conflict(on_conflict)
-        _refuse_other(job)
+        refuse_other(job)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
         act = self._act(by)
         definition = await self._definition(job, allow_unknown=allow_unknown)
@@ -146,7 +147,7 @@ class Defining(Base):
             ConfigurationError: Another job was declared with the id, or the id
                 was drawn, so that each start would make one more.
         """
-        _refuse_other(job)
+        refuse_other(job)
         self._refuse_late()
         if job.drawn:
             raise ConfigurationError(
@@ -154,6 +155,10 @@ class Defining(Base):
                 job.id,
                 "was drawn anew, so each start would add another job",
                 'give the job an id: Job(..., id="nightly-report")',
+            )
+        if job.id in self._withdrawn:
+            raise ConfigurationError(
+                "id", job.id, "is withdrawn as well", "do one of the two"
             )
         if self._declared.setdefault(job.id, job) != job:
             raise ConfigurationError(
@@ -311,7 +316,8 @@ def _refuse_unclear(**flags: object) -> None:
         checks.flag(name, value)
 
 
-def _refuse_other(job: object, field: str = "job") -> None:
+def refuse_other(job: object, field: str = "job") -> None:
+    """Refuse what is no job."""
     if not isinstance(job, Job):
         raise ConfigurationError(
             field, job, "is not a Job", 'write Job("name of the executor", ...)'
@@ -324,7 +330,7 @@ def _jobs_of(jobs: object) -> list[Job]:
         raise ConfigurationError("jobs", jobs, "is not a list of Jobs", remedy)
     given = list(jobs)
     for number, job in enumerate(given):
-        _refuse_other(job, f"jobs[{number}]")
+        refuse_other(job, f"jobs[{number}]")
     return given
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from aiosched.cli.audit import add_audit
+from aiosched.cli.config_options import add_config, add_run_config
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     _add_texts(commands)
     add_doctor(commands)
     add_audit(commands)
+    add_config(commands)
     _add_peer(commands)
     return top
 
@@ -172,13 +174,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "target",
         metavar="MODULE:NAME",
+        nargs="?",
         help="a Scheduler, or a function without arguments (async or not) that "
         "returns one; modules are looked for in the current folder too",
     )
     run.add_argument(
         "--grace",
         type=_grace,
-        default=30.0,
         metavar="SECONDS",
         help="how long runs may take to end after the first signal (default 30)",
     )
@@ -191,7 +193,6 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="record who did what, and every run, as JSON lines; to standard output, "
         "or to a file, tied by hashes",
     )
-    run.add_argument("--log-level", choices=LEVELS, default="info")
     run.add_argument(
         "--log-format",
         choices=("text", "json"),
@@ -210,6 +211,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="HOST",
         help="where they are listened for (default 127.0.0.1; 0.0.0.0: everywhere)",
     )
+    run.add_argument("--log-level", choices=LEVELS, default=None)
+    add_run_config(run)
     run.set_defaults(command=_run, says=False)
 
 
@@ -350,13 +353,24 @@ def _demo_peer(words: argparse.Namespace) -> int:
 
 
 def _run(words: argparse.Namespace) -> int:
+    if words.config is not None or words.env is not None or words.target is None:
+        from aiosched.cli.run_config import run_config
+
+        return run_config(
+            words.config,
+            words.env,
+            once=words.once,
+            app=words.target,
+            grace=words.grace,
+            log_level=words.log_level,
+        )
     from aiosched.cli.run import run_target
 
     return run_target(
         words.target,
-        grace=words.grace,
+        grace=30.0 if words.grace is None else words.grace,
         once=words.once,
-        log_level=words.log_level,
+        log_level=words.log_level or "info",
         log_format=words.log_format,
         metrics=None
         if words.metrics_port is None

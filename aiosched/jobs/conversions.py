@@ -202,6 +202,7 @@ def job_of(
             pause_until=_moment(state.pause_until),
             abridged=isinstance(definition.arguments, Apart),
             unclaimable=unclaimable,
+            declared=definition.spec.declared,
             packed=state.recent,
             read_at=now,
             said=_said(state) if state.runs else None,

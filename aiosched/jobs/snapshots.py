@@ -57,6 +57,7 @@ class Snapshot:
     pause_until: datetime | None = None
     abridged: bool = False
     unclaimable: str = ""
+    declared: int | None = None
     packed: tuple[str, ...] = ()
     read_at: int = 0
     said: Reported | None = None
@@ -199,3 +200,8 @@ class Stored(Model):
         ``unclaimed``: those that could claim nothing (held, ending, or clients).
         """
         return self._snapshot.unclaimable
+
+    @property
+    def declared(self) -> int | None:
+        """Revision under which code or a file declared it; None: it was scheduled."""
+        return self._snapshot.declared
