@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from benchmarks.comparisons.drain import marking
-from benchmarks.comparisons.lateness import SETTLE, figures
+from benchmarks.comparisons.lateness import SETTLE, counts_of, figures
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.figures import patient
@@ -24,7 +24,7 @@ _PATIENCE = 1.5
 
 
 def cases(options: Options) -> list[Case]:
-    """Return everyone with one process, and who can be several with three."""
+    """Return us with one process and with three, and others as they are best."""
     seconds = round(options.seconds or SECONDS)
     return [
         Case(
@@ -33,7 +33,7 @@ def cases(options: Options) -> list[Case]:
             partial(periodic, one, count, seconds),
         )
         for one in contenders(NAME, options.peers)
-        for count in (one.processes or PROCESSES)
+        for count in counts_of(one, PROCESSES)
     ]
 
 
@@ -49,9 +49,10 @@ def periodic(variant: Variant, count: int, seconds: int) -> Metrics:
             "BENCH_TICKS": str(seconds),
         }
         with workers(variant, running.url, count, more):
-            pause(patient(SETTLE))
+            settled = time.time() + patient(SETTLE)
             with Adapter(variant, "producer", running.url, more) as producer:
                 variant.packages.update(producer.versions)
+                pause(max(0.0, settled - time.time()))
                 producer.ask(do="every", jobs=JOBS, first=first, times=seconds)
             stored = time.time()
             pause(max(0.0, first + seconds - 1 + _PATIENCE - time.time()))
