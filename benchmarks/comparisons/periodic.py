@@ -11,7 +11,7 @@ from benchmarks.comparisons.lateness import SETTLE, counts_of, figures
 from benchmarks.harness import marked, server
 from benchmarks.harness.contenders import Variant, contenders
 from benchmarks.harness.figures import patient
-from benchmarks.harness.processes import Adapter, pause, scratch, workers
+from benchmarks.harness.processes import Adapter, AdapterError, pause, scratch, workers
 from benchmarks.harness.rounds import Case, Metrics, Options
 
 NAME = "periodic"
@@ -19,7 +19,7 @@ TITLE = "100 jobs at each whole second: start − second"
 JOBS = 100
 SECONDS = 3
 PROCESSES = (1, 3)
-_LEAD = 2.0
+_LEAD = 3.0
 _PATIENCE = 1.5
 
 
@@ -55,6 +55,8 @@ def periodic(variant: Variant, count: int, seconds: int) -> Metrics:
                 pause(max(0.0, settled - time.time()))
                 producer.ask(do="every", jobs=JOBS, first=first, times=seconds)
             stored = time.time()
+            if stored >= first:
+                raise AdapterError("the jobs were stored after the first second")
             pause(max(0.0, first + seconds - 1 + _PATIENCE - time.time()))
             marks = marked.read(folder, total)
     dues = [first + index % seconds for index in range(total)]
