@@ -18,6 +18,7 @@ __all__ = [
     "Clock",
     "IdSource",
     "SystemClock",
+    "has_coarse_timers",
     "may_be_suspended",
     "random_id",
     "seeded_ids",
@@ -131,6 +132,15 @@ def may_be_suspended() -> bool:
     """Return whether time may pass of which timers of the running loop know nothing.
 
     Not on a loop of virtual time, whose host is simulated with it.
+    """
+    return not hasattr(asyncio.get_running_loop(), "wall")
+
+
+def has_coarse_timers() -> bool:
+    """Return whether timers of the running loop know whole milliseconds only.
+
+    So it is with epoll(7), whose timeouts are in milliseconds, and with libuv;
+    not on a loop of virtual time.
     """
     return not hasattr(asyncio.get_running_loop(), "wall")
 

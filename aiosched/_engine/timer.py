@@ -15,7 +15,7 @@ from aiosched._engine.heads import Due, Heads, Key
 from aiosched._engine.membership import Membership
 from aiosched._engine.service import Service
 from aiosched.abc import MAX_BATCH, Session
-from aiosched.clock import Clock
+from aiosched.clock import Clock, has_coarse_timers
 from aiosched.errors import StoreUnavailableError
 from aiosched.instants import SECOND
 
@@ -30,6 +30,15 @@ RETRY = 0.5
 
 SHORTEST_SLEEP = 0.001
 """uvloop rounds timers down to whole milliseconds: shorter ones would spin."""
+
+COARSE = 0.001
+"""Seconds by which a timer of the loop may be late, and which it may not sleep less."""
+
+AWAKE = 0.05
+"""Share of its time that a peer may wait awake, and seconds of that at a time.
+
+What is due within the next millisecond would be late by half of one otherwise.
+"""
 
 HEADS_AT_ONCE = 256
 
@@ -65,6 +74,7 @@ class Timer(Service):
         self.outage = outage
         self._busy: dict[str, float] = {}
         self.claiming: set[asyncio.Task[None]] = set()
+        self._awake, self._awake_at = AWAKE, 0.0
         self.wake_ups = 0
 
     async def run(self) -> None:
@@ -85,7 +95,40 @@ class Timer(Service):
                 pause = min(pause, RETRY)
             else:
                 self.alive()
-            await self.doze(pause)
+            if not has_coarse_timers() or not await self._exactly(pause):
+                await self.doze(pause)
+
+    async def _exactly(self, pause: float) -> bool:
+        """Wait for the next instant, the last of it awake.
+
+        Not if something else comes before, or if this peer has done so too often
+        of late.
+
+        Args:
+            pause: Seconds until something is to be done.
+
+        Returns:
+            Whether it has waited.
+        """
+        at = self.heads.next_instant()
+        if at is None:
+            return False
+        begun = self.clock.monotonic()
+        self._awake += (begun - self._awake_at) * AWAKE
+        self._awake, self._awake_at = min(self._awake, AWAKE), begun
+        left = (at - self.session.estimate()) / SECOND
+        if not 0 < left <= pause or self._awake < COARSE:
+            return False
+        if left > COARSE and await self.doze(left - COARSE):
+            return True
+        begun = now = self.clock.monotonic()
+        while now - begun < COARSE and self.session.estimate() < at:
+            if self._woken.is_set():
+                break
+            await self.clock.sleep(0)
+            now = self.clock.monotonic()
+        self._awake -= now - begun
+        return True
 
     def _without(self, away: Collection[Key]) -> None:
         """Go on without a part of the store; tell of it once."""

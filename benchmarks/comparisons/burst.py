@@ -41,8 +41,9 @@ def burst(variant: Variant, jobs: int) -> Metrics:
             lead = (time.monotonic() - begun) * 15 + 1.0
             running.flush()
         with workers(variant, running.url, PEERS, more) as adapters:
-            pause(patient(SETTLE))
+            settled = time.time() + patient(SETTLE)
             with Adapter(variant, "producer", running.url, {}) as producer:
+                pause(max(0.0, settled - time.time()))
                 due = time.time() + lead
                 producer.ask(do="at", dues=_dues(jobs, due))
                 stored = time.time()

@@ -25,7 +25,7 @@ _PATIENCE = 6.0
 
 
 def cases(options: Options) -> list[Case]:
-    """Return everyone with one process, and who can be several with three."""
+    """Return us with one process and with three, and others as they are best."""
     seconds = options.seconds or SECONDS
     return [
         Case(
@@ -34,8 +34,17 @@ def cases(options: Options) -> list[Case]:
             partial(lateness, one, count, seconds),
         )
         for one in contenders(NAME, options.peers)
-        for count in (one.processes or PROCESSES)
+        for count in counts_of(one, PROCESSES)
     ]
+
+
+def counts_of(one: Variant, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Return with how many processes somebody is measured.
+
+    Others only with the most: they are to be met where several replicas run, and
+    all of it is to take half an hour.
+    """
+    return one.processes or (counts if one.ours else counts[-1:])
 
 
 def instants(seconds: float, rate: int, begin: float) -> list[float]:
@@ -52,9 +61,10 @@ def lateness(variant: Variant, count: int, seconds: float) -> Metrics:
     with server.server() as running, scratch() as folder:
         more = marking(running, folder, jobs)
         with workers(variant, running.url, count, more) as adapters:
-            pause(patient(SETTLE))
+            settled = time.time() + patient(SETTLE)
             with Adapter(variant, "producer", running.url, {}) as producer:
                 variant.packages.update(producer.versions)
+                pause(max(0.0, settled - time.time()))
                 dues = instants(seconds, RATE, time.time() + patient(_LEAD))
                 producer.ask(do="at", dues=list(enumerate(dues)))
                 stored = time.time()

@@ -34,9 +34,15 @@ class Adapter:
     """A process that runs a peer's adapter in the peer's environment."""
 
     def __init__(
-        self, variant: Variant, role: str, url: str, more: Mapping[str, str]
+        self,
+        variant: Variant,
+        role: str,
+        url: str,
+        more: Mapping[str, str],
+        *,
+        wait: bool = True,
     ) -> None:
-        """Start it, and wait until it says that it is ready."""
+        """Start it, and wait until it says that it is ready, if that is wanted."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
         given = json.dumps({"url": url, "settings": variant.settings})
         paths = [SHARED, variant.folder, *([ROOT] if variant.tree else [])]
@@ -55,8 +61,18 @@ class Adapter:
             env=environment,
             start_new_session=True,
         )
+        self.versions: dict[str, str] = {}
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Wait until it says that it is ready.
+
+        Raises:
+            AdapterError: It does not; it has been ended.
+        """
         try:
-            self.versions: dict[str, str] = self._read(_READY).get("versions", {})
+            self.versions.update(self._read(_READY).get("versions", {}))
         except BaseException:
             self.end()
             raise
@@ -161,7 +177,10 @@ def workers(
     try:
         for _ in range(count):
             # One by one: those that began must end if the next one does not.
-            running.append(Adapter(variant, "worker", url, more))  # noqa: PERF401
+            one = Adapter(variant, "worker", url, more, wait=False)
+            running.append(one)  # noqa: PERF401
+        for adapter in running:
+            adapter.ready()
         yield running
     finally:
         for adapter in running:
