@@ -178,7 +178,7 @@ def workers(
         for _ in range(count):
             # One by one: those that began must end if the next one does not.
             one = Adapter(variant, "worker", url, more, wait=False)
-            running.append(one)  # noqa: PERF401
+            running.append(one)
         for adapter in running:
             adapter.ready()
         yield running
