@@ -100,7 +100,8 @@ class Node:
             given = list(inspect.signature(provider).parameters.values())
         except (ValueError, TypeError):  # of a built-in, which does not say
             given = []
-        hints = hints_of(provider, given)
+        build = provider.__init__ if isinstance(provider, type) else provider
+        hints = hints_of(build, given)
         context: list[str] = []
         needs: dict[str, Node] = {}
         for one in given:

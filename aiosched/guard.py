@@ -395,9 +395,9 @@ class Guard:
 
     async def _end(self, *, freed: bool) -> None:
         """Stop to extend it, and let it go."""
+        lost, self._lost = self.lost, ""
         desk, self._at = self._at, None
         token, self._token = self._token, ""
-        lost, self._lost = self._lost, ""
         if desk is None:
             return
         desk.holds(self, held=False)
@@ -408,8 +408,10 @@ class Guard:
         if renewal is not None:
             renewal.cancel()
             works.append(renewal)
-        if freed and not lost:
-            works.append(self._let_go(desk, token))
+        if freed:
+            # Also what was lost may still stand in the store; nobody waits for that.
+            release = self._let_go(desk, token)
+            works += [] if lost else [release]
         if works:
             await asyncio.wait(works, timeout=_PATIENCE)
 
