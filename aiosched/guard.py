@@ -472,12 +472,12 @@ def _unwritten(error: BaseException) -> bool:
     return isinstance(error, AioschedError)
 
 
-def _ttl_of(value: object) -> float:
+def _ttl_of(value: Any) -> float:
     """Check for how long a name is held, in seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if number and LEAST_TTL <= seconds <= LONGEST_TTL:  # type: ignore[operator]
-        return float(seconds)  # type: ignore[arg-type]
+    if number and LEAST_TTL <= float(seconds) <= LONGEST_TTL:
+        return float(seconds)
     raise ConfigurationError(
         "ttl",
         value,

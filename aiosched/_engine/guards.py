@@ -33,12 +33,16 @@ class GuardKeeper:
     ) -> None:
         self.clock = clock
         self.loop = asyncio.get_running_loop()
-        self.token: IdSource = ids
+        self._ids = ids
         self._session = session
         self._bus = bus
         self._owner = owner
         self._held: set[Guard] = set()
         self._works: set[asyncio.Task[Any]] = set()
+
+    def token(self) -> str:
+        """Draw the token of a claim."""
+        return self._ids()
 
     async def step(
         self, step: GuardStep, name: str, token: str, ttl: int = 0

@@ -172,8 +172,6 @@ async def test_what_two_need_is_made_once_a_run() -> None:
     ) -> list[Any]:
         return [a, b, c, total]
 
-    work.__annotations__ |= {"a": one, "b": two, "c": three}
-    sums.__annotations__ |= {"a": one, "b": two}
     assert (await run(work)).result == [1, 2, 2, 3]
     assert len(made) == 2
     assert (await run(work)).result == [3, 4, 4, 7], "and anew for the next"
