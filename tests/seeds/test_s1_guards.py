@@ -92,15 +92,22 @@ async def free(peer: Scheduler, name: str) -> bool:
 
 @pytest.mark.seed("S1-04")
 async def test_of_ten_processes_that_ask_at_once_one_may(one_url: str) -> None:
-    """And again one, when the window is over."""
-    async with racers(one_url, *["once 1.5"] * 10) as processes:
+    async with racers(one_url, *["once 60"] * 10) as processes:
         assert sorted(await go(processes)) == [[]] * 9 + [["file:42"]]
-    async with Scheduler(one_url, namespace="seeds", run_jobs=False) as client:
-        await wait_until(lambda: free(client, "file:42"), "the end of the window")
-        asked = [
-            client.guard("file:42", ttl=60, linger=True).acquire() for _ in range(10)
-        ]
-        assert sorted(await asyncio.gather(*asked)) == [False] * 9 + [True]
+
+
+@pytest.mark.seed("S1-04")
+async def test_when_the_window_is_over_one_may_again(stage: Stage) -> None:
+    async with stage:
+        peers = [await stage.peer(f"p{n}", run_jobs=False) for n in range(2)]
+
+        async def ask(ttl: float) -> list[bool]:
+            guards = [peers[n % 2].guard("a", ttl=ttl, linger=True) for n in range(10)]
+            return sorted(await asyncio.gather(*(one.acquire() for one in guards)))
+
+        assert await ask(0.5) == [False] * 9 + [True]
+        await wait_until(lambda: free(peers[0], "a"), "the end of the window")
+        assert await ask(60) == [False] * 9 + [True]
 
 
 @pytest.mark.seed("S1-04")
@@ -225,7 +232,7 @@ async def test_names_of_a_run_are_free_after_its_process_was_killed(
     one_url: str,
 ) -> None:
     async with Scheduler(one_url, namespace="seeds", run_jobs=False) as client:
-        async with racers(one_url, "hold 3 0.9") as [process]:
+        async with racers(one_url, "hold 3 3") as [process]:
             assert process.stdin is not None
             process.stdin.write(b"go\n")
             assert await heard(process) == "held"
