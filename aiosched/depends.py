@@ -17,6 +17,7 @@ from concurrent.futures import Executor as FutureExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from aiosched.errors import ConfigurationError
@@ -24,6 +25,7 @@ from aiosched.parameters import BY_NAME, Kind, Parameter, hints_of, is_context
 
 __all__ = ["Depends", "Node", "ProvidedParameter", "Scope", "depends_on", "key_of"]
 
+_INIT = attrgetter("__init__")
 log = logging.getLogger("aiosched")
 T = TypeVar("T")
 
@@ -100,7 +102,8 @@ class Node:
             given = list(inspect.signature(provider).parameters.values())
         except (ValueError, TypeError):  # of a built-in, which does not say
             given = []
-        hints = hints_of(provider, given)
+        build = _INIT(provider) if isinstance(provider, type) else provider
+        hints = hints_of(build, given)
         context: list[str] = []
         needs: dict[str, Node] = {}
         for one in given:

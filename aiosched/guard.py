@@ -44,6 +44,8 @@ DEFAULT_TTL = 30.0
 LEAST_TTL = 0.1
 LONGEST_TTL = 86_400.0 * 30
 
+_OVER = "its time was over before it could be extended"
+
 _PATIENCE = 5.0
 """Seconds for which the end of a body waits for a store that does not answer."""
 
@@ -64,7 +66,7 @@ class GuardDesk(Protocol):
         """Ask the store."""
         ...
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Begin work that the end of the scheduler waits for."""
         ...
 
@@ -179,7 +181,8 @@ class Guard:
     @property
     def lost(self) -> bool:
         """Whether it was held, and was lost before it was released."""
-        return bool(self._lost) or (self._at is not None and not self.held)
+        # What only lingers comes to its end, and is not lost.
+        return bool(self._lost) or (self._renewal is not None and not self.held)
 
     @property
     def fence(self) -> int:
@@ -253,7 +256,7 @@ class Guard:
         stayed = False
         if self._struck and body is not None and self._at is not None:
             stayed = await self._heard(self._at.clock, body, cancelled=cancelled)
-        why = self._lost
+        why = self._lost or (_OVER if self.lost else "")
         await self._end(freed=not self._linger)
         if stayed:
             raise asyncio.CancelledError from error
@@ -277,7 +280,7 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         """Release it; see :meth:`__aexit__`."""
-        lost = self._lost or ("its time was over" if self.lost else "")
+        lost = self._lost or (_OVER if self.lost else "")
         self._from_thread(lambda: self._end(freed=not self._linger))
         if lost and error is None:
             raise GuardLostError(self.name, lost)
@@ -286,21 +289,27 @@ class Guard:
 
     async def _take(self, desk: GuardDesk) -> Guarded | None:
         """Take the name; return who holds it if that is somebody else."""
-        if self._token:
+        if self._token and (self._at is None or self.held):
             message = (
                 f"{self!r} is taken already; release it first, or make another guard"
             )
             raise SchedulerStateError(message)
+        await self._end(freed=False)  # of a claim that is over
         token = self._token = desk.token()
         begun = desk.clock.monotonic()
+        # A task of its own: whoever is cancelled meanwhile does not know whether it
+        # was taken, and what is released before it was taken stays taken.
+        ttl = round(self._ttl * SECOND)
+        asked = desk.start(
+            desk.step(GuardStep.TAKE, self.name, token, ttl),
+            f"aiosched guard {self.name} taken",
+        )
         try:
-            found = await desk.step(
-                GuardStep.TAKE, self.name, token, round(self._ttl * SECOND)
-            )
+            found = await asyncio.shield(asked)
         except BaseException as error:
             self._token = ""
             if not _unwritten(error):
-                self._let_go(desk, token)
+                self._let_go(desk, token, asked)
             raise
         if found.claim != token:
             self._token = ""
@@ -334,7 +343,7 @@ class Guard:
 
     async def _renew(self, desk: GuardDesk, token: str) -> None:
         clock, ttl = desk.clock, round(self._ttl * SECOND)
-        pause, trouble = self._ttl / 3, "its time was over"
+        pause, trouble = self._ttl / 3, _OVER
         while True:
             await clock.sleep(max(min(pause, self._deadline - clock.monotonic()), 0.0))
             begun = clock.monotonic()
@@ -386,9 +395,9 @@ class Guard:
 
     async def _end(self, *, freed: bool) -> None:
         """Stop to extend it, and let it go."""
+        lost, self._lost = self.lost, ""
         desk, self._at = self._at, None
         token, self._token = self._token, ""
-        lost, self._lost = self._lost, ""
         if desk is None:
             return
         desk.holds(self, held=False)
@@ -399,15 +408,28 @@ class Guard:
         if renewal is not None:
             renewal.cancel()
             works.append(renewal)
-        if freed and not lost:
-            works.append(self._let_go(desk, token))
+        if freed:
+            # Also what was lost may still stand in the store; nobody waits for that.
+            release = self._let_go(desk, token)
+            works += [] if lost else [release]
         if works:
             await asyncio.wait(works, timeout=_PATIENCE)
 
-    def _let_go(self, desk: GuardDesk, token: str) -> asyncio.Task[None]:
-        """Release a claim, whether or not anybody waits for it."""
+    def _let_go(
+        self,
+        desk: GuardDesk,
+        token: str,
+        asked: asyncio.Task[Guarded] | None = None,
+    ) -> asyncio.Task[None]:
+        """Release a claim, whether or not anybody waits for it.
+
+        Args:
+            desk: Where it was made.
+            token: Of the claim.
+            asked: What takes it, if that may still be under way.
+        """
         name = f"aiosched guard {self.name} released"
-        return desk.start(_released(desk, self.name, token), name)
+        return desk.start(_released(desk, self.name, token, asked), name)
 
     def _from_thread(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
@@ -430,7 +452,13 @@ async def released_all(guards: set[Guard]) -> None:
     await asyncio.gather(*ends)
 
 
-async def _released(desk: GuardDesk, name: str, token: str) -> None:
+async def _released(
+    desk: GuardDesk, name: str, token: str, asked: asyncio.Task[Guarded] | None
+) -> None:
+    if asked is not None:
+        await asyncio.wait([asked])
+        if not asked.cancelled():
+            asked.exception()  # who asked has heard of it, or is gone
     try:
         await desk.step(GuardStep.RELEASE, name, token)
     except AioschedError:
@@ -444,12 +472,12 @@ def _unwritten(error: BaseException) -> bool:
     return isinstance(error, AioschedError)
 
 
-def _ttl_of(value: object) -> float:
+def _ttl_of(value: Any) -> float:
     """Check for how long a name is held, in seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if number and LEAST_TTL <= seconds <= LONGEST_TTL:  # type: ignore[operator]
-        return float(seconds)  # type: ignore[arg-type]
+    if number and LEAST_TTL <= float(seconds) <= LONGEST_TTL:
+        return float(seconds)
     raise ConfigurationError(
         "ttl",
         value,

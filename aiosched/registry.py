@@ -368,7 +368,9 @@ def _own_job(instance: object, name: str) -> Job | None:
         return None
     said: Any = getattr(instance, "schedule", None)
     if callable(said) and not isinstance(said, Trigger):
-        said = said()
+        given = inspect.signature(said).parameters.values()
+        if all(one.default is not one.empty for one in given):
+            said = said()
     if inspect.iscoroutine(said):
         said.close()
     if said is not None and not isinstance(said, Trigger):

@@ -119,7 +119,7 @@ class _Session(abc.Session):
         return {i: row[0] for i in ids for row in self.sql(text, i)}
 
     async def transact(
-        self, ids: Any, decide: Any, *, claim: bool = False, signal: bool = True
+        self, ids: Any, decide: Any, *, claim: Any = 0, signal: Any = 1, **__: Any
     ) -> dict[str, Change]:
         shards = {abc.shard_of(i, self.terms.shards) for i in ids}
         if len(shards) != 1 or not len(set(ids)) == len(ids) <= abc.MAX_BATCH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from aiosched._engine.events import EventBus
 from aiosched.abc import Guarded, GuardStep, Session
@@ -14,6 +14,7 @@ from aiosched.guard import Guard
 
 __all__ = ["GuardKeeper"]
 
+T = TypeVar("T")
 log = logging.getLogger("aiosched")
 
 _GRACE = 2.0
@@ -32,12 +33,16 @@ class GuardKeeper:
     ) -> None:
         self.clock = clock
         self.loop = asyncio.get_running_loop()
-        self.token: IdSource = ids
+        self._ids = ids
         self._session = session
         self._bus = bus
         self._owner = owner
         self._held: set[Guard] = set()
-        self._works: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[Any]] = set()
+
+    def token(self) -> str:
+        """Draw the token of a claim."""
+        return self._ids()
 
     async def step(
         self, step: GuardStep, name: str, token: str, ttl: int = 0
@@ -45,7 +50,7 @@ class GuardKeeper:
         """Ask the store."""
         return await self._session.guard(step, name, token, owner=self._owner, ttl=ttl)
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Begin work that the end of the scheduler waits for."""
         task = self.loop.create_task(work, name=name)
         self._works.add(task)

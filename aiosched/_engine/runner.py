@@ -240,13 +240,15 @@ class Runner:
             timer = loop.call_later(timeout / SECOND, expire)
         try:
             live.entered = True
-            enter = functools.partial(self._enter, live, registered, args)
             if registered.signature.provided:
+                enter = functools.partial(self._enter, live, registered, args)
                 value = await provided(
                     live, registered, kwargs, enter, self.threads, self.bus
                 )
+            elif registered.kind == "thread":
+                value = await self._enter(live, registered, args, kwargs)
             else:
-                value = await enter(kwargs)
+                value = await registered.call(*args, **kwargs)
         except asyncio.CancelledError:
             return self._cancelled(live)
         except CancelJob as raised:

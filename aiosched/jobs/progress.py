@@ -46,7 +46,7 @@ def progress_of(said: Reported) -> Progress:
     return Progress(done, said.note, moment(said.at))
 
 
-def reported(done: object, note: object) -> Reported:
+def reported(done: Any, note: object) -> Reported:
     """Check what a run says; what is a little off is put right.
 
     Raises:
@@ -57,11 +57,11 @@ def reported(done: object, note: object) -> Reported:
     share: int | None = None
     if done is not None:
         number = isinstance(done, int | float) and not isinstance(done, bool)
-        if not number or math.isnan(done):  # type: ignore[arg-type]
+        if not number or math.isnan(done):
             raise ConfigurationError(
                 "done", done, "is no part of a whole", "give a number from 0 to 1"
             )
-        share = round(min(max(float(done), 0.0), 1.0) * _WHOLE)  # type: ignore[arg-type]
+        share = round(min(max(float(done), 0.0), 1.0) * _WHOLE)
     text = " ".join(note.split())
     if not text.isprintable():
         text = "".join([char if char.isprintable() else "?" for char in text])

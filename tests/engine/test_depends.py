@@ -161,14 +161,11 @@ async def test_what_two_need_is_made_once_a_run() -> None:
     one, two = Annotated[int, Depends(counter)], Annotated[int, Depends(counter.again)]
     three = Annotated[int, Depends(counter.again)]
 
-    def sums(a: one, b: two) -> int:  # type: ignore[valid-type]
-        return a + b  # type: ignore[no-any-return, operator]
+    def sums(a: Any, b: Any) -> Any:
+        return a + b
 
     async def work(
-        a: one,  # type: ignore[valid-type]
-        b: two,  # type: ignore[valid-type]
-        c: three,  # type: ignore[valid-type]
-        total: Annotated[int, Depends(sums)],
+        a: Any, b: Any, c: Any, total: Annotated[int, Depends(sums)]
     ) -> list[Any]:
         return [a, b, c, total]
 
@@ -443,7 +440,9 @@ def test_a_provider_that_cannot_be_asked_is_refused(
 def test_a_mark_where_it_is_not_seen_is_refused() -> None:
     def as_default(it: Any = Depends(get_settings)) -> None: ...  # noqa: B008
 
-    def unresolved(it: Annotated[Missing, Depends(get_settings)]) -> None: ...  # type: ignore[name-defined] # noqa: F821
+    def unresolved(it: Any) -> None: ...
+
+    unresolved.__annotations__["it"] = "Annotated[Missing, Depends(get_settings)]"
 
     def by_position(it: InFile, /) -> None: ...
 

@@ -175,6 +175,20 @@ async def test_a_lingering_name_can_be_released_all_the_same() -> None:
         assert await free(p0, "a")
 
 
+async def test_the_same_guard_may_be_taken_again_when_it_is_over() -> None:
+    async with World() as world:
+        p0 = await world.peer("p0")
+        guard = p0.guard("a", ttl=5, linger=True)
+        fences = []
+        for _ in range(3):
+            assert await guard.acquire()
+            assert (guard.held, guard.lost) == (True, False)
+            fences.append(guard.fence)
+            await asyncio.sleep(5.1)
+            assert (guard.held, guard.lost) == (False, False)
+        assert fences == sorted(set(fences))
+
+
 # --- losing ---
 
 
@@ -293,6 +307,34 @@ async def test_a_cancellation_from_outside_wins_over_the_loss() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         store.heal()
+
+
+async def test_what_was_lost_may_be_taken_again() -> None:
+    store = FaultyStore(MemoryJobStore())
+    async with World(store) as world:
+        p0 = await world.peer("p0")
+        guard = p0.guard("a", ttl=10)
+        assert await guard.acquire()
+        store.plan(Fault("guard", times=None))
+        await asyncio.sleep(11)
+        assert guard.lost
+        store.heal()
+        assert await guard.acquire()
+        assert guard.held
+        assert not guard.lost
+
+
+async def test_a_body_that_blocks_the_loop_for_too_long_is_told() -> None:
+    """Nobody could extend it, and nobody could stop the body."""
+    async with World() as world:
+        p0 = await world.peer("p0")
+
+        async def hold() -> None:
+            async with p0.guard("a", ttl=6):
+                loop().block(20)
+
+        with pytest.raises(GuardLostError):
+            await loop().spawn("p0", hold())
 
 
 async def test_a_body_that_ends_in_the_step_of_the_loss_is_told() -> None:

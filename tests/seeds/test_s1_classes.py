@@ -129,7 +129,8 @@ def scheduled(said: Any) -> type[Executor]:
 
 @pytest.mark.seed("S1-11")
 @pytest.mark.parametrize(
-    "said", [5, "every 10 minutes", lambda self: 5, timedelta(minutes=1)]
+    "said",
+    [5, "every 10 minutes", lambda self: 5, lambda self, when: when, timedelta(1)],
 )
 def test_what_is_no_schedule_is_refused_when_it_is_registered(said: Any) -> None:
     scheduler = Scheduler()

@@ -23,9 +23,12 @@ from aiosched import (
     Context,
     CronTrigger,
     DateTrigger,
+    Depends,
     Event,
     Executor,
     Firing,
+    Guard,
+    GuardHeldError,
     Health,
     HistoryPage,
     IntervalTrigger,
@@ -43,6 +46,7 @@ from aiosched import (
     Outcome,
     Overlap,
     Peer,
+    Progress,
     Reason,
     RedisJobStore,
     Retry,
@@ -347,6 +351,7 @@ async def main() -> set[str]:
         await defining(scheduler)
         await acting(scheduler)
         await looking(scheduler)
+        await within(scheduler)
         await failing(scheduler)
         await ending(scheduler)
         end()
@@ -354,6 +359,32 @@ async def main() -> set[str]:
     await listener
     assert Outcome.SUCCEEDED in outcomes
     return names
+
+
+async def within(scheduler: Scheduler) -> None:
+    """Guard names, and take over what others have declared."""
+    async with scheduler.guard("file:42", ttl=timedelta(seconds=9)) as held:
+        assert_type(held, Guard)
+        assert_type((held.held, held.lost, held.fence), tuple[bool, bool, int])
+        try:
+            async with scheduler.guard("file:42", linger=True):
+                raise AssertionError
+        except GuardHeldError as error:
+            assert_type((error.name, error.holder), tuple[str, str])
+    assert_type(await held.acquire(), bool)
+    await held.release()
+
+    def url() -> str:
+        return "db"
+
+    with scheduler.override(url, lambda: "memory"):
+        assert_type(Depends(url), Depends)
+    other = Scheduler()
+    other.include(Scheduler())
+    said = [job.progress for job in await scheduler.get_jobs()]
+    assert_type(said, list[Progress | None])
+    running = await scheduler.running()
+    assert_type([run.progress for run in running], list[Progress | None])
 
 
 def stores() -> tuple[JobStore, JobStore, JobStore]:
