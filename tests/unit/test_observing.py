@@ -41,4 +41,5 @@ async def test_every_verb_reaches_the_session_behind(name: str) -> None:
     for place, given in zip(parameters, [*positional, *named.values()], strict=False):
         if place.name != "decide":  # which is looked at on its way
             assert bound[place.name] is given
-    assert answer is told.return_value
+    silent = inspect.signature(verb).return_annotation == "None"
+    assert answer is (None if silent else told.return_value)
