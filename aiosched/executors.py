@@ -20,6 +20,7 @@ import sys
 import traceback
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -113,16 +114,16 @@ class InProcess(Executor):
             ) from None
         self._calls = calls
         self._method: StartMethod = start
-        self._free = asyncio.Semaphore(processes or os.cpu_count() or 1)
+        self._most = processes or os.cpu_count() or 1
+        self._free = asyncio.Semaphore(self._most)
         self._idle: list[_Child] = []
+        self._threads: ThreadPoolExecutor | None = None
         self.run = _like(function, self._run)
 
     async def _run(self, _: Context, *args: Any, **kwargs: Any) -> Any:
         request = pickle.dumps((args, kwargs))
         async with self._free:
-            child = self._idle.pop() if self._idle else None
-            if child is None or not child.alive():
-                child = await _begun(self._method, self._named)
+            child = await self._child()
             try:
                 good, answer = await child.ask(request)
             except BaseException:
@@ -136,27 +137,42 @@ class InProcess(Executor):
             return answer
         raise answer
 
+    async def _child(self) -> _Child:
+        """Return a process that lives; a new one where none is idle."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive():
+                return child
+            await child.kill()
+        if self._threads is None:
+            # One waits with each process: those that all share might be too few.
+            self._threads = ThreadPoolExecutor(self._most, "aiosched-process")
+        starting = asyncio.get_running_loop().run_in_executor(
+            self._threads, _Child, self._method, self._named, self._threads
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # nobody waits for it any more
+                await (await starting).kill()
+            raise
+
     async def teardown(self) -> None:
         """End the processes, which have nothing to do any more."""
         while self._idle:
             await self._idle.pop().kill()
-
-
-async def _begun(method: StartMethod, named: bytes) -> _Child:
-    """Start a process; one that nobody waits for any more is ended again."""
-    starting = asyncio.ensure_future(asyncio.to_thread(_Child, method, named))
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await (await starting).kill()
-        raise
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
 
 class _Child:
     """A process that calls one function again and again."""
 
-    def __init__(self, method: StartMethod, named: bytes) -> None:
+    def __init__(
+        self, method: StartMethod, named: bytes, threads: ThreadPoolExecutor
+    ) -> None:
+        self._threads = threads
         context: Any = multiprocessing.get_context(method)
         ours, theirs = context.Pipe()
         self._pipe: Connection = ours
@@ -187,9 +203,9 @@ class _Child:
         """
         self.calls += 1
         try:
-            answer = await asyncio.to_thread(self._exchange, request)
+            answer = await self._apart(self._exchange, request)
         except (EOFError, OSError):
-            await asyncio.to_thread(self._process.join, 5)
+            await self._apart(self._process.join, 5)
             message = f"its process has died: {_cause(self._process.exitcode)}"
             raise BrokenProcessPool(message) from None
         good, data, told = answer
@@ -206,12 +222,16 @@ class _Child:
 
     async def kill(self) -> None:
         """End it, whatever it does; safe to call again."""
-        await asyncio.shield(asyncio.to_thread(self._kill))
+        self._process.kill()  # at once: it sets the thread free that waits for it
+        await asyncio.shield(self._apart(self._gone))
 
-    def _kill(self) -> None:
-        self._process.kill()
+    def _gone(self) -> None:
         self._process.join(5)
         self._pipe.close()
+
+    def _apart(self, call: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, call, *args)
 
 
 def _cause(code: int | None) -> str:
