@@ -12,7 +12,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -177,7 +177,8 @@ def logging_to(logger: logging.Logger, **fields: object) -> Iterator[None]:
     try:
         yield
     finally:
-        _scope.reset(token)
+        with suppress(ValueError):  # a coroutine that is disposed of, elsewhere
+            _scope.reset(token)
 
 
 # -- for the logging configuration of users ---------------------------------------

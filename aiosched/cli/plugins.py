@@ -1,7 +1,8 @@
-"""``aiosched plugins``: the kinds of triggers, and what other distributions add."""
+"""``aiosched plugins``: triggers, executors, and what other distributions add."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 from typing import Any
@@ -25,6 +26,10 @@ def print_plugins(*, as_json: bool) -> int:
         print("triggers")
         for trigger in data["triggers"]:
             print(f"  {trigger['kind']:<10} {trigger['class']}: {trigger['about']}")
+        print("executors")
+        for one in data["executors"]:
+            where = f" ({one['class']})" if one["class"] else ""
+            print(f"  {one['kind']:<10} {one['about']}{where}")
         print("plugins" if data["plugins"] else "plugins: none found")
         for one in data["plugins"]:
             print(f"  {one['group']} {one['name']} = {one['target']}", end="")
@@ -35,12 +40,32 @@ def print_plugins(*, as_json: bool) -> int:
 
 
 def plugins_data() -> dict[str, list[dict[str, Any]]]:
-    """Return triggers and plugins as JSON values; all plugins are loaded."""
+    """Return what there is as JSON values; all plugins are loaded."""
     found = [plugin for group in GROUPS for plugin in find_plugins(group)]
     return {
         "triggers": [_trigger_data(kind) for kind in trigger_kinds()],
+        "executors": [
+            {"kind": kind, "class": where or None, "about": about}
+            for kind, where, about in _EXECUTORS
+            if _is_there(where)
+        ],
         "plugins": [_plugin_data(plugin) for plugin in found],
     }
+
+
+_EXECUTORS = (
+    ("coroutine", "", "an async function, on the event loop"),
+    ("thread", "", "a plain function, in a thread"),
+    ("inline", "aiosched.executors.Inline", "a plain function, on the event loop"),
+    ("process", "aiosched.executors.InProcess", "a plain function, in a process"),
+    ("program", "aiosched.executors.Program", "a program, and its exit code"),
+    ("http", "aiosched.integrations.http.HttpRequest", "a request over HTTP"),
+)
+
+
+def _is_there(where: str) -> bool:
+    module = where.rpartition(".")[0]
+    return not module or importlib.util.find_spec(module) is not None
 
 
 def _trigger_data(kind: str) -> dict[str, Any]:

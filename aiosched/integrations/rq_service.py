@@ -64,7 +64,7 @@ async def schedule_periodic(
             "job %r is off: its interval is %s",
             name,
             interval,
-            extra={"action": "periodic_off"},
+            extra={"action": "periodic_off", "job_id": name},
         )
         return None
     if not isinstance(func, str) and scheduler.registry.find(func) is None:

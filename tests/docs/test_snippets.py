@@ -85,6 +85,7 @@ def _run_block(
 
 
 @pytest.mark.parametrize("page", [_marked(p) for p in _IN_MEMORY], ids=name)
+@pytest.mark.seed("S1-30")
 def test_a_page_in_virtual_time(page: Path) -> None:
     # Signals of the system belong to the real loop.
     real = "add_signal_handler" in page.read_text(encoding="utf-8")
@@ -102,6 +103,7 @@ def test_a_page_on_a_server(page: Path, redis_url: str) -> None:
     _run_page(page, redis_url, None)
 
 
+@pytest.mark.seed("S1-30")
 def test_most_blocks_are_run() -> None:
     excused = {
         f"{name(page)}:{block.line}": block.reason

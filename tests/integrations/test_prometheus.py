@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
 import threading
 import urllib.request
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +31,7 @@ from aiosched._engine.observing import Observer
 from aiosched.integrations import prometheus
 from aiosched.integrations.prometheus import OTHER, Metrics
 from aiosched.testing import Fault, FaultyStore
+from tests.docs.pages import DOCS, ROOT, table
 from tests.waiting import wait_until
 
 FAST: dict[str, Any] = {
@@ -377,3 +381,110 @@ async def test_what_is_wrong_is_refused() -> None:
         pytest.raises(ConfigurationError, match="cannot be listened on"),
     ):
         metrics.serve(server.port)
+
+
+# -- what is written about them -------------------------------------------------------
+
+
+def _documented() -> dict[str, tuple[str, ...]]:
+    page = (DOCS / "reference/metrics.md").read_text(encoding="utf-8")
+    return table(page, "Metrics")
+
+
+async def test_the_reference_page_has_every_metric_with_its_labels() -> None:
+    metrics, found = fresh(), dict[str, tuple[str, str, str]]()
+    for family in metrics.registry.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        found[family.name + suffix] = family.type, "", family.documentation
+    documented = _documented()
+    assert list(documented) == sorted(found)
+    for name, (kind, _, text) in documented.items():
+        assert (kind, text) == (found[name][0], found[name][2]), name
+    # Labels are known of what has series.
+    gate = asyncio.Event()
+    async with watched(metrics) as scheduler:
+
+        @scheduler.executor
+        async def work() -> None:
+            await gate.wait()
+
+        tick = IntervalTrigger(milliseconds=20)
+        await scheduler.schedule(Job(work, id="w", trigger=tick, max_runs=3))
+        await scheduler.schedule(Job(work, id="fired", keyword="go"))
+        await scheduler.fire_job("go")
+        await asyncio.sleep(0.1)
+        gate.set()
+        await scheduler.drain(timeout=10)
+        checked: set[str] = set()
+        for family in scraped(metrics):
+            for sample in family.samples:
+                base = sample.name
+                for ending in ("_bucket", "_count", "_sum"):
+                    base = base.removesuffix(ending)
+                if base not in documented or base.endswith("_created"):
+                    continue
+                said = set(re.findall(r"`(\w+)`", documented[base][1]))
+                real = set(sample.labels) - {"namespace", "peer", "le"}
+                assert real == said, base
+                checked.add(base)
+    assert len(checked) > 25
+
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        EXAMPLES / "grafana-dashboard.json",
+        EXAMPLES / "prometheus-alerts.yml",
+        DOCS / "howto/metrics.md",
+        DOCS / "explanation/watching.md",
+    ],
+    ids=lambda path: path.name,
+)
+def test_every_metric_that_is_named_exists(path: Path) -> None:
+    known = {name: kind for name, (kind, _, _) in _documented().items()}
+    real = set[str]()
+    for name, kind in known.items():
+        endings = ("_bucket", "_count", "_sum") if kind == "histogram" else ("",)
+        real.update(name + ending for ending in endings)
+        real.add(name)
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"\baiosched_[a-z_]+", text))
+    assert named <= real | {"aiosched_jobs"}, named - real
+    assert len(named) > 0
+
+
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    board = json.loads((EXAMPLES / "grafana-dashboard.json").read_text("utf-8"))
+    assert board["title"] == "aiosched"
+    assert board["schemaVersion"] >= 36
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) >= 12
+    for panel in panels:
+        assert panel["title"]
+        where = panel["gridPos"]
+        assert where["x"] >= 0
+        assert where["x"] + where["w"] <= 24
+        for target in panel.get("targets", ()):
+            assert target["expr"].count("(") == target["expr"].count(")")
+            assert "aiosched_" in target["expr"]
+
+
+def test_the_labels_that_rules_and_panels_ask_for_exist() -> None:
+    documented = _documented()
+    page = (DOCS / "reference/metrics.md").read_text(encoding="utf-8")
+    labels = set(re.findall(r"`(\w+)`", "".join(r[1] for r in documented.values())))
+    labels |= {"namespace", "peer", "instance", "job", "le"}
+    for name in ("grafana-dashboard.json", "prometheus-alerts.yml"):
+        text = (EXAMPLES / name).read_text("utf-8").replace('\\"', '"')
+        for group in re.findall(r"(?:by|without) ?\(([\w, ]+)\)", text):
+            assert set(group.replace(" ", "").split(",")) <= labels
+        for series, matchers in re.findall(r"\b(aiosched_\w+)\{([^}]*)\}", text):
+            base = re.sub(r"_(bucket|count|sum)$", "", series)
+            mine = set(re.findall(r"`(\w+)`", documented[base][1]))
+            asked = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", matchers))
+            assert asked <= mine | {"namespace", "peer"}, series
+            for event in re.findall(r'event="(\w+)"', matchers):
+                assert f"`{event}`" in page
