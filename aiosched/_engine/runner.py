@@ -193,6 +193,7 @@ class Runner:
             ended = self._cancelled(live)
         live.ended = True
         live.on_cancel = None
+        enter_run(None)  # what is begun from here on is no part of it
         self.settle(live, ended)
 
     async def _attempt(self, live: Live) -> Ended:

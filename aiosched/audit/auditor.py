@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -68,6 +69,7 @@ class Auditor:
         slots: bool = True,
         spool: str | os.PathLike[str] | None = None,
         limit: int = 10_000,
+        give_up: float | None = None,
         pause: float = 0.5,
     ) -> None:
         """Begin to listen; records go out once it was entered.
@@ -83,6 +85,8 @@ class Auditor:
             slots: Whether slots that were passed over are recorded.
             spool: Folder for what cannot be written now, of this peer alone.
             limit: Records in memory for each sink, at most.
+            give_up: Seconds after which a record is dropped that a sink does not
+                take, so that the next ones get through; None: never.
             pause: Seconds before the second try; doubled each time, up to 60.
 
         Raises:
@@ -116,7 +120,6 @@ class Auditor:
             "peer": scheduler.name,
             "peer_id": scheduler.id,
             "host": socket.gethostname(),
-            "pid": os.getpid(),
         }
         folder = None if spool is None else Path(spool)
         if folder is not None:
@@ -126,11 +129,12 @@ class Auditor:
                 f"audit {sink.name}"[:200],
                 _writer(sink),
                 limit=limit,
+                give_up=give_up,
                 pause=pause,
-                spool=None if folder is None else Spool(folder / f"audit-{n}.jsonl"),
+                spool=_spool_of(folder, sink.name),
                 tell=teller(scheduler),
             )
-            for n, sink in enumerate(self._sinks)
+            for sink in self._sinks
         ]
         self._offs = [
             scheduler.on("recorded", self._recorded),
@@ -301,7 +305,7 @@ class Auditor:
         at = event.at if event is not None else self._scheduler._estimate()
         at = at or self._clock.wall()
         record: Record = {"audit": FORM, "at": moment(at).isoformat(), **said}
-        record |= self._where
+        record |= self._where | {"pid": os.getpid()}
         with self._lock:
             loop = self._loop
             if self._closed or (loop is None and len(self._early) >= self._limit):
@@ -339,9 +343,13 @@ class Auditor:
         if self._loop is not None or self._closed:
             message = "the auditor was opened before; build a new one"
             raise SchedulerStateError(message)
-        for sink in self._sinks:
-            last = await sink.open()
-            self._chain.last = self._chain.last or last
+        try:
+            for sink in self._sinks:
+                last = await sink.open()
+                self._chain.last = self._chain.last or last
+        except BaseException:
+            self._stop_listening()
+            raise
         with self._lock:
             self._loop = asyncio.get_running_loop()
             early, self._early = self._early, []
@@ -361,8 +369,7 @@ class Auditor:
 
         What is left then is in the spool; without one it is dropped, and told.
         """
-        for off in self._offs:
-            off()
+        self._stop_listening()
         await self._clock.sleep(0)
         with self._lock:
             first, self._closed = not self._closed, True
@@ -370,6 +377,10 @@ class Auditor:
         if first and self._loop is not None:
             for sink in self._sinks:
                 await sink.close()
+
+    def _stop_listening(self) -> None:
+        for off in self._offs:
+            off()
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -384,6 +395,14 @@ class Auditor:
     ) -> None:
         """Close."""
         await self.close()
+
+
+def _spool_of(folder: Path | None, name: str) -> Spool | None:
+    """Return the spool of a sink: the same after a restart, in any order."""
+    if folder is None:
+        return None
+    named = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return Spool(folder / f"audit-{named}.jsonl")
 
 
 def _lost(record: Record) -> None:

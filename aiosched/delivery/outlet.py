@@ -214,6 +214,12 @@ class Outlet:
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
 
+    async def room(self) -> None:
+        """Wait until half of the memory is free, or it is closed."""
+        while self.waiting > self._limit // 2 and not self._closed:
+            self._quiet.clear()
+            await self._quiet.wait()
+
     async def flush(self) -> None:
         """Wait until nothing waits, however long that takes."""
         self.start()
@@ -426,6 +432,7 @@ class Outlet:
         written = await asyncio.to_thread(spool.append, [one.item for one in batch])
         for _ in range(written):
             self._behind.popleft()
+        self._quiet.set()
         self.counts.spooled += written
         if written < len(batch):
             # The file is full: memory fills up now, and then items are dropped.

@@ -39,7 +39,6 @@ def types(backend: Backend) -> list[str]:
     return [asked.json()["type"] for asked in backend.asked]
 
 
-@pytest.mark.seed("S5-08")
 async def test_of_three_peers_only_the_one_that_recorded_it_tells(stage: Stage) -> None:
     backend = Backend()
     with serving(backend) as url:
@@ -76,7 +75,6 @@ async def test_of_three_peers_only_the_one_that_recorded_it_tells(stage: Stage) 
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.seed("S5-08")
 async def test_a_receiver_that_is_away_harms_nobody_and_gets_all_in_order() -> None:
     backend = Backend()
     for _ in range(3):
@@ -108,7 +106,6 @@ async def test_a_receiver_that_is_away_harms_nobody_and_gets_all_in_order() -> N
     assert heard == ["delivery_failed", "delivery_back"]
 
 
-@pytest.mark.seed("S5-08")
 async def test_what_there_is_no_room_for_is_counted_and_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -134,7 +131,6 @@ async def test_what_there_is_no_room_for_is_counted_and_told(
     assert any("loses" in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.seed("S5-08")
 async def test_a_spool_outlives_the_process(tmp_path: Path) -> None:
     with serving(Backend()) as url:
         pass
@@ -227,7 +223,6 @@ async def test_a_spool_is_bounded_and_garbage_in_it_is_counted(tmp_path: Path) -
     assert outlet.counts.dropped == 3
 
 
-@pytest.mark.seed("S5-08")
 async def test_what_nobody_told_of_is_replayed_with_the_same_ids() -> None:
     store, backend, calls = MemoryJobStore(), Backend(), []
     receiver = JobReceiver(KEY)
@@ -261,7 +256,6 @@ async def test_what_nobody_told_of_is_replayed_with_the_same_ids() -> None:
     assert backend.asked == []
 
 
-@pytest.mark.seed("S5-08")
 async def test_only_what_is_wanted_is_told() -> None:
     backend = Backend()
     with serving(backend) as url:
@@ -306,7 +300,6 @@ def test_a_webhook_that_cannot_work_is_refused(url: str, more: Any) -> None:
 # --- dead-man URLs ------------------------------------------------------------------
 
 
-@pytest.mark.seed("S5-08")
 async def test_a_run_is_pinged_by_the_peer_that_does_it() -> None:
     backend = Backend()
     with serving(backend) as url:
@@ -361,7 +354,6 @@ async def test_a_run_is_pinged_by_the_peer_that_does_it() -> None:
     assert failed.body == b"failed LookupError, attempt 2"
 
 
-@pytest.mark.seed("S5-08")
 @pytest.mark.virtual(timeout=10_000)
 async def test_a_slot_that_was_missed_is_pinged_by_the_peer_that_records_it() -> None:
     import httpx2
@@ -397,7 +389,6 @@ async def test_a_slot_that_was_missed_is_pinged_by_the_peer_that_records_it() ->
     assert [ping.counts.sent for ping in pings] == [1, 0]
 
 
-@pytest.mark.seed("S5-08")
 async def test_a_url_of_a_job_that_is_not_allowed_is_not_pinged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
