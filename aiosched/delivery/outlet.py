@@ -64,6 +64,8 @@ class _Waiting(NamedTuple):
     item: Item
     lane: str
     since: float
+    filed: bool = False
+    """Whether it came from the file, which keeps it until it was taken."""
 
 
 def teller(scheduler: Scheduler) -> Tell:
@@ -140,7 +142,7 @@ class Outlet:
         self._clock = SystemClock() if clock is None else clock
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._free: deque[str] = deque()
-        self._active = 0
+        self._active = self._filed = 0
         self._behind: deque[_Waiting] = deque()
         self._numbers = itertools.count()
         # What goes to the file must not be in the lanes, which are sent first.
@@ -151,6 +153,7 @@ class Outlet:
         self._told_drop = -math.inf
         self._untold = 0
         self._closed = False
+        self._filing = asyncio.Lock()  # held while a thread is at the file
         self._changed = asyncio.Event()
         self._quiet = asyncio.Event()
 
@@ -204,7 +207,7 @@ class Outlet:
         if self._closed:
             return
         spool = self._spool
-        if spool is not None and (self._behind or not spool.empty):
+        if spool is not None and (self._behind or spool.exists):
             self._changed.set()
             if self._pump is None:
                 self._pump = self._begin(self._move(spool), "spool")
@@ -248,9 +251,11 @@ class Outlet:
             await self._end()
 
     async def _end(self) -> None:
-        tasks = [*self._workers, *([self._pump] if self._pump is not None else [])]
-        for task in tasks:
-            task.cancel()
+        async with self._filing:
+            # What a thread reads or writes now is not to be half known here.
+            tasks = [*self._workers, *([self._pump] if self._pump else [])]
+            for task in tasks:
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         queued = (one for lane in self._lanes.values() for one in lane)
@@ -258,7 +263,7 @@ class Outlet:
         behind = [one.item for one in self._behind]
         self._lanes.clear()
         self._behind.clear()
-        self._active = kept = 0
+        self._active = self._filed = kept = 0
         spool = self._spool
         if spool is not None and (sending or behind or spool.exists):
             try:
@@ -278,12 +283,13 @@ class Outlet:
         )
         return task
 
-    def _one(self, item: Item) -> _Waiting:
-        lane = self._lane_of(item)
-        return _Waiting(next(self._numbers), item, lane, self._clock.monotonic())
+    def _one(self, item: Item, *, filed: bool = False) -> _Waiting:
+        lane, number = self._lane_of(item), next(self._numbers)
+        return _Waiting(number, item, lane, self._clock.monotonic(), filed)
 
     def _enqueue(self, one: _Waiting) -> None:
         self._active += 1
+        self._filed += one.filed
         lane = self._lanes.get(one.lane)
         if lane is None:
             self._lanes[one.lane] = deque((one,))
@@ -295,20 +301,27 @@ class Outlet:
 
     async def _work(self, lane: str) -> None:
         """Send lanes as they become free, until none is."""
-        while True:
-            queue = self._lanes[lane]
-            await self._deliver(queue[0])
-            queue.popleft()
-            self._active -= 1
-            if queue:
-                self._free.append(lane)
-            else:
-                del self._lanes[lane]
-            self._changed.set()
-            self._quiet.set()
-            if not self._free:
-                return
-            lane = self._free.popleft()
+        try:
+            while True:
+                queue = self._lanes[lane]
+                await self._deliver(queue[0])
+                self._active -= 1
+                self._filed -= queue.popleft().filed
+                if queue:
+                    self._free.append(lane)
+                else:
+                    del self._lanes[lane]
+                self._changed.set()
+                self._quiet.set()
+                if not self._free:
+                    return
+                lane = self._free.popleft()
+        finally:
+            # Here and not when the task is done: what is put in between would
+            # find all workers busy, and wait for the next.
+            task = asyncio.current_task()
+            if task is not None:
+                self._workers.discard(task)
 
     async def _deliver(self, one: _Waiting) -> None:
         """Send one item until it is taken, or never will be."""
@@ -399,7 +412,11 @@ class Outlet:
     def _moved(self, task: asyncio.Task[None]) -> None:
         self._pump = None
         self._quiet.set()
-        if not task.cancelled() and (self._behind or self._free):
+        if task.cancelled():
+            return
+        if task.exception() is not None:  # it begins anew with the next item
+            log.error("the spool of %s fails", self.name, exc_info=task.exception())
+        elif self._behind or self._free:
             self.start()  # something came while it ended
 
     async def _move(self, spool: Spool) -> None:
@@ -407,42 +424,47 @@ class Outlet:
 
         First come those in the lanes, then those of the file, then those behind.
         """
-        while self._behind or not spool.empty:
+        while self._behind or spool.exists:
             self._changed.clear()
             try:
-                if self._behind and (self.failing or self._crowded()):
-                    await self._to_file(spool)
-                    continue
-                if not self._active:
-                    await self._refill(spool)
-                    continue
+                async with self._filing:
+                    moved = await self._step(spool)
             except OSError as error:
                 self._spool_fails(error)
                 await self._clock.sleep(self._pause)
                 continue
-            await self._changed.wait()
-        if not self._active:
+            if not moved:
+                await self._changed.wait()
+
+    async def _step(self, spool: Spool) -> bool:
+        """Move some; tell whether there may be more to do at once."""
+        if self._behind and (self.failing or self._crowded()):
+            return await self._to_file(spool)
+        if spool.exists and spool.empty and not self._filed:
             await asyncio.to_thread(spool.forget)
+            return True
+        if self._active:
+            return False
+        await self._refill(spool)
+        return True
 
     def _crowded(self) -> bool:
         return len(self._behind) > self._window
 
-    async def _to_file(self, spool: Spool) -> None:
+    async def _to_file(self, spool: Spool) -> bool:
+        """Move items behind those of the file, if that has room for all."""
         batch = list(itertools.islice(self._behind, _BATCH))
         written = await asyncio.to_thread(spool.append, [one.item for one in batch])
         for _ in range(written):
             self._behind.popleft()
         self._quiet.set()
         self.counts.spooled += written
-        if written < len(batch):
-            # The file is full: memory fills up now, and then items are dropped.
-            self._changed.clear()
-            await self._changed.wait()
+        # Where the file is full, memory fills up now, and then items are dropped.
+        return written == len(batch)
 
     async def _refill(self, spool: Spool) -> None:
         """Fill the lanes, which are empty, with what comes next."""
         if spool.empty:
-            await asyncio.to_thread(spool.forget)
             while self._behind and self._active < self._window:
                 self._enqueue(self._behind.popleft())
         else:
@@ -450,7 +472,7 @@ class Outlet:
             if broken:
                 self._dropped(broken, "unreadable")
             for item in items:
-                self._enqueue(self._one(item))
+                self._enqueue(self._one(item, filed=True))
         self.start()
 
     def _spool_fails(self, error: OSError) -> None:

@@ -412,6 +412,22 @@ async def test_a_url_of_a_job_that_is_not_allowed_is_not_pinged(
     assert caught.value.field == "urls.a"
 
 
+async def test_what_is_put_in_as_a_worker_ends_is_sent() -> None:
+    taken: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    async def send(item: Any) -> None:
+        taken.append(item["n"])
+        if item["n"] < 5:
+            # Runs after the worker's last step, and before anybody hears of its end.
+            loop.call_soon(outlet.put, {"n": item["n"] + 1})
+
+    outlet = Outlet("x", send, at_once=1)
+    outlet.put({"n": 0})
+    await wait_until(lambda: taken == [0, 1, 2, 3, 4, 5], "all are sent")
+    await outlet.close()
+
+
 async def test_an_outlet_that_is_closed_leaves_no_task() -> None:
     forever = asyncio.Event()
 
