@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -94,20 +95,7 @@ class Auditor:
         """
         self._scheduler = scheduler
         self._clock = SystemClock()
-        if sinks is None:
-            sinks = ConsoleSink()
-        several = isinstance(sinks, Iterable) and not isinstance(sinks, AuditSink)
-        given: list[Any] = list(sinks) if several else [sinks]  # type: ignore[arg-type]
-        self._sinks = [sink_of(one) for one in given]
-        names = [sink.name for sink in self._sinks]
-        if not names or len(set(names)) < len(names):
-            raise ConfigurationError(
-                "sinks", names, "are none, or two have one name", "give each a name"
-            )
-        if key is not None and not chained:
-            raise ConfigurationError(
-                "key", "<hidden>", "there is no chain", "say chained=True"
-            )
+        self._sinks = _sinks_of(sinks)
         self._chain = Chain(random_id(), hashed=chained, key=key)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,24 +103,19 @@ class Auditor:
         self._closed = False
         self._limit = limit
         self._shown = {"arguments": arguments, "results": results, "slots": slots}
-        self._where = {
-            "namespace": scheduler.namespace,
-            "peer": scheduler.name,
-            "peer_id": scheduler.id,
-            "host": socket.gethostname(),
-        }
-        folder = None if spool is None else Path(spool)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._where = _where(scheduler)
+        outlet = partial(
+            Outlet,
+            limit=limit,
+            give_up=give_up,
+            pause=pause,
+            tell=teller(scheduler),
+        )
         self._outlets = [
-            Outlet(
+            outlet(
                 f"audit {sink.name}"[:200],
                 _writer(sink),
-                limit=limit,
-                give_up=give_up,
-                pause=pause,
-                spool=_spool_of(folder, sink.name),
-                tell=teller(scheduler),
+                spool=_spool_of(spool, sink.name),
             )
             for sink in self._sinks
         ]
@@ -397,10 +380,33 @@ class Auditor:
         await self.close()
 
 
-def _spool_of(folder: Path | None, name: str) -> Spool | None:
+def _where(scheduler: Scheduler) -> dict[str, str]:
+    return {
+        "namespace": scheduler.namespace,
+        "peer": scheduler.name,
+        "peer_id": scheduler.id,
+        "host": socket.gethostname(),
+    }
+
+
+def _sinks_of(given: Iterable[SinkLike] | SinkLike | None) -> list[AuditSink]:
+    several = isinstance(given, Iterable) and not isinstance(given, AuditSink)
+    each: list[Any] = [ConsoleSink()] if given is None else [given]
+    sinks = [sink_of(one) for one in (given if several else each)]
+    names = [sink.name for sink in sinks]
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(
+            "sinks", names, "are none, or two have one name", "give each a name"
+        )
+    return sinks
+
+
+def _spool_of(place: str | os.PathLike[str] | None, name: str) -> Spool | None:
     """Return the spool of a sink: the same after a restart, in any order."""
-    if folder is None:
+    if place is None:
         return None
+    folder = Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
     named = hashlib.sha256(name.encode()).hexdigest()[:16]
     return Spool(folder / f"audit-{named}.jsonl")
 
