@@ -120,6 +120,11 @@ def test_what_is_no_sink_is_refused() -> None:
         with pytest.raises(InvalidInputError) as caught:
             Auditor(Scheduler(), sinks)
         assert caught.value.field == "sinks"
+    for options in ({"key": b"k" * 16}, {"key": b"short", "chained": True}):
+        with pytest.raises(InvalidInputError) as caught:
+            Auditor(Scheduler(), **options)
+        assert caught.value.field == "key"
+        assert "short" not in str(caught.value)
 
 
 # --- S4-42, S4-43: standard fields --------------------------------------------------
