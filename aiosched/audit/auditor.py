@@ -389,10 +389,12 @@ def _where(scheduler: Scheduler) -> dict[str, str]:
     }
 
 
-def _sinks_of(given: Iterable[SinkLike] | SinkLike | None) -> list[AuditSink]:
-    several = isinstance(given, Iterable) and not isinstance(given, AuditSink)
-    each: list[Any] = [ConsoleSink()] if given is None else [given]
-    sinks = [sink_of(one) for one in (given if several else each)]
+def _sinks_of(given: Any) -> list[AuditSink]:
+    if given is None:
+        given = [ConsoleSink()]
+    elif isinstance(given, AuditSink) or not isinstance(given, Iterable):
+        given = [given]
+    sinks = [sink_of(one) for one in given]
     names = [sink.name for sink in sinks]
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(

@@ -43,6 +43,7 @@ class Reports:
     Attributes:
         counts: What became of the items so far.
         stuck: Lanes of which the last try has failed.
+        emit: Tells those who listen.
     """
 
     def __init__(self, name: str, tell: Tell | None, clock: Clock) -> None:
@@ -50,7 +51,7 @@ class Reports:
         self.counts = Counts()
         self.stuck: set[str] = set()
         self._name = name
-        self._tell: Tell = tell or (lambda *_, **__: None)
+        self.emit: Tell = tell or (lambda *_, **__: None)
         self._clock = clock
         self._told_at = -math.inf
         self._untold = 0
@@ -69,9 +70,7 @@ class Reports:
                 waiting,
                 extra={"action": "delivery_failed"},
             )
-            self._tell(
-                "delivery_failed", outlet=self._name, error=text, waiting=waiting
-            )
+            self.emit("delivery_failed", outlet=self._name, error=text, waiting=waiting)
 
     def well(self, lane: str) -> None:
         """Note that a lane goes on; tell of it if that was the last that did not."""
@@ -84,7 +83,7 @@ class Reports:
                 self._name,
                 extra={"action": "delivery_back"},
             )
-            self._tell("delivery_back", outlet=self._name)
+            self.emit("delivery_back", outlet=self._name)
 
     def refused(self, error: BaseException) -> None:
         """Tell of an item that is refused for good."""
@@ -121,7 +120,7 @@ class Reports:
             self.counts.dropped,
             extra={"action": "delivery_dropped"},
         )
-        self._tell("delivery_dropped", outlet=self._name, count=count, reason=reason)
+        self.emit("delivery_dropped", outlet=self._name, count=count, reason=reason)
 
     def spool_fails(self, error: BaseException, waiting: int) -> None:
         """Tell that the file cannot be read or written."""
@@ -131,6 +130,6 @@ class Reports:
             error,
             extra={"action": "delivery_failed"},
         )
-        self._tell(
+        self.emit(
             "delivery_failed", outlet=self._name, error=str(error), waiting=waiting
         )
