@@ -36,8 +36,8 @@ def current_run() -> Context | None:
     return _run.get()
 
 
-def enter_run(context: Context) -> None:
-    """Say that the rest of this task is a run; for the runner.
+def enter_run(context: Context | None) -> None:
+    """Say that the rest of this task is a run, or none; for the runner.
 
     Who started the scheduler is not who acts in its runs.
     """

@@ -219,7 +219,7 @@ class Acting(Base):
         fire_id = self._ids() if fire_id is None else checks.text_id("fire_id", fire_id)
         life = None if ttl is None else length_of("ttl", ttl)
         trace = "" if self._carry is None else self._carry()
-        told = {"keyword": keyword, "fire_id": fire_id, "by": self._act(by).by}
+        who = self._act(by).by
         ids = await session.by_keyword(keyword)
         records = await self._subscribers(keyword, ids)
         text = await self._check_fire(records, payload, fire_id)
@@ -239,7 +239,12 @@ class Acting(Base):
 
             return fire
 
-        _, errors = await self._decide_many(sorted(records), decide, "job_fired", told)
+        def told(job_id: str) -> None:
+            self._bus.emit(
+                "job_fired", job_id, keyword=keyword, fire_id=fire_id, by=who
+            )
+
+        _, errors = await self._decide_many(sorted(records), decide, told)
         if errors:
             raise next(iter(errors.values()))
         return [

@@ -292,16 +292,14 @@ class Base:
         self,
         job_ids: Iterable[str],
         decide: Callable[[str], DecideOne],
-        event: str | None = None,
-        data: Mapping[str, Any] | None = None,
+        event: str | Callable[[str], None] | None = None,
     ) -> tuple[dict[str, Record | None], dict[str, JobError]]:
         """Apply a verb to many records, a hundred in a transaction.
 
         Args:
             job_ids: Which ones.
             decide: The verb for each.
-            event: What is told of each that is changed.
-            data: What that event says.
+            event: What is told of each that is changed, or who tells it.
 
         Returns:
             The records as they are now, and the errors, both by id.
@@ -325,7 +323,7 @@ class Base:
 
         async def apart(part: list[str]) -> None:
             async for decided in in_parts(session, part, lenient):
-                self._committed(decided, event, data)
+                self._committed(decided, event)
                 records.update({one: record for one, (record, _) in decided.items()})
 
         await each_of(batches_of(session, job_ids), apart)
@@ -334,8 +332,7 @@ class Base:
     def _committed(
         self,
         decided: Mapping[str, Decided],
-        event: str | None,
-        data: Mapping[str, Any] | None = None,
+        event: str | Callable[[str], None] | None,
     ) -> None:
         if self._engine is None:
             return
@@ -346,9 +343,13 @@ class Base:
                 shards.setdefault(shard_of(job_id, count), {})[job_id] = change
         for shard, changes in shards.items():
             self._engine.committed(shard, changes)
-        if event is not None and self._bus.hears(event):
-            for job_id in sorted(i for i, (_, change) in decided.items() if change):
-                self._bus.emit(event, job_id, **(data or {}))
+        if event is None or (isinstance(event, str) and not self._bus.hears(event)):
+            return
+        for job_id in sorted(i for i, (_, change) in decided.items() if change):
+            if isinstance(event, str):
+                self._bus.emit(event, job_id)
+            else:
+                event(job_id)
 
     # -- definitions -------------------------------------------------------
 

@@ -209,6 +209,7 @@ class Runner:
                 await released_all(guards)
         live.ended = True
         live.on_cancel = None
+        enter_run(None)  # what is begun from here on is no part of it
         self.settle(live, ended)
 
     async def _observed(self, live: Live, observed: Contained) -> Ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,6 +70,7 @@ class Auditor:
         slots: bool = True,
         spool: str | os.PathLike[str] | None = None,
         limit: int = 10_000,
+        give_up: float | None = None,
         pause: float = 0.5,
     ) -> None:
         """Begin to listen; records go out once it was entered.
@@ -83,6 +86,8 @@ class Auditor:
             slots: Whether slots that were passed over are recorded.
             spool: Folder for what cannot be written now, of this peer alone.
             limit: Records in memory for each sink, at most.
+            give_up: Seconds after which a record is dropped that a sink does not
+                take, so that the next ones get through; None: never.
             pause: Seconds before the second try; doubled each time, up to 60.
 
         Raises:
@@ -90,20 +95,7 @@ class Auditor:
         """
         self._scheduler = scheduler
         self._clock = SystemClock()
-        if sinks is None:
-            sinks = ConsoleSink()
-        several = isinstance(sinks, Iterable) and not isinstance(sinks, AuditSink)
-        given: list[Any] = list(sinks) if several else [sinks]  # type: ignore[arg-type]
-        self._sinks = [sink_of(one) for one in given]
-        names = [sink.name for sink in self._sinks]
-        if not names or len(set(names)) < len(names):
-            raise ConfigurationError(
-                "sinks", names, "are none, or two have one name", "give each a name"
-            )
-        if key is not None and not chained:
-            raise ConfigurationError(
-                "key", "<hidden>", "there is no chain", "say chained=True"
-            )
+        self._sinks = _sinks_of(sinks)
         self._chain = Chain(random_id(), hashed=chained, key=key)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,26 +103,21 @@ class Auditor:
         self._closed = False
         self._limit = limit
         self._shown = {"arguments": arguments, "results": results, "slots": slots}
-        self._where = {
-            "namespace": scheduler.namespace,
-            "peer": scheduler.name,
-            "peer_id": scheduler.id,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        }
-        folder = None if spool is None else Path(spool)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._where = _where(scheduler)
+        outlet = partial(
+            Outlet,
+            limit=limit,
+            give_up=give_up,
+            pause=pause,
+            tell=teller(scheduler),
+        )
         self._outlets = [
-            Outlet(
+            outlet(
                 f"audit {sink.name}"[:200],
                 _writer(sink),
-                limit=limit,
-                pause=pause,
-                spool=None if folder is None else Spool(folder / f"audit-{n}.jsonl"),
-                tell=teller(scheduler),
+                spool=_spool_of(spool, sink.name),
             )
-            for n, sink in enumerate(self._sinks)
+            for sink in self._sinks
         ]
         self._offs = [
             scheduler.on("recorded", self._recorded),
@@ -301,7 +288,7 @@ class Auditor:
         at = event.at if event is not None else self._scheduler._estimate()
         at = at or self._clock.wall()
         record: Record = {"audit": FORM, "at": moment(at).isoformat(), **said}
-        record |= self._where
+        record |= self._where | {"pid": os.getpid()}
         with self._lock:
             loop = self._loop
             if self._closed or (loop is None and len(self._early) >= self._limit):
@@ -339,9 +326,13 @@ class Auditor:
         if self._loop is not None or self._closed:
             message = "the auditor was opened before; build a new one"
             raise SchedulerStateError(message)
-        for sink in self._sinks:
-            last = await sink.open()
-            self._chain.last = self._chain.last or last
+        try:
+            for sink in self._sinks:
+                last = await sink.open()
+                self._chain.last = self._chain.last or last
+        except BaseException:
+            self._stop_listening()
+            raise
         with self._lock:
             self._loop = asyncio.get_running_loop()
             early, self._early = self._early, []
@@ -361,8 +352,7 @@ class Auditor:
 
         What is left then is in the spool; without one it is dropped, and told.
         """
-        for off in self._offs:
-            off()
+        self._stop_listening()
         await self._clock.sleep(0)
         with self._lock:
             first, self._closed = not self._closed, True
@@ -370,6 +360,10 @@ class Auditor:
         if first and self._loop is not None:
             for sink in self._sinks:
                 await sink.close()
+
+    def _stop_listening(self) -> None:
+        for off in self._offs:
+            off()
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -384,6 +378,39 @@ class Auditor:
     ) -> None:
         """Close."""
         await self.close()
+
+
+def _where(scheduler: Scheduler) -> dict[str, str]:
+    return {
+        "namespace": scheduler.namespace,
+        "peer": scheduler.name,
+        "peer_id": scheduler.id,
+        "host": socket.gethostname(),
+    }
+
+
+def _sinks_of(given: Any) -> list[AuditSink]:
+    if given is None:
+        given = [ConsoleSink()]
+    elif isinstance(given, AuditSink) or not isinstance(given, Iterable):
+        given = [given]
+    sinks = [sink_of(one) for one in given]
+    names = [sink.name for sink in sinks]
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(
+            "sinks", names, "are none, or two have one name", "give each a name"
+        )
+    return sinks
+
+
+def _spool_of(place: str | os.PathLike[str] | None, name: str) -> Spool | None:
+    """Return the spool of a sink: the same after a restart, in any order."""
+    if place is None:
+        return None
+    folder = Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    named = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return Spool(folder / f"audit-{named}.jsonl")
 
 
 def _lost(record: Record) -> None:

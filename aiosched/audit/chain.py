@@ -48,6 +48,10 @@ class Chain:
         Raises:
             ConfigurationError: The key is too short; it is not shown.
         """
+        if key is not None and not hashed:
+            raise ConfigurationError(
+                "key", "<hidden>", "there is no chain", "say chained=True"
+            )
         given: object = key
         short = not isinstance(given, bytes) or len(given) < LEAST_KEY
         if key is not None and short:

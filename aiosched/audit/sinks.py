@@ -67,7 +67,9 @@ class ConsoleSink(AuditSink):
         Raises:
             OSError: It could not be printed.
         """
-        await asyncio.to_thread(self._print, _line(record))
+        # ASCII, so that no encoding of a terminal can refuse it.
+        line = json.dumps(record, separators=(",", ":")) + "\n"
+        await asyncio.to_thread(self._print, line)
 
     def _print(self, line: str) -> None:
         stream = sys.stdout if self._stream is None else self._stream
@@ -128,7 +130,9 @@ class FileSink(AuditSink):
         Raises:
             OSError: It could not be written whole.
         """
-        await asyncio.to_thread(self._append, _line(record).encode())
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+        line = text.encode(errors="backslashreplace")  # lone surrogates, as in JSON
+        await asyncio.to_thread(self._append, line)
 
     def _kept(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -228,7 +232,3 @@ def sink_of(given: object) -> AuditSink:
     raise ConfigurationError(
         "sinks", given, "is no sink", "give an AuditSink, its class, or a function"
     )
-
-
-def _line(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"

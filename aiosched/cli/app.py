@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from aiosched.cli.audit import add_audit
+from aiosched.cli.audit import add_audit, add_audit_option
 from aiosched.cli.config_options import add_config, add_run_config
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
@@ -185,14 +185,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="how long runs may take to end after the first signal (default 30)",
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
-    run.add_argument(
-        "--audit",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="record who did what, and every run, as JSON lines; to standard output, "
-        "or to a file, tied by hashes",
-    )
+    add_audit_option(run)
     run.add_argument(
         "--log-format",
         choices=("text", "json"),

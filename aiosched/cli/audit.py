@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["add_audit", "verify_files"]
+__all__ = ["add_audit", "add_audit_option", "verify_files"]
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,6 +26,18 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     verify.add_argument("--key-file", metavar="FILE", help="the key of the chain")
     verify.add_argument("--json", action="store_true", help="one JSON object")
     verify.set_defaults(command=_verify)
+
+
+def add_audit_option(run: argparse.ArgumentParser) -> None:
+    """Let a command that runs a scheduler keep an audit trail."""
+    run.add_argument(
+        "--audit",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="record who did what, and every run, as JSON lines; to standard output, "
+        "or to a file, tied by hashes",
+    )
 
 
 def _verify(words: argparse.Namespace) -> int:

@@ -10,53 +10,31 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiosched._engine.events import of_called_code
 from aiosched.clock import Clock, SystemClock
+from aiosched.delivery.reports import Counts, Reports, Tell
 from aiosched.delivery.spool import Spool
-from aiosched.errors import AttemptError, ConfigurationError
+from aiosched.errors import AttemptError
 from aiosched.jobs import checks
 from aiosched.scheduler import Scheduler
 
-__all__ = ["Counts", "Outlet", "RefusedError", "Send", "Tell", "teller"]
+__all__ = ["Outlet", "RefusedError", "Send", "teller"]
 
 log = logging.getLogger("aiosched")
 
 Item = dict[str, Any]
 Send = Callable[[Item], Awaitable[None]]
-Tell = Callable[..., None]
-"""Takes the name of an event, a job's id or None, and data by name."""
 
 _BATCH = 500
 """Items that go to the spool, or come from it, at once."""
-_SAID_AGAIN = 60.0
-"""Seconds after which it is said again that items are dropped."""
 
 
 class RefusedError(Exception):
     """The receiver will never take this item; it is not sent again."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the items of an outlet.
-
-    Attributes:
-        sent: Taken by the receiver.
-        failed: Tries that failed, each of which was or will be repeated.
-        dropped: Given up: no room, refused for good, too old, or left at the end.
-        spooled: Written to the file, to be sent later.
-    """
-
-    sent: int = 0
-    failed: int = 0
-    dropped: int = 0
-    spooled: int = 0
 
 
 class _Waiting(NamedTuple):
@@ -64,6 +42,8 @@ class _Waiting(NamedTuple):
     item: Item
     lane: str
     since: float
+    filed: bool = False
+    """Whether it came from the file, which keeps it until it was taken."""
 
 
 def teller(scheduler: Scheduler) -> Tell:
@@ -79,7 +59,7 @@ class Outlet:
 
     Attributes:
         name: For logs and events.
-        counts: What became of the items so far.
+        reports: What is told of it.
     """
 
     def __init__(
@@ -120,14 +100,12 @@ class Outlet:
         self.name = checks.text_id("name", name, what="name")
         checks.number("limit", limit, least=1, most=10_000_000)
         checks.number("at_once", at_once, least=1, most=1_000)
-        for field, value in (("pause", pause), ("longest_pause", longest_pause)):
-            if not 0 < value < float("inf"):
-                raise ConfigurationError(field, value, "is no wait", "give seconds")
-        if give_up is not None and not 0 < give_up < float("inf"):
-            raise ConfigurationError(
-                "give_up", give_up, "is no age", "give seconds, or None for never"
-            )
-        self.counts = Counts()
+        checks.share("pause", pause, least=0.001, most=3_600)
+        checks.share("longest_pause", longest_pause, least=0.001, most=86_400)
+        if give_up is not None:
+            checks.share("give_up", give_up, least=0, most=10**9)
+        self._clock = SystemClock() if clock is None else clock
+        self.reports = Reports(self.name, tell, self._clock)
         self._send = send
         self._limit = limit
         self._at_once = at_once
@@ -136,25 +114,26 @@ class Outlet:
         self._pause = pause
         self._longest = longest_pause
         self._spool = spool
-        self._tell = tell or (lambda *_, **__: None)
-        self._clock = SystemClock() if clock is None else clock
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._free: deque[str] = deque()
-        self._active = 0
+        self._active = self._filed = 0
         self._behind: deque[_Waiting] = deque()
         self._numbers = itertools.count()
         # What goes to the file must not be in the lanes, which are sent first.
         self._window = limit if spool is None else max(limit // 4, 1)
         self._workers: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
-        self._stuck: set[str] = set()
-        self._told_drop = -math.inf
-        self._untold = 0
         self._closed = False
+        self._filing = asyncio.Lock()  # held while a thread is at the file
         self._changed = asyncio.Event()
         self._quiet = asyncio.Event()
 
     # -- in --------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the items so far."""
+        return self.reports.counts
 
     @property
     def waiting(self) -> int:
@@ -164,7 +143,7 @@ class Outlet:
     @property
     def failing(self) -> bool:
         """Whether the last try of some lane has failed."""
-        return bool(self._stuck)
+        return bool(self.reports.stuck)
 
     @property
     def idle(self) -> bool:
@@ -184,7 +163,7 @@ class Outlet:
             RuntimeError: No event loop runs here.
         """
         if self._closed or self.waiting >= self._limit:
-            self._dropped(1, "closed" if self._closed else "full")
+            self.reports.dropped(1, "closed" if self._closed else "full")
             return False
         one = self._one(item)
         filed = self._spool is not None and not self._spool.empty
@@ -204,7 +183,7 @@ class Outlet:
         if self._closed:
             return
         spool = self._spool
-        if spool is not None and (self._behind or not spool.empty):
+        if spool is not None and (self._behind or spool.exists):
             self._changed.set()
             if self._pump is None:
                 self._pump = self._begin(self._move(spool), "spool")
@@ -213,6 +192,12 @@ class Outlet:
             task = self._begin(self._work(self._free.popleft()), "send")
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
+
+    async def room(self) -> None:
+        """Wait until half of the memory is free, or it is closed."""
+        while self.waiting > self._limit // 2 and not self._closed:
+            self._quiet.clear()
+            await self._quiet.wait()
 
     async def flush(self) -> None:
         """Wait until nothing waits, however long that takes."""
@@ -242,9 +227,11 @@ class Outlet:
             await self._end()
 
     async def _end(self) -> None:
-        tasks = [*self._workers, *([self._pump] if self._pump is not None else [])]
-        for task in tasks:
-            task.cancel()
+        async with self._filing:
+            # What a thread reads or writes now is not to be half known here.
+            tasks = [*self._workers, *([self._pump] if self._pump else [])]
+            for task in tasks:
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         queued = (one for lane in self._lanes.values() for one in lane)
@@ -252,7 +239,7 @@ class Outlet:
         behind = [one.item for one in self._behind]
         self._lanes.clear()
         self._behind.clear()
-        self._active = kept = 0
+        self._active = self._filed = kept = 0
         spool = self._spool
         if spool is not None and (sending or behind or spool.exists):
             try:
@@ -260,10 +247,9 @@ class Outlet:
                 if kept == len(sending):
                     kept += await asyncio.to_thread(spool.append, behind)
             except OSError as error:
-                self._spool_fails(error)
+                self.reports.spool_fails(error, self.waiting)
         self.counts.spooled += kept
-        if len(sending) + len(behind) > kept:
-            self._dropped(len(sending) + len(behind) - kept, "left")
+        self.reports.left(len(sending) + len(behind) - kept)
 
     def _begin(self, work: Any, what: str) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
@@ -272,12 +258,13 @@ class Outlet:
         )
         return task
 
-    def _one(self, item: Item) -> _Waiting:
-        lane = self._lane_of(item)
-        return _Waiting(next(self._numbers), item, lane, self._clock.monotonic())
+    def _one(self, item: Item, *, filed: bool = False) -> _Waiting:
+        lane, number = self._lane_of(item), next(self._numbers)
+        return _Waiting(number, item, lane, self._clock.monotonic(), filed)
 
     def _enqueue(self, one: _Waiting) -> None:
         self._active += 1
+        self._filed += one.filed
         lane = self._lanes.get(one.lane)
         if lane is None:
             self._lanes[one.lane] = deque((one,))
@@ -289,20 +276,27 @@ class Outlet:
 
     async def _work(self, lane: str) -> None:
         """Send lanes as they become free, until none is."""
-        while True:
-            queue = self._lanes[lane]
-            await self._deliver(queue[0])
-            queue.popleft()
-            self._active -= 1
-            if queue:
-                self._free.append(lane)
-            else:
-                del self._lanes[lane]
-            self._changed.set()
-            self._quiet.set()
-            if not self._free:
-                return
-            lane = self._free.popleft()
+        try:
+            while True:
+                queue = self._lanes[lane]
+                await self._deliver(queue[0])
+                self._active -= 1
+                self._filed -= queue.popleft().filed
+                if queue:
+                    self._free.append(lane)
+                else:
+                    del self._lanes[lane]
+                self._changed.set()
+                self._quiet.set()
+                if not self._free:
+                    return
+                lane = self._free.popleft()
+        finally:
+            # Here and not when the task is done: what is put in between would
+            # find all workers busy, and wait for the next.
+            task = asyncio.current_task()
+            if task is not None:
+                self._workers.discard(task)
 
     async def _deliver(self, one: _Waiting) -> None:
         """Send one item until it is taken, or never will be."""
@@ -311,14 +305,8 @@ class Outlet:
             try:
                 await self._send(one.item)
             except RefusedError as error:
-                self._well(one.lane)
-                log.warning(
-                    "%s refuses an item for good: %s",
-                    self.name,
-                    error,
-                    extra={"action": "delivery_refused"},
-                )
-                self._dropped(1, "refused")
+                self.reports.well(one.lane)
+                self.reports.refused(error)
                 return
             except BaseException as error:
                 if not of_called_code(error):
@@ -326,74 +314,30 @@ class Outlet:
                 wait = pause
                 if isinstance(error, AttemptError):
                     wait = max(wait, min(error.after, self._longest))
-                self._failed(one, error)
+                self.reports.failed(one.lane, error, self.waiting)
+                self._changed.set()
             else:
                 self.counts.sent += 1
-                self._well(one.lane)
+                self.reports.well(one.lane)
                 return
             age = self._clock.monotonic() - one.since
             if self._give_up is not None and age >= self._give_up:
-                self._stuck.discard(one.lane)
-                self._dropped(1, "too old")
+                self.reports.stuck.discard(one.lane)
+                self.reports.dropped(1, "too old")
                 return
             await self._clock.sleep(wait)
             pause = min(pause * 2, self._longest)
-
-    def _failed(self, one: _Waiting, error: BaseException) -> None:
-        self.counts.failed += 1
-        first = not self._stuck
-        self._stuck.add(one.lane)
-        self._changed.set()
-        if first:
-            log.warning(
-                "%s does not take what is sent: %s; it is sent again, %d wait",
-                self.name,
-                str(error) or type(error).__name__,
-                self.waiting,
-                extra={"action": "delivery_failed"},
-            )
-            self._tell(
-                "delivery_failed",
-                outlet=self.name,
-                error=str(error) or type(error).__name__,
-                waiting=self.waiting,
-            )
-
-    def _well(self, lane: str) -> None:
-        if lane not in self._stuck:
-            return
-        self._stuck.discard(lane)
-        if not self._stuck:
-            log.warning(
-                "%s takes what is sent again",
-                self.name,
-                extra={"action": "delivery_back"},
-            )
-            self._tell("delivery_back", outlet=self.name)
-
-    def _dropped(self, count: int, reason: str) -> None:
-        self.counts.dropped += count
-        self._untold += count
-        now = self._clock.monotonic()
-        if reason != "left" and now - self._told_drop < _SAID_AGAIN:
-            return
-        count, self._untold, self._told_drop = self._untold, 0, now
-        log.error(
-            "%s loses %d items (%s), %d so far",
-            self.name,
-            count,
-            reason,
-            self.counts.dropped,
-            extra={"action": "delivery_dropped"},
-        )
-        self._tell("delivery_dropped", outlet=self.name, count=count, reason=reason)
 
     # -- the file ----------------------------------------------------------------
 
     def _moved(self, task: asyncio.Task[None]) -> None:
         self._pump = None
         self._quiet.set()
-        if not task.cancelled() and (self._behind or self._free):
+        if task.cancelled():
+            return
+        if task.exception() is not None:  # it begins anew with the next item
+            log.error("the spool of %s fails", self.name, exc_info=task.exception())
+        elif self._behind or self._free:
             self.start()  # something came while it ended
 
     async def _move(self, spool: Spool) -> None:
@@ -401,61 +345,56 @@ class Outlet:
 
         First come those in the lanes, then those of the file, then those behind.
         """
-        while self._behind or not spool.empty:
+        while self._behind or spool.exists:
             self._changed.clear()
             try:
-                if self._behind and (self.failing or self._crowded()):
-                    await self._to_file(spool)
-                    continue
-                if not self._active:
-                    await self._refill(spool)
-                    continue
+                async with self._filing:
+                    moved = await self._step(spool)
             except OSError as error:
-                self._spool_fails(error)
+                self.reports.spool_fails(error, self.waiting)
                 await self._clock.sleep(self._pause)
                 continue
-            await self._changed.wait()
-        if not self._active:
+            if not moved:
+                await self._changed.wait()
+
+    async def _step(self, spool: Spool) -> bool:
+        """Move some; tell whether there may be more to do at once."""
+        if self._behind and (self.failing or self._crowded()):
+            return await self._to_file(spool)
+        if spool.exists and spool.empty and not self._filed:
             await asyncio.to_thread(spool.forget)
+            return True
+        if self._active:
+            return False
+        await self._refill(spool)
+        return True
 
     def _crowded(self) -> bool:
         return len(self._behind) > self._window
 
-    async def _to_file(self, spool: Spool) -> None:
+    async def _to_file(self, spool: Spool) -> bool:
+        """Move items behind those of the file, if that has room for all."""
         batch = list(itertools.islice(self._behind, _BATCH))
         written = await asyncio.to_thread(spool.append, [one.item for one in batch])
         for _ in range(written):
             self._behind.popleft()
+        self._quiet.set()
         self.counts.spooled += written
-        if written < len(batch):
-            # The file is full: memory fills up now, and then items are dropped.
-            self._changed.clear()
-            await self._changed.wait()
+        # Where the file is full, memory fills up now, and then items are dropped.
+        return written == len(batch)
 
     async def _refill(self, spool: Spool) -> None:
         """Fill the lanes, which are empty, with what comes next."""
         if spool.empty:
-            await asyncio.to_thread(spool.forget)
             while self._behind and self._active < self._window:
                 self._enqueue(self._behind.popleft())
         else:
             items, broken = await asyncio.to_thread(spool.read, _BATCH)
             if broken:
-                self._dropped(broken, "unreadable")
+                self.reports.dropped(broken, "unreadable")
             for item in items:
-                self._enqueue(self._one(item))
+                self._enqueue(self._one(item, filed=True))
         self.start()
-
-    def _spool_fails(self, error: OSError) -> None:
-        log.error(
-            "the spool of %s fails: %s",
-            self.name,
-            error,
-            extra={"action": "delivery_failed"},
-        )
-        self._tell(
-            "delivery_failed", outlet=self.name, error=str(error), waiting=self.waiting
-        )
 
 
 def _number(one: _Waiting) -> int:

@@ -40,7 +40,7 @@ class Spool:
         # A thread whose task was cancelled goes on.
         self._lock = threading.Lock()
         self._read = 0
-        self._size = self.path.stat().st_size if self.path.exists() else 0
+        self._size, self._torn = _whole_lines(self.path)
 
     @property
     def empty(self) -> bool:
@@ -93,7 +93,7 @@ class Spool:
             OSError: The file cannot be read.
         """
         items: list[dict[str, Any]] = []
-        broken = 0
+        broken, self._torn = int(self._torn), False
         with self._lock, self.path.open("rb") as file:
             file.seek(self._read)
             while len(items) < count and self._read < self._size:
@@ -152,6 +152,25 @@ class Spool:
                 self._read = self._size = 0
 
 
+def _whole_lines(path: Path) -> tuple[int, bool]:
+    """Return the bytes of a file up to its last line break, and if there is more.
+
+    What is behind it is half an item of a process that died over it.
+    """
+    if not path.exists():
+        return 0, False
+    with path.open("rb") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(end - 65_536, 0)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1, start + found + 1 < size
+            end = start
+    return 0, size > 0
+
+
 def _write(path: Path, data: bytes, *, at: int = 0) -> None:
     """Write from a place on, over whatever half a write has left there."""
     number = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -164,7 +183,7 @@ def _write(path: Path, data: bytes, *, at: int = 0) -> None:
 
 
 def _line(item: dict[str, Any]) -> bytes:
-    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=repr)
     return text.encode(errors="backslashreplace") + b"\n"
 
 

@@ -40,7 +40,9 @@ def listen(scheduler: Scheduler, name: str = "*") -> list[Event]:
 
 
 def names(told: list[Event], job_id: str) -> list[str]:
-    return [event.name for event in told if event.job_id == job_id]
+    """Return what is told of a job, beside the rows of its ledger."""
+    mine = [event.name for event in told if event.job_id == job_id]
+    return [name for name in mine if name != "recorded"]
 
 
 # --- the story of a job ------------------------------------------------------------

@@ -227,11 +227,12 @@ class JobReceiver:
             raise _RefusedError(422, "its id was used with another handler")
         if begun.state == "busy":
             raise _RefusedError(409, "it is being handled", {"retry-after": "5"})
-        reply: Reply | None = None
         try:
             reply = await _handled(handler, call)
-        finally:
-            await self._remember(call, digest, reply)
+        except BaseException:
+            await self._remember(call, digest, None)
+            raise
+        await self._remember(call, digest, reply)
         return reply, {}
 
     async def _remember(self, call: JobCall, digest: str, reply: Reply | None) -> None:

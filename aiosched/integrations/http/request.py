@@ -16,6 +16,8 @@ from aiosched.context import Context
 from aiosched.errors import AttemptError, ConfigurationError
 from aiosched.integrations.http.sender import (
     OWN_HEADERS,
+    TOKEN,
+    VALUE,
     Answer,
     HttpOptions,
     Outgoing,
@@ -28,8 +30,6 @@ from aiosched.jobs import Job, JobOptions, checks
 __all__ = ["HttpRequest", "Method"]
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]{0,4000}[\x21-\x7e])?)?")
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 
 
@@ -201,9 +201,9 @@ class HttpRequest(Executor):
 
 def _check_header(name: object, value: object) -> None:
     remedy = "give names and values of printable ASCII"
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         raise ConfigurationError("headers", name, "is no name of a header", remedy)
-    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+    if not isinstance(value, str) or not VALUE.fullmatch(value):
         raise ConfigurationError(
             f"headers.{name}", "<hidden>", "is no value of a header", remedy
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ OWN_HEADERS = frozenset(
     )
 )
 """Headers that nobody but the sender sets."""
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+"""The name of a header: RFC 9110, 5.6.2."""
+VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]{0,4000}[\x21-\x7e])?)?")
+"""What a header may hold here."""
 RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which another attempt may help."""
 _FOLLOWED = (307, 308)
@@ -200,6 +205,7 @@ class Sender:
             for name, one in (secrets or {}).items()
         }
         self._keys: dict[str, tuple[bytes, ...]] = {}
+        self._trusted: Any = _trusted(self.options.verify)
         self._client: httpx2.AsyncClient | None = None
         for target in allowed.targets:
             self._check(target)
@@ -215,6 +221,13 @@ class Sender:
                 )
         if target.sign is not None:
             self._keys[target.sign] = self._secrets[target.sign].keys()
+        secret = {name: one.text for name, one in self._secrets.items()}
+        for name, text in target.headers.items():
+            if not TOKEN.fullmatch(name) or not VALUE.fullmatch(fill_in(text, secret)):
+                remedy = "give names and values of printable ASCII"
+                raise ConfigurationError(
+                    f"headers.{name}", "<hidden>", "cannot be sent", remedy
+                )
         refused = {name.lower() for name in target.headers} & OWN_HEADERS
         if refused:
             raise ConfigurationError(
@@ -227,13 +240,8 @@ class Sender:
         if self._client is None:
             httpx = httpx_module()
             options = self.options
-            verify: Any = options.verify
-            if verify is None:
-                verify = True
-            elif isinstance(verify, str):
-                verify = ssl.create_default_context(cafile=verify)
             self._client = httpx.AsyncClient(
-                verify=verify,
+                verify=self._trusted,
                 trust_env=False,
                 follow_redirects=False,
                 timeout=httpx.Timeout(options.total, connect=options.connect),
@@ -407,6 +415,17 @@ class Sender:
                 if len(one) >= 4:
                     text = text.replace(one, "<secret>")
         return text
+
+
+def _trusted(verify: str | ssl.SSLContext | None) -> ssl.SSLContext | bool:
+    if not isinstance(verify, str):
+        return True if verify is None else verify
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:
+        problem = f"holds no certificates ({error.strerror or type(error).__name__})"
+        remedy = "give the path of a PEM file"
+        raise ConfigurationError("verify", verify, problem, remedy) from None
 
 
 def _date(text: str) -> float | None:

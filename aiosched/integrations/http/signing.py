@@ -43,6 +43,7 @@ TOLERANCE = 300
 """Seconds that a timestamp may lie in the past or in the future."""
 _PREFIX = "whsec_"
 _LEAST_KEY, _MOST_KEY = 24, 64
+_MOST_ID = 500
 
 
 class SignatureError(Exception):
@@ -116,12 +117,16 @@ def _key(text: str) -> bytes:
 def message_id(name: str) -> str:
     """Return a name as an id of messages: printable ASCII without dot and quote.
 
-    A dot would leave open where the id ends in what is signed.
+    A dot would leave open where the id ends in what is signed.  One that would be
+    longer than 500 characters becomes its SHA-256.
     """
-    return quote(name, safe="/:@~_-").replace(".", "%2E")
+    written = quote(name, safe="/:@~_-").replace(".", "%2E")
+    if len(written) <= _MOST_ID:
+        return written
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
-def signature(key: bytes, message: str, timestamp: int, body: bytes) -> str:
+def signature(key: bytes, message: str, timestamp: int | str, body: bytes) -> str:
     """Return the signature of a message by one key."""
     signed = f"{message}.{timestamp}.".encode() + body
     made = hmac.new(key, signed, hashlib.sha256).digest()
@@ -163,7 +168,7 @@ def verify(
     given = [one.encode() for one in headers[SIGNATURE].split(" ")[:20]]
     good = False
     for key in keys:
-        right = signature(key, message, int(stamp), body).encode()
+        right = signature(key, message, stamp, body).encode()
         for one in given:
             good |= hmac.compare_digest(one, right)
     if not good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -133,7 +134,8 @@ class Webhooks:
             for target in targets
         ]
         names = [one.name for one in given]
-        if len(set(names)) < len(names):
+        urls = {one.url for one in given}
+        if min(len(set(names)), len(urls)) < len(names):
             raise ConfigurationError(
                 "hooks",
                 names,
@@ -149,13 +151,11 @@ class Webhooks:
                 lane_of=_lane,
                 give_up=give_up,
                 pause=pause,
-                spool=_spool_of(spool, number),
+                spool=_spool_of(spool, hook.url),
                 tell=teller(scheduler),
                 clock=clock,
             )
-            for number, (hook, sender) in enumerate(
-                zip(given, self._senders, strict=True)
-            )
+            for hook, sender in zip(given, self._senders, strict=True)
         ]
         self.hooks: tuple[Webhook, ...] = tuple(given)
         self._off = scheduler.on("recorded", self._recorded)
@@ -208,7 +208,8 @@ class Webhooks:
         """Tell again what the ledger says, oldest first, with the same ids.
 
         For what was recorded while nobody told of it, such as between a commit and
-        the death of its peer.  Receivers pass over what they know.
+        the death of its peer.  Receivers pass over what they know.  Waits where a
+        receiver is slower than the ledger is read.
 
         Args:
             since: An aware datetime.
@@ -228,6 +229,8 @@ class Webhooks:
             if entry.job_id not in jobs:
                 jobs[entry.job_id] = await self._known(entry.job_id)
             self._tell(entry, jobs[entry.job_id])
+            for outlet in self._outlets:
+                await outlet.room()
         return len(page)
 
     async def _known(self, job_id: str) -> Job | None:
@@ -271,12 +274,14 @@ def _lane(item: Mapping[str, Any]) -> str:
     return str(item.get("lane", ""))
 
 
-def _spool_of(folder: str | os.PathLike[str] | None, number: int) -> Spool | None:
+def _spool_of(folder: str | os.PathLike[str] | None, url: str) -> Spool | None:
+    """Return the spool of a receiver: the same after a restart, in any order."""
     if folder is None:
         return None
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    return Spool(path / f"outlet-{number}.jsonl")
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Spool(path / f"webhook-{name}.jsonl")
 
 
 def poster(sender: Sender) -> Any:
@@ -295,7 +300,9 @@ async def post(sender: Sender, item: Mapping[str, Any]) -> None:
         RefusedError: The receiver will never take it.
         AttemptError: It may take it later.
     """
-    body = item.get("body")
+    body, url, message = (item.get(name) for name in ("body", "url", "id"))
+    if not isinstance(url, str) or not isinstance(message, str):
+        raise RefusedError("what the spool holds is no message")
     text = (
         body
         if isinstance(body, str)
@@ -303,7 +310,7 @@ async def post(sender: Sender, item: Mapping[str, Any]) -> None:
     )
     kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
     data = text.encode(errors="backslashreplace")
-    out = Outgoing("POST", item["url"], item["id"], data, content_type=kind)
+    out = Outgoing("POST", url, message, data, content_type=kind)
     try:
         answer = await sender.send(out)
         sender.judge(out, answer)
