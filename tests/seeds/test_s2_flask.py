@@ -261,6 +261,7 @@ def test_listeners_hear_in_the_context_of_the_application() -> None:
         assert web.ask("/jobs/work", "POST") == {"outcome": "succeeded"}
         assert web.ask("/jobs/fail", "POST") == {"outcome": "failed"}
         assert web.ask("/jobs/work", "DELETE") == {"removed": True}
+        assert web.ask("/miss", "POST") == {"held": False}
         heard: set[str] = set()
         expected = {
             "job_scheduled in shop",
@@ -268,6 +269,7 @@ def test_listeners_hear_in_the_context_of_the_application() -> None:
             "run_started in shop",
             "run_ended succeeded in shop",
             "run_ended failed in shop",
+            "missed in shop",
         }
         while not expected <= heard:
             heard.add(web.running.line())
@@ -326,7 +328,7 @@ def test_every_key_is_read() -> None:
     ("config", "field"),
     [
         ({"STOER": "memory://"}, "AIOSCHED_STOER"),
-        ({"STORE": "nowhere://"}, "store"),
+        ({"STORE": "nowhere://"}, "AIOSCHED_STORE"),
         ({"START": "later"}, "AIOSCHED_START"),
         ({"TIMEZONE": "Mars/Base"}, "AIOSCHED_TIMEZONE"),
         ({"JOB_DEFAULTS": 5}, "AIOSCHED_JOB_DEFAULTS"),
