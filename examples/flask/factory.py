@@ -45,7 +45,8 @@ def order(executor: str) -> ResponseReturnValue:
 def withdraw(executor: str) -> ResponseReturnValue:
     late = Job(executor, id="late", keyword="never")
     scheduler.schedule(late)
-    return jsonify(removed=scheduler.remove_job("late") is not None)
+    scheduler.remove_job("late")
+    return jsonify(removed="late" not in scheduler)
 
 
 @jobs.post("/miss")
