@@ -162,7 +162,6 @@ def test_a_timeout_ends_the_waiting_and_not_the_run() -> None:
         assert scheduler.result(job, timeout=SOON) == "ended"
 
 
-@pytest.mark.seed("S5-R05")
 def test_the_in_operator() -> None:
     with BackgroundScheduler() as scheduler:
         scheduler.register(add)
