@@ -47,15 +47,20 @@ async def test_a_served_example(name: str) -> None:
 
 @pytest.mark.seed("S2-A21")
 @pytest.mark.parametrize(
-    ("server", "application"),
-    [("uvicorn", "shop.asgi:application"), ("daphne", "shop.on_daphne:application")],
+    "words",
+    [
+        served("uvicorn", "shop.asgi:application"),
+        served("daphne", "shop.on_daphne:application"),
+        ("manage.py", "runserver", "--noreload", "{port}"),
+    ],
+    ids=["uvicorn", "daphne", "runserver"],
 )
-async def test_django(server: str, application: str, tmp_path: Path) -> None:
+async def test_django(words: tuple[str, ...], tmp_path: Path) -> None:
     folder = EXAMPLES / "django_app"
     place = {"folder": folder, "DATABASE": str(tmp_path / "shop.sqlite3")}
     async with Program("manage.py", "migrate", **place) as migration:
         assert await migration.end() == 0, migration.said
-    async with Program(*served(server, application), **place) as program:
+    async with Program(*words, **place) as program:
         await program.ready()
         for number in (1, 2):
             found = await program.post("/orders", name=f"tea {number}")
