@@ -23,7 +23,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from typing import Any
 
-from aiosched.errors import SchedulerStateError
+from aiosched.errors import ConfigurationError, SchedulerStateError
 from aiosched.integrations.lifespans import (
     GRACE,
     Source,
@@ -68,7 +68,7 @@ def scheduler_of(connection: Any, *, key: str = KEY) -> Scheduler:
         return found
     message = (
         f"the request carries no scheduler as state[{key!r}]; give the application "
-        "one, and a server that sends lifespan (uvicorn, hypercorn, granian; in tests "
+        "one, and a server that sends lifespan (uvicorn, hypercorn; in tests "
         "enter the client: `with TestClient(app)`)"
     )
     raise SchedulerStateError(message)
@@ -110,6 +110,13 @@ def lifespan(
             state: Mapping[str, Any] = {}
             if inner is not None:
                 state = await stack.enter_async_context(inner(app)) or {}
+            if name in state:
+                raise ConfigurationError(
+                    "key",
+                    name,
+                    "is in the state of the application's own lifespan",
+                    "give another key=",
+                )
             held = await stack.enter_async_context(running(scheduler, grace=seconds))
             yield {**state, name: held}
 
@@ -154,6 +161,7 @@ class SchedulerMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope: the lifespan, a request or a websocket."""
         if scope["type"] == "lifespan":
+            self._warned = True  # of nothing: it is sent
             await _Lifetime(self._app, scope, receive, send, self._begun).serve()
             return
         if self._current is not None:
@@ -296,7 +304,8 @@ class _Lifetime:
     async def _asks(self) -> Message:
         """Give the application what the server has to say."""
         self._asked = True
-        if self._failed:
+        if self._failed and not self._stopping:
+            self._stopping = True  # told once; then there is nothing more to hear
             return {"type": "lifespan.shutdown"}
         message = await self._receive()
         if message["type"] == "lifespan.shutdown":

@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from aiosched.errors import ConfigurationError
+
 try:
     from asgiref.sync import ThreadSensitiveContext, sync_to_async
     from django.db import connections
@@ -42,7 +44,14 @@ def uses_orm(function: F) -> F:
         A function with its name, its parameters and its outcome.  What it has
         opened is closed when it ends, except inside a transaction that stood open
         around it, as in a test case.
+
+    Raises:
+        ConfigurationError: It is no function; of a class, decorate its ``run``.
     """
+    if not inspect.isroutine(function):
+        raise ConfigurationError(
+            "function", function, "is no function", "of a class, decorate its run"
+        )
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -142,15 +143,14 @@ class _Lifetime:
 
 def _asyncio_reactor(reactor: Any) -> AsyncioSelectorReactor:
     if reactor is None:
-        from twisted.internet import reactor as installed
-
-        reactor = installed
+        # Importing it would install another one, where there is none yet.
+        reactor = sys.modules.get("twisted.internet.reactor")
     if isinstance(reactor, AsyncioSelectorReactor):
         return reactor
     raise ConfigurationError(
         "reactor",
         reactor,
-        "does not run on asyncio",
+        "is none that runs on asyncio",
         "before anything imports twisted.internet.reactor, call "
         "twisted.internet.asyncioreactor.install()",
     )

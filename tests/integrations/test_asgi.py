@@ -214,6 +214,48 @@ async def test_a_cancelled_lifespan_does_not_wait_for_runs() -> None:
     assert not scheduler.health().started
 
 
+async def test_an_application_that_goes_on_asking_is_told_of_its_end_once() -> None:
+    heard: list[str] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            word = (await receive())["type"]
+            heard.append(word)
+            await send({"type": f"{word}.complete"})
+
+    app = SchedulerMiddleware(inner, lambda: Scheduler(Away()))
+
+    async def serve() -> None:
+        async with send_lifespan(app):
+            raise AssertionError("it did not start")
+
+    with pytest.raises(SchedulerStateError):
+        await serve()
+    assert heard == ["lifespan.startup", "lifespan.shutdown"]
+
+
+async def test_late_requests_are_not_taken_for_a_server_without_lifespans(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inner = Logged()
+    app = SchedulerMiddleware(inner, Scheduler)
+    async with send_lifespan(app):
+        pass
+    await app({**SCOPE}, nothing, silent)
+    assert inner.seen == [None]
+    assert "lifespan" not in caplog.text
+
+
+def test_a_key_that_the_applications_own_state_has_is_refused() -> None:
+    @asynccontextmanager
+    async def own(app: Any) -> AsyncIterator[Mapping[str, int]]:
+        yield {"scheduler": 3}
+
+    app = FastAPI(lifespan=lifespan(Scheduler, own))
+    with pytest.raises(InvalidInputError, match="give another key"), TestClient(app):
+        pass
+
+
 async def test_a_server_without_lifespans_is_told_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

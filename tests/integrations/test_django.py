@@ -15,7 +15,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from aiosched import Context, Job, RunFailedError, Scheduler
+from aiosched import (
+    Context,
+    Executor,
+    InvalidInputError,
+    Job,
+    RunFailedError,
+    Scheduler,
+)
 
 if not settings.configured:
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "each test has one"}
@@ -138,3 +145,15 @@ def test_a_transaction_around_it_goes_on() -> None:
     with transaction.atomic():
         assert uses_orm(answer)() == 42
         assert answer() == 42, "as in a test case"
+
+
+def test_only_functions_are_decorated() -> None:
+    with pytest.raises(InvalidInputError, match="decorate its run"):
+        uses_orm(Executor)
+
+    class Work(Executor):
+        @uses_orm
+        async def run(self, context: Context) -> int:
+            return await sync_to_async(answer)()
+
+    assert Scheduler().register(Work) == "Work"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import DOCS, ROOT, blocks, name
 from tests.integrations.programs import EXAMPLES, Program, served
 
 _SERVED = {
@@ -46,15 +47,20 @@ async def test_a_served_example(name: str) -> None:
 
 @pytest.mark.seed("S2-A21")
 @pytest.mark.parametrize(
-    ("server", "application"),
-    [("uvicorn", "shop.asgi:application"), ("daphne", "shop.on_daphne:application")],
+    "words",
+    [
+        served("uvicorn", "shop.asgi:application"),
+        served("daphne", "shop.on_daphne:application"),
+        ("manage.py", "runserver", "--noreload", "{port}"),
+    ],
+    ids=["uvicorn", "daphne", "runserver"],
 )
-async def test_django(server: str, application: str, tmp_path: Path) -> None:
+async def test_django(words: tuple[str, ...], tmp_path: Path) -> None:
     folder = EXAMPLES / "django_app"
     place = {"folder": folder, "DATABASE": str(tmp_path / "shop.sqlite3")}
     async with Program("manage.py", "migrate", **place) as migration:
         assert await migration.end() == 0, migration.said
-    async with Program(*served(server, application), **place) as program:
+    async with Program(*words, **place) as program:
         await program.ready()
         for number in (1, 2):
             found = await program.post("/orders", name=f"tea {number}")
@@ -82,8 +88,10 @@ async def test_a_program_of_asyncio() -> None:
 
 @pytest.mark.seed("S2-17", "S2-A21")
 @pytest.mark.skipif(sys.platform != "linux", reason="Qt is fetched on Linux only")
-async def test_a_program_of_qt() -> None:
-    async with Program("qt_app.py", "3", QT_QPA_PLATFORM="offscreen") as program:
+async def test_a_program_of_qt(a_server: str) -> None:
+    """On a server, since sockets are what a loop for Qt may lack."""
+    place: dict[str, Any] = {"QT_QPA_PLATFORM": "offscreen", "REDIS_URL": a_server}
+    async with Program("qt_app.py", "3", **place) as program:
         assert await program.end() == 0, program.said
         said = program.said
         assert "the sum is 499999500000" in said
@@ -116,3 +124,12 @@ def test_each_example_is_run_and_says_how() -> None:
             continue
         assert path.stem in tests, f"no test runs {path.name}"
         assert f"`{path.name}" in told, f"examples/README.md does not name {path.name}"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("howto/use-with-*.md")), ids=name)
+def test_what_a_page_shows_without_running_it_stands_in_an_example(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.reason is None:
+            continue
+        path = ROOT / block.reason.removeprefix("stands in ")
+        assert block.code in path.read_text(encoding="utf-8"), f"{page}:{block.line}"

@@ -67,9 +67,11 @@ async def test_three_replicas_one_of_which_is_killed(a_server: str) -> None:
             assert await kinds(replica, "once") == ["succeeded", "created"]
         # One dies in the midst of its work, and the others do it.
         doomed, leaving, last = replicas
-        names = [f"long{number}" for number in range(12)]
-        for name in names:
-            await last.post("/reports", id=name, title=name, seconds=1.5)
+        # So many that each has some, whatever the ids of the peers are.
+        names = [f"long{number}" for number in range(40)]
+        await asyncio.gather(
+            *(last.post("/reports", id=n, title=n, seconds=3) for n in names)
+        )
         await runs_of(last, await peer_of(doomed))
         doomed.process.kill()
         for name in names:
@@ -82,9 +84,10 @@ async def test_three_replicas_one_of_which_is_killed(a_server: str) -> None:
         await last.post("/reports", id="after", title="after")
         assert (await leaving.get("/reports/after", wait=20))["id"] == "after"
         # One is asked to end, and does what it has begun.
-        names = [f"last{number}" for number in range(12)]
-        for name in names:
-            await last.post("/reports", id=name, title=name, seconds=1.5)
+        names = [f"last{number}" for number in range(24)]
+        await asyncio.gather(
+            *(last.post("/reports", id=n, title=n, seconds=2) for n in names)
+        )
         peer = await peer_of(leaving)
         begun = await runs_of(last, peer)
         leaving.signal(signal.SIGTERM)
@@ -108,7 +111,7 @@ async def test_workers_of_one_server_share_the_jobs(a_server: str) -> None:
         peers: set[str] = set()
 
         async def both_have_answered() -> bool:
-            peers.add(await peer_of(program))
+            peers.update(await asyncio.gather(*(peer_of(program) for _ in range(8))))
             return len(peers) == 2
 
         # Each request is a connection of its own, and any worker may take it.

@@ -84,5 +84,5 @@ async def test_a_failed_start_ends_the_reactor(folder: Path, how: str) -> None:
 async def test_another_reactor_is_refused(folder: Path) -> None:
     async with Program("program.py", "select", folder=folder) as program:
         assert await program.end() == 1
-        assert "does not run on asyncio" in program.said
+        assert "is none that runs on asyncio" in program.said
         assert "asyncioreactor.install()" in program.said
