@@ -74,6 +74,12 @@ def test_all_mistakes_are_told_at_once_with_line_value_and_remedy(
     assert len(lines) == 7
 
 
+def test_a_mistake_in_an_inline_table_has_the_line_of_its_key(tmp_path: Path) -> None:
+    text = '[jobs]\na = { executor = "x", every = "day", kwargs = [\n  1,\n] }\n'
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("line 2: jobs.a.kwargs=[1]: is not a mapping")
+
+
 YAML_WRONG = """\
 scheduler:
   namespace: shop
