@@ -20,7 +20,7 @@ from aiosched.cli.run import Stop, serve
 from aiosched.config import Config
 from aiosched.config.building import prepare
 from aiosched.config.reloading import Reloading
-from aiosched.errors import AioschedError, InvalidInputError
+from aiosched.errors import InvalidInputError
 
 __all__ = ["pid_file", "run_config"]
 
@@ -66,9 +66,12 @@ def run_config(
     except InvalidInputError as error:
         lines = [printable(line) for line in str(error).splitlines()]
         raise CannotError("\n".join(lines)) from None
-    except AioschedError as error:
+    except CannotError:
+        raise
+    except Exception as error:
         log.debug("failed", exc_info=error)
-        print(f"aiosched: {type(error).__name__}: {error}", file=sys.stderr)
+        said = printable(f"{type(error).__name__}: {error}")
+        print(f"aiosched: {said}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiosched.config.filling import Filled, hidden_in, plain
@@ -23,7 +23,7 @@ JOB_WORDS = ("id", *LEADS, *sorted(TIMES), "enabled", *_OPTIONS)
 _TEXTS = frozenset(("executor", "keyword", "queue", "note", "args", "kwargs", "meta"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class DeclaredJob:
     """A job as it was declared.
 
@@ -35,9 +35,9 @@ class DeclaredJob:
     """
 
     job: Job
-    field: str
+    field: str = dataclasses.field(compare=False)
     off: str = ""
-    hidden: frozenset[str] = frozenset()
+    hidden: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
 
     @property
     def id(self) -> str:
@@ -164,7 +164,7 @@ class _Reader:
             trigger, off = None, off or str(reason)
         except InvalidInputError as error:
             name = error.field.partition(".")[0].partition("[")[0]
-            raw = times.get(name)
+            raw = times.get(name, times)
             self._wrong(name, error, raw=raw, inherited=name not in given)
             trigger = None
         when = times.get("when") if trigger is None else None
@@ -194,7 +194,8 @@ class _Reader:
         return words
 
     def _id(self, words: dict[str, Any], named: str | None) -> str:
-        given = plain(words.pop("id", None))
+        raw = words.pop("id", None)
+        given = plain(raw)
         if named is not None and given not in (None, named):
             problem = f"the job is called {named} already"
             error = ConfigurationError("id", given, problem, "leave the id out")
@@ -208,7 +209,7 @@ class _Reader:
         try:
             return checks.identifier("id", job_id)
         except ConfigurationError as error:
-            self._wrong("id", error)
+            self._wrong("id", error, raw=raw)
             return "-"
 
     def _off(self, words: dict[str, Any]) -> str:

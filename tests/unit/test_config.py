@@ -300,6 +300,8 @@ def test_a_store_may_be_named_by_a_file(tmp_path: Path) -> None:
         ('[jobs.a]\nexecutor = "x"\nkwargs = "${PW}"\n', "${PW}"),
         ('[jobs.a]\nexecutor = "x"\nenabled = "${PW}"\n', "${PW}"),
         ('[jobs.a]\nexecutor = "x"\nretry = { delay = "${PW}" }\n', "${PW}"),
+        ('[jobs.a]\nexecutor = "x"\nevery = "week"\non = ["${PW}"]\n', "${PW}"),
+        ('[[jobs]]\nexecutor = "x"\nid = "${PW}\\u0007"\n', "${PW}"),
         ('[run]\napp = "${PW}"\n', "${PW}"),
         ('[defaults]\ntimeout = "${PW}"\n[jobs.a]\nexecutor = "x"\n', "${PW}"),
         ('[unknown]\na = "${PW}"\n', "${PW}"),
