@@ -20,10 +20,12 @@ __all__ = ["JOB_WORDS", "DeclaredJob", "declared_jobs", "own_words", "read_jobs"
 _OPTIONS = tuple(name for name in CHECKS if name not in ("id", "trigger", "when"))
 JOB_WORDS = ("id", *LEADS, *sorted(TIMES), "enabled", *_OPTIONS)
 """Every word that a job may have."""
-_TEXTS = frozenset(("executor", "keyword", "queue", "note", "args", "kwargs", "meta"))
+_KEPT = frozenset(("args", "kwargs", "meta"))
+"""What goes on hiding what was filled in, and is no number by looking like one."""
+_TEXTS = frozenset(("executor", "keyword", "queue", "note", "tags"))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class DeclaredJob:
     """A job as it was declared.
 
@@ -38,6 +40,11 @@ class DeclaredJob:
     field: str = dataclasses.field(compare=False)
     off: str = ""
     hidden: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    def __repr__(self) -> str:
+        """Leave out what may be secret."""
+        off = f", off={self.off!r}" if self.off else ""
+        return f"DeclaredJob({self.id!r}, executor={self.job.executor!r}{off})"
 
     @property
     def id(self) -> str:
@@ -226,7 +233,7 @@ class _Reader:
         """Check each field by itself, so that all mistakes are told at once."""
         fields: dict[str, Any] = {}
         for name, raw in words.items():
-            value = plain(raw) if name in _TEXTS else plain(_typed(raw))
+            value = raw if name in _KEPT else plain(_read(name, raw))
             if name == "tags" and isinstance(value, tuple):
                 value = list(value)
             try:
@@ -251,6 +258,10 @@ class _Reader:
         from_all = inherited and name in self._shared
         key: Key = ("defaults", name) if from_all else (*self._key, name)
         self._mistakes.add(key, error, raw=raw)
+
+
+def _read(name: str, raw: Any) -> Any:
+    return raw if name in _TEXTS else _typed(raw)
 
 
 def _plain_times(times: Mapping[str, Any]) -> dict[str, Any]:

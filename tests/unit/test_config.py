@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from aiosched import ConfigFileError, ConfigurationError, Job, Scheduler, every
+from aiosched import (
+    ArgumentsError,
+    ConfigFileError,
+    ConfigurationError,
+    Job,
+    Scheduler,
+    every,
+)
 from aiosched.config import Config, declare, declared_jobs, prepare
 from aiosched.config.filling import Filled
 from aiosched.config.template import init_text
@@ -280,6 +287,28 @@ def test_a_store_may_be_named_by_a_file(tmp_path: Path) -> None:
     text = '[scheduler]\nstore_file = "url"\nstore = "memory://"\n'
     (line,) = refused(tmp_path, text)
     assert line.startswith("line 2: scheduler.store_file='url': store is given too")
+
+
+async def test_arguments_of_jobs_hide_what_was_filled_in() -> None:
+    async def show(word: str, number: int = 0) -> str:
+        return word
+
+    async def started(kwargs: dict[str, str]) -> object:
+        words = {"executor": "show", "kwargs": kwargs, "meta": {"k": ["${PW}"]}}
+        config = Config.from_data({"jobs": {"a": words}}, environ={"PW": SECRET})
+        assert SECRET not in f"{config.jobs!r}{config.jobs[0].job!r}"
+        scheduler = await prepare(config)
+        scheduler.register(show)
+        async with scheduler:
+            stored = await scheduler.get_job("a")
+            assert stored.meta == {"k": [SECRET]}
+            return await scheduler.result("a", timeout=10)
+
+    assert await started({"word": "${PW}"}) == SECRET
+    with pytest.raises(ArgumentsError) as caught:
+        await started({"word": "x", "number": "${PW}"})
+    assert caught.value.field == "kwargs.number"
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
