@@ -54,6 +54,7 @@ from aiosched.errors import (
 )
 from aiosched.jobs import Firing, Job, LedgerEntry, Retry, Run
 from aiosched.jobs.outlook import Backfill, Preview
+from aiosched.jobs.plans import PlannedJob
 from aiosched.scheduler import Scheduler
 from aiosched.stores import MemoryJobStore, open_store
 from aiosched.triggers import (
@@ -116,6 +117,7 @@ __all__ = [
     "Outcome",
     "Overlap",
     "Peer",
+    "PlannedJob",
     "Preview",
     "RRuleTrigger",
     "Reason",
