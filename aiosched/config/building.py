@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
 
 __all__ = ["build", "declare", "prepare", "resolved"]
+
+log = logging.getLogger("aiosched")
 
 
 def build(config: Config, **options: Any) -> Scheduler:
@@ -149,6 +152,12 @@ def declare(
         try:
             if each.off:
                 scheduler.withdraw(each.id)
+                log.info(
+                    "job %s is off: %s",
+                    each.id,
+                    each.off,
+                    extra={"action": "job_off", "job_id": each.id},
+                )
             else:
                 scheduler.declare(resolved(each, scheduler))
         except SchedulerStateError:
