@@ -128,6 +128,21 @@ def test_what_cannot_be_read_at_all(
     assert said in line
 
 
+def test_aliases_of_yaml(tmp_path: Path) -> None:
+    text = (
+        "jobs:\n  a: &a {executor: x, every: day}\n  b:\n    <<: *a\n    max_runs: 2\n"
+    )
+    a, b = Config.load(written(tmp_path, text, "c.yaml"), environ={}).jobs
+    assert (a.job.trigger, a.job.max_runs) == (b.job.trigger, None)
+    assert b.job.max_runs == 2
+    (line,) = refused(tmp_path, "values: &a\n  b: *a\n", "c.yaml")
+    assert "what begins on line 2 contains itself" in line
+    levels = [f"v{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 9)}]" for n in range(1, 9)]
+    text = "values:\n  " + "\n  ".join(["v0: &v0 [1]", *levels])
+    (line,) = refused(tmp_path, text, "c.yaml")
+    assert "has more than 100000 values" in line
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(ConfigFileError, match="aiosched init"):
         Config.load("/nowhere/c.toml", environ={})
