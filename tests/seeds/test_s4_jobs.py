@@ -20,13 +20,14 @@ from aiosched import (
     Job,
     JobNotFoundError,
     JobState,
+    RunFailedError,
     Scheduler,
     config,
     every,
 )
 from aiosched.cli.app import main
 from aiosched.integrations import goals
-from aiosched.integrations.goals import Task, task_job
+from aiosched.integrations.goals import Task, sequence_job, task_job
 from tests.cli.commands import ROOT, environment
 from tests.engine.kit import World, now
 
@@ -95,6 +96,95 @@ async def test_the_next_run_is_told_or_why_there_is_none() -> None:
         assert (await peer.get_job("k")).keyword == "word"
         assert await peer.next_fire_time("p") is None
         assert await peer.state("p") is JobState.PAUSED
+
+
+# --- S4-05: parallel, or one after another ---
+
+
+class Step(Task):
+    """A task that takes three seconds, and notes which of them run."""
+
+    def __init__(self, name: str, running: list[str], seen: list[list[str]]) -> None:
+        self._name, self.running, self.seen = name, running, seen
+
+    def name(self) -> str:
+        return self._name
+
+    async def goal(self) -> str:
+        self.running.append(self._name)
+        self.seen.append([*self.running])
+        await asyncio.sleep(3)
+        self.running.remove(self._name)
+        return self._name.upper()
+
+
+def _steps() -> tuple[list[Step], list[list[str]]]:
+    running: list[str] = []
+    seen: list[list[str]] = []
+    return [Step(name, running, seen) for name in ("a", "b", "c")], seen
+
+
+@pytest.mark.seed("S4-05")
+@pytest.mark.virtual
+@pytest.mark.parametrize(("overlap", "rounds"), [("skip", 3), ("queue", 5)])
+async def test_one_after_another_over_all_peers(overlap: Any, rounds: int) -> None:
+    steps, seen = _steps()
+    async with World() as world:
+        for number in range(3):
+            peer = world.build(f"p{number}")
+            # A slot each five seconds, and nine seconds of work: they would overlap.
+            job = sequence_job(peer, "g", steps, every(5).seconds, overlap=overlap)
+            peer.declare(job)
+            await world.start(peer)
+        await asyncio.sleep(51)
+        result = (await peer.history("g", outcome="succeeded"))[0].run
+        assert result is not None
+        assert result.result == {"a": "A", "b": "B", "c": "C"}
+    # Never two at a time, and always in order, round after round.
+    assert all(len(together) == 1 for together in seen)
+    names = [name for (name,) in seen]
+    assert names == (["a", "b", "c"] * len(names))[: len(names)]
+    assert len(names) >= 3 * rounds
+
+
+@pytest.mark.seed("S4-05")
+@pytest.mark.virtual
+async def test_in_parallel_they_overlap() -> None:
+    steps, seen = _steps()
+    async with World() as world:
+        peer = world.build("p0")
+        for step in steps:
+            peer.declare(task_job(peer, step, every(5).seconds))
+        await world.start(peer)
+        await asyncio.sleep(6)
+    assert sorted(seen[-1]) == ["a", "b", "c"]
+
+
+class Fails(Step):
+    async def goal(self) -> str:
+        raise ValueError(self._name)
+
+
+@pytest.mark.seed("S4-05")
+@pytest.mark.virtual
+async def test_what_comes_after_a_failure_does_not_run() -> None:
+    (first, _, last), seen = _steps()
+    steps = [first, Fails("b", first.running, first.seen), last]
+    async with World() as world:
+        peer = await world.peer()
+        await peer.schedule(sequence_job(peer, "g", steps))
+        with pytest.raises(RunFailedError, match="b"):
+            await peer.result("g")
+        assert seen == [["a"]]
+        again = Step("a", [], [])
+        for wrong in ([], [again, again], [again, Plain()], [object()]):
+            with pytest.raises(ConfigurationError) as caught:
+                sequence_job(peer, "h", wrong)  # type: ignore[arg-type]
+            assert caught.value.field.startswith("tasks")
+        for options in ({"overlap": "allow"}, {"max_running": 2}):
+            with pytest.raises(ConfigurationError, match="two sequences"):
+                sequence_job(peer, "h", [again], **options)  # type: ignore[arg-type]
+        assert "h" not in peer.registry
 
 
 # --- S4-12: every public name is documented ---
