@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiosched.cli.app import CannotError
@@ -16,6 +17,7 @@ from aiosched.cli.config import loaded
 from aiosched.cli.printable import printable
 from aiosched.config import Config
 from aiosched.config.building import build, prepare, resolved
+from aiosched.config.importing import look_in
 from aiosched.errors import AioschedError, ConfigurationError
 from aiosched.jobs import Job
 from aiosched.jobs.plans import CHANGES, PlannedJob
@@ -139,6 +141,7 @@ class _Deployment:
                 f"{self.config.source} names no store that others see; write "
                 'store = "redis://…" under [scheduler], or give --store'
             )
+        look_in(Path())
         self.jobs: dict[str, Job] = {}
         self.broken: dict[str, str] = {}
 

@@ -19,6 +19,7 @@ from aiosched.cli.printable import printable
 from aiosched.cli.run import Stop, serve
 from aiosched.config import Config
 from aiosched.config.building import prepare
+from aiosched.config.importing import look_in
 from aiosched.config.reloading import Reloading
 from aiosched.errors import InvalidInputError
 
@@ -60,6 +61,7 @@ def run_config(
         stream=sys.stderr,
         format="%(asctime)s %(levelname)-8s %(name)s  %(message)s",
     )
+    look_in(Path())
     try:
         with pid_file(config.run.pidfile):
             asyncio.run(_serve(config, Reloading(config, load), once=once))
