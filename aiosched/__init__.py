@@ -60,6 +60,7 @@ from aiosched.errors import (
 from aiosched.guard import Guard
 from aiosched.jobs import Firing, Job, LedgerEntry, Progress, Retry, Run
 from aiosched.jobs.outlook import Backfill, Preview
+from aiosched.jobs.plans import PlannedJob
 from aiosched.scheduler import Scheduler
 from aiosched.stores import MemoryJobStore, open_store
 from aiosched.triggers import (
@@ -131,6 +132,7 @@ __all__ = [
     "Outcome",
     "Overlap",
     "Peer",
+    "PlannedJob",
     "Preview",
     "Progress",
     "RRuleTrigger",

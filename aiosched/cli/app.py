@@ -14,7 +14,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from aiosched.cli.audit import add_audit, add_audit_option
-from aiosched.cli.config_options import add_config, add_run_config
+from aiosched.cli.config_options import (
+    add_config,
+    add_run_config,
+    reads_file,
+    run_file,
+)
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 
@@ -346,17 +351,8 @@ def _demo_peer(words: argparse.Namespace) -> int:
 
 
 def _run(words: argparse.Namespace) -> int:
-    if words.config is not None or words.env is not None or words.target is None:
-        from aiosched.cli.run_config import run_config
-
-        return run_config(
-            words.config,
-            words.env,
-            once=words.once,
-            app=words.target,
-            grace=words.grace,
-            log_level=words.log_level,
-        )
+    if reads_file(words):
+        return run_file(words)
     from aiosched.cli.run import run_target
 
     return run_target(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_config", "add_run_config"]
+__all__ = ["add_config", "add_run_config", "reads_file", "run_file"]
 
 _FILE = "default: what AIOSCHED_CONFIG names, else aiosched.toml or aiosched.yaml here"
 
@@ -109,4 +109,23 @@ def _apply(words: argparse.Namespace) -> int:
         Deployed(words.file, words.env, words.store, words.namespace, words.json),
         yes=words.yes,
         remove_orphans=words.remove_orphans,
+    )
+
+
+def reads_file(words: argparse.Namespace) -> bool:
+    """Tell whether ``run`` is asked to run a configuration."""
+    return words.config is not None or words.env is not None or words.target is None
+
+
+def run_file(words: argparse.Namespace) -> int:
+    """Run a configuration."""
+    from aiosched.cli.run_config import run_config
+
+    return run_config(
+        words.config,
+        words.env,
+        once=words.once,
+        app=words.target,
+        grace=words.grace,
+        log_level=words.log_level,
     )

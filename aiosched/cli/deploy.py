@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiosched.cli.app import CannotError
@@ -15,6 +17,7 @@ from aiosched.cli.config import loaded
 from aiosched.cli.printable import printable
 from aiosched.config import Config
 from aiosched.config.building import build, prepare, resolved
+from aiosched.config.importing import look_in
 from aiosched.errors import AioschedError, ConfigurationError
 from aiosched.jobs import Job
 from aiosched.jobs.plans import CHANGES, PlannedJob
@@ -22,6 +25,7 @@ from aiosched.scheduler import Scheduler
 
 __all__ = ["Deployed", "apply_file", "print_plan"]
 
+log = logging.getLogger("aiosched")
 _MARKS = {"new": "+", "changed": "~", "off": "-", "orphaned": "-"}
 _OUT = ("off", "orphaned")
 _WRONG = ("unresolvable", "refused")
@@ -114,6 +118,11 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except AioschedError as error:
         lines = [printable(line) for line in str(error).splitlines()]
         raise CannotError("\n".join(lines)) from None
+    except CannotError:
+        raise
+    except Exception as error:  # of the code that the file names
+        log.debug("failed", exc_info=error)
+        raise CannotError(printable(f"{type(error).__name__}: {error}")) from None
 
 
 class _Deployment:
@@ -132,8 +141,9 @@ class _Deployment:
                 f"{self.config.source} names no store that others see; write "
                 'store = "redis://…" under [scheduler], or give --store'
             )
+        look_in(Path())
         self.jobs: dict[str, Job] = {}
-        self.broken: dict[str, PlannedJob] = {}
+        self.broken: dict[str, str] = {}
 
     async def _client(self) -> Scheduler:
         """Return a scheduler that declares nothing, and knows what can be imported."""
@@ -145,9 +155,9 @@ class _Deployment:
             try:
                 job = resolved(each, known)
             except ConfigurationError as error:
-                found = PlannedJob(each.id, "unresolvable", problem=error.problem)
-                self.broken[each.id] = found
-                continue
+                # A peer may have it, under its import path.
+                job = each.job
+                self.broken[each.id] = error.problem
             if self.jobs.setdefault(each.id, job) != job:
                 problem, remedy = "is declared in code as well", "do one of the two"
                 raise ConfigurationError(each.field, each.id, problem, remedy)
@@ -167,16 +177,17 @@ class _Deployment:
             self.jobs.values(), withdrawn=off, others=self.config.others
         )
         hidden = {job.id: job.hidden for job in self.config.jobs}
-        told = [*self.broken.values()]
+        told: list[PlannedJob] = []
         for one in planned:
-            if one.job_id in self.broken:
-                continue
+            problem = one.problem
+            if one.change == "unresolvable":
+                problem = self.broken.get(one.job_id, problem)
             secret = hidden.get(one.job_id, frozenset())
             fields = {
                 name: (_HIDDEN, _HIDDEN) if name in secret else pair
                 for name, pair in one.fields.items()
             }
-            told.append(replace(one, fields=fields))
+            told.append(replace(one, fields=fields, problem=problem))
         return told
 
     async def carry_out(

@@ -19,8 +19,9 @@ from aiosched.cli.printable import printable
 from aiosched.cli.run import Stop, serve
 from aiosched.config import Config
 from aiosched.config.building import prepare
+from aiosched.config.importing import look_in
 from aiosched.config.reloading import Reloading
-from aiosched.errors import AioschedError, InvalidInputError
+from aiosched.errors import InvalidInputError
 
 __all__ = ["pid_file", "run_config"]
 
@@ -60,15 +61,19 @@ def run_config(
         stream=sys.stderr,
         format="%(asctime)s %(levelname)-8s %(name)s  %(message)s",
     )
+    look_in(Path())
     try:
         with pid_file(config.run.pidfile):
             asyncio.run(_serve(config, Reloading(config, load), once=once))
     except InvalidInputError as error:
         lines = [printable(line) for line in str(error).splitlines()]
         raise CannotError("\n".join(lines)) from None
-    except AioschedError as error:
+    except CannotError:
+        raise
+    except Exception as error:
         log.debug("failed", exc_info=error)
-        print(f"aiosched: {type(error).__name__}: {error}", file=sys.stderr)
+        said = printable(f"{type(error).__name__}: {error}")
+        print(f"aiosched: {said}", file=sys.stderr)
         return 1
     return 0
 

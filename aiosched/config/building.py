@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from aiosched.config.declared import DeclaredJob
@@ -21,6 +21,8 @@ from aiosched.jobs import Job
 from aiosched.scheduler import Scheduler
 
 __all__ = ["build", "declare", "prepare", "resolved"]
+
+log = logging.getLogger("aiosched")
 
 
 def build(config: Config, **options: Any) -> Scheduler:
@@ -43,7 +45,8 @@ async def prepare(config: Config, *, jobs: bool = True, **options: Any) -> Sched
     """Return a scheduler with all that a configuration names, not started.
 
     Modules are imported, ``run.app`` is called, executors that jobs name by an
-    import path are registered, and the jobs are declared.
+    import path are registered, and the jobs are declared.  ``run.app_dir`` is added
+    to the folders in which this process looks for modules.
 
     Args:
         config: Which.
@@ -54,10 +57,8 @@ async def prepare(config: Config, *, jobs: bool = True, **options: Any) -> Sched
         ConfigFileError: A module or name is not there, or two jobs are declared
             under one id; it names all that cannot be used.
     """
-    folder = (
-        Path() if config.run.app_dir is None else config.folder / config.run.app_dir
-    )
-    look_in(folder)
+    if config.run.app_dir is not None:
+        look_in(config.folder / config.run.app_dir)
     wrong: list[tuple[str, InvalidInputError]] = []
     for number, module in enumerate(config.run.imports):
         try:
@@ -149,6 +150,12 @@ def declare(
         try:
             if each.off:
                 scheduler.withdraw(each.id)
+                log.info(
+                    "job %s is off: %s",
+                    each.id,
+                    each.off,
+                    extra={"action": "job_off", "job_id": each.id},
+                )
             else:
                 scheduler.declare(resolved(each, scheduler))
         except SchedulerStateError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiosched.config.filling import Filled, hidden_in, plain
@@ -20,10 +20,12 @@ __all__ = ["JOB_WORDS", "DeclaredJob", "declared_jobs", "own_words", "read_jobs"
 _OPTIONS = tuple(name for name in CHECKS if name not in ("id", "trigger", "when"))
 JOB_WORDS = ("id", *LEADS, *sorted(TIMES), "enabled", *_OPTIONS)
 """Every word that a job may have."""
-_TEXTS = frozenset(("executor", "keyword", "queue", "note", "args", "kwargs", "meta"))
+_KEPT = frozenset(("args", "kwargs", "meta"))
+"""What goes on hiding what was filled in, and is no number by looking like one."""
+_TEXTS = frozenset(("executor", "keyword", "queue", "note", "tags"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class DeclaredJob:
     """A job as it was declared.
 
@@ -35,9 +37,14 @@ class DeclaredJob:
     """
 
     job: Job
-    field: str
+    field: str = dataclasses.field(compare=False)
     off: str = ""
-    hidden: frozenset[str] = frozenset()
+    hidden: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    def __repr__(self) -> str:
+        """Leave out what may be secret."""
+        off = f", off={self.off!r}" if self.off else ""
+        return f"DeclaredJob({self.id!r}, executor={self.job.executor!r}{off})"
 
     @property
     def id(self) -> str:
@@ -164,7 +171,7 @@ class _Reader:
             trigger, off = None, off or str(reason)
         except InvalidInputError as error:
             name = error.field.partition(".")[0].partition("[")[0]
-            raw = times.get(name)
+            raw = times.get(name, times)
             self._wrong(name, error, raw=raw, inherited=name not in given)
             trigger = None
         when = times.get("when") if trigger is None else None
@@ -194,7 +201,8 @@ class _Reader:
         return words
 
     def _id(self, words: dict[str, Any], named: str | None) -> str:
-        given = plain(words.pop("id", None))
+        raw = words.pop("id", None)
+        given = plain(raw)
         if named is not None and given not in (None, named):
             problem = f"the job is called {named} already"
             error = ConfigurationError("id", given, problem, "leave the id out")
@@ -208,7 +216,7 @@ class _Reader:
         try:
             return checks.identifier("id", job_id)
         except ConfigurationError as error:
-            self._wrong("id", error)
+            self._wrong("id", error, raw=raw)
             return "-"
 
     def _off(self, words: dict[str, Any]) -> str:
@@ -225,7 +233,7 @@ class _Reader:
         """Check each field by itself, so that all mistakes are told at once."""
         fields: dict[str, Any] = {}
         for name, raw in words.items():
-            value = plain(raw) if name in _TEXTS else plain(_typed(raw))
+            value = raw if name in _KEPT else plain(_read(name, raw))
             if name == "tags" and isinstance(value, tuple):
                 value = list(value)
             try:
@@ -250,6 +258,10 @@ class _Reader:
         from_all = inherited and name in self._shared
         key: Key = ("defaults", name) if from_all else (*self._key, name)
         self._mistakes.add(key, error, raw=raw)
+
+
+def _read(name: str, raw: Any) -> Any:
+    return raw if name in _TEXTS else _typed(raw)
 
 
 def _plain_times(times: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from aiosched.config.mistakes import Mistakes, unknown_key
 from aiosched.config.model import RunSettings, SchedulerSettings
 from aiosched.config.sections import Sections
 from aiosched.config.sources import Source, read_source
-from aiosched.errors import ConfigurationError, InvalidInputError
+from aiosched.errors import ConfigFileError, ConfigurationError, InvalidInputError
 
 __all__ = ["FILES", "SECTIONS", "Config", "found_file"]
 
@@ -127,6 +127,21 @@ class Config:
 
     @classmethod
     def _read(
+        cls,
+        source: Source,
+        env: str | None,
+        environ: Mapping[str, str],
+        arguments: Mapping[str, Any],
+    ) -> Self:
+        try:
+            return cls._laid(source, env, environ, arguments)
+        except RecursionError:
+            problem, remedy = "is nested too deeply", "make it flatter"
+            error = ConfigurationError("config", source.name, problem, remedy)
+            raise ConfigFileError(source.name, [("", error)]) from None
+
+    @classmethod
+    def _laid(
         cls,
         source: Source,
         env: str | None,

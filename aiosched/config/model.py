@@ -300,7 +300,7 @@ class RunSettings(_Shown):
         "text",
         _path,
         "The folder in which modules are looked for first, as seen from the file; "
-        "without it, the current folder.",
+        "without it the command line looks in the current folder.",
         '"src"',
     )
     imports: tuple[str, ...] = _setting(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from aiosched.config.filling import Filled, hidden_in, plain, read_secret
-from aiosched.config.mistakes import Mistakes, nearest, unknown_key
+from aiosched.config.mistakes import Mistakes, discreet, nearest, unknown_key
 from aiosched.config.model import Option, RunSettings, SchedulerSettings, options_of
 from aiosched.config.sources import Source
 from aiosched.errors import ConfigurationError, InvalidInputError
@@ -79,7 +79,9 @@ class Sections:
         """Read a section; what is wrong is noted, and its default taken."""
         if not isinstance(section, Mapping):
             remedy = f"write a table: [{kind.section}]"
-            error = ConfigurationError(kind.section, section, "is no table", remedy)
+            error = ConfigurationError(
+                kind.section, discreet("", section), "is no table", remedy
+            )
             self._mistakes.add((kind.section,), error)
             section = {}
         known = options_of(kind)

@@ -20,6 +20,10 @@ Key = tuple[str | int, ...]
 MOST_BYTES = 4 * 1024 * 1024
 """Of one file; nobody writes more by hand."""
 
+MOST_VALUES = 100_000
+"""In one file."""
+
+_MERGE = "tag:yaml.org,2002:merge"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PART = re.compile(r"\s*(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([A-Za-z0-9_-]+))\s*")
 _TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)$")
@@ -194,6 +198,9 @@ def _yaml(path: Path, text: str) -> tuple[dict[str, Any], dict[Key, int]]:
         node = loader.get_single_node()
         if node is None:
             return {}, {}
+        if _weight(node, set(), {}) > MOST_VALUES:
+            problem = f"has more than {MOST_VALUES} values, with those of its aliases"
+            raise _refused(path, problem, "make it smaller")
         lines, mistakes = _yaml_lines(node)
         if mistakes:
             raise ConfigFileError(str(path), mistakes)
@@ -216,6 +223,26 @@ def _yaml(path: Path, text: str) -> tuple[dict[str, Any], dict[Key, int]]:
     return data, lines
 
 
+def _weight(node: Any, around: set[int], known: dict[int, int]) -> int:
+    """Count the values in a node, those of aliases as often as they are named.
+
+    Raises:
+        ValueError: It contains itself.
+    """
+    if node.id == "scalar":
+        return 1
+    own = id(node)
+    if own in around:
+        message = f"what begins on line {node.start_mark.line + 1} contains itself"
+        raise ValueError(message)
+    if own not in known:
+        around.add(own)
+        inner = node.value if node.id == "sequence" else [v for _, v in node.value]
+        known[own] = 1 + sum(_weight(each, around, known) for each in inner)
+        around.discard(own)
+    return known[own]
+
+
 def _yaml_lines(
     root: Any,
 ) -> tuple[dict[Key, int], list[tuple[str, InvalidInputError]]]:
@@ -234,6 +261,8 @@ def _yaml_lines(
             continue
         names: set[str] = set()
         for name, value in node.value:
+            if name.tag == _MERGE:
+                continue  # what it brings is told by the line around it
             where = f"line {name.start_mark.line + 1}"
             if name.tag != "tag:yaml.org,2002:str":
                 remedy = 'quote it: "…"; in YAML, on, off, yes and no are no text'

@@ -13,6 +13,7 @@ from aiosched.jobs import checks
 from aiosched.jobs.inputs import CHECKS
 from aiosched.triggers import (
     CronTrigger,
+    DateTrigger,
     IntervalTrigger,
     RRuleTrigger,
     Trigger,
@@ -30,7 +31,7 @@ MODIFIERS: dict[str, frozenset[str]] = {
     "cron": frozenset(("tz", "seconds", "start", "end", "day_or", "gap", "fold")),
     "rrule": frozenset(("start", "tz", "end", "gap", "fold")),
     "trigger": frozenset(),
-    "when": frozenset(),
+    "when": frozenset(("tz",)),
 }
 """What may stand beside a lead."""
 _DAYS = frozenset(("excluding", "shift"))
@@ -261,15 +262,13 @@ def _trigger(value: Any, _: dict[str, Any], __: str | None) -> Trigger | None:
     return made
 
 
-def _when(value: Any, _: dict[str, Any], tz: str | None) -> Trigger | None:
+def _when(value: Any, beside: dict[str, Any], tz: str | None) -> Trigger | None:
     """Leave a delay to the job; an instant without an offset is in the zone."""
     if isinstance(value, datetime) and value.utcoffset() is None:
         value = value.isoformat()
     if isinstance(value, str) and value.lstrip("+-")[:1].upper() != "P":
-        from aiosched.triggers import DateTrigger
-
         try:
-            return DateTrigger(value, tz=tz)
+            return DateTrigger(value, tz=beside.get("tz", tz))
         except TriggerError as error:
             raise TriggerError(
                 "when", error.value, error.problem, error.remedy

@@ -14,7 +14,12 @@ from aiosched import Job, RedisJobStore, Retry, Scheduler, enums, errors
 from aiosched._engine.events import EVENTS
 from aiosched.abc import Terms
 from aiosched.cli.app import main, parser
+from aiosched.config.declared import JOB_WORDS
+from aiosched.config.loading import SECTIONS
+from aiosched.config.reference import settings_table
+from aiosched.config.words import LEADS, MODIFIERS
 from aiosched.context import Context
+from aiosched.jobs.plans import CHANGES
 from aiosched.jobs.snapshots import SNAPSHOT_FIELDS
 from tests.docs.pages import DOCS, ROOT, name, pages, table
 
@@ -145,6 +150,32 @@ def test_commands() -> None:
             if option.startswith("--") and option != "--help"
         }
         assert set(re.findall(r"`(--[\w-]+)`", options)) == known, word
+
+
+def test_settings_are_those_that_are_read() -> None:
+    page = _text("reference/settings.md")
+    assert settings_table() in page, "make the table anew: settings_table()"
+    assert tuple(table(page, "Sections")) == SECTIONS
+
+
+def test_words_of_a_declared_job() -> None:
+    section = _text("reference/settings.md").split("## Words of a job")[1]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    said = set(re.findall(r"`(\w+)`", " ".join(cells)))
+    assert said == set(JOB_WORDS) - (set(Job.model_fields) - {"id", "trigger", "when"})
+
+
+def test_words_beside_the_word_that_says_when() -> None:
+    rows = table(_text("howto/declare-jobs-in-a-file.md"), "Declare")
+    assert set(rows) == set(LEADS)
+    for lead, (_, beside) in rows.items():
+        said = set(re.findall(r"`(\w+)`", beside)) - {"tz"}
+        assert said == MODIFIERS[lead] - {"unit", "time_unit", "tz"}, lead
+
+
+def test_words_of_a_plan() -> None:
+    rows = table(_text("howto/declare-jobs-in-a-file.md"), "See what would change")
+    assert list(rows) == list(CHANGES)
 
 
 # --- tables of the guides --------------------------------------------------------

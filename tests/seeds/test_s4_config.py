@@ -293,13 +293,18 @@ async def test_an_interval_from_the_environment(
 @pytest.mark.seed("S5-16", "S5-17")
 @pytest.mark.virtual
 @pytest.mark.parametrize("value", ["-1", "off"])
-async def test_a_negative_interval_switches_a_stored_job_off(value: str) -> None:
+async def test_a_negative_interval_switches_a_stored_job_off(
+    value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="aiosched")
     store = MemoryJobStore()
     on = Config.from_data({"jobs": {"news": NEWS}}, environ={})
     assert await _runs(on, store, 10.5) == [10]
     off = Config.from_data({"jobs": {"news": NEWS}}, environ={"NEWS_INTERVAL": value})
     assert off.jobs[0].off
     assert await _runs(off, store, 60) == []
+    said = [one.getMessage() for one in caplog.records]
+    assert sum(line.startswith("job news is off: its interval") for line in said) == 1
     async with Scheduler(store, run_jobs=False) as client:
         assert not await client.job_exists("news")
     assert await _runs(on, store, 10.5) == [10]

@@ -46,6 +46,7 @@ from aiosched import (
     Outcome,
     Overlap,
     Peer,
+    PlannedJob,
     Progress,
     Reason,
     RedisJobStore,
@@ -227,6 +228,7 @@ def declarations(scheduler: Scheduler) -> Callable[[Context], Awaitable[None]]:
     assert_type(threaded("a"), str)
     assert_type(scheduler.register(Send(), name="send"), str)
     assert_type(scheduler.declare(Job("send", ["a"], id="kept")), Job)
+    scheduler.withdraw("gone")
     return called
 
 
@@ -239,6 +241,14 @@ async def defining(scheduler: Scheduler) -> None:
     changed = await scheduler.modify(first, note="new", trigger=every(2).hours)
     assert_type(changed, Job)
     await scheduler.modify("full", if_version=changed.version, tags=["mail"])
+    kept = scheduler.declared
+    assert_type(kept, tuple[Job, ...])
+    planned = await scheduler.plan(kept, withdrawn=["gone"], others=["other-*"])
+    assert_type(planned, list[PlannedJob])
+    assert_type(planned[0].fields, Mapping[str, tuple[Any, Any]])
+    assert_type(planned[0].keeps_due, bool)
+    assert_type(await scheduler.redeclare(kept, withdrawn=["gone"]), list[str])
+    assert_type(changed.declared, int | None)
 
 
 async def acting(scheduler: Scheduler) -> None:

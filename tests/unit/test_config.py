@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from aiosched import ConfigFileError, ConfigurationError, Job, Scheduler, every
+from aiosched import (
+    ArgumentsError,
+    ConfigFileError,
+    ConfigurationError,
+    Job,
+    Scheduler,
+    every,
+)
 from aiosched.config import Config, declare, declared_jobs, prepare
 from aiosched.config.filling import Filled
 from aiosched.config.template import init_text
@@ -74,6 +81,12 @@ def test_all_mistakes_are_told_at_once_with_line_value_and_remedy(
     assert len(lines) == 7
 
 
+def test_a_mistake_in_an_inline_table_has_the_line_of_its_key(tmp_path: Path) -> None:
+    text = '[jobs]\na = { executor = "x", every = "day", kwargs = [\n  1,\n] }\n'
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("line 2: jobs.a.kwargs=[1]: is not a mapping")
+
+
 YAML_WRONG = """\
 scheduler:
   namespace: shop
@@ -104,6 +117,8 @@ def test_yaml_keys_have_lines(tmp_path: Path) -> None:
         ("a: [1\n", "c.yaml", "is no YAML"),
         ("- 1\n", "c.yaml", "is no mapping"),
         ("!!python/object/apply:os.getcwd []\n", "c.yaml", "is no YAML"),
+        ("a = " + "[" * 5_000, "c.toml", "is nested too deeply"),
+        ("[values]\na = " + "[" * 900 + "]" * 900, "c.toml", "is nested too deeply"),
         ("", "c.json", "is neither TOML nor YAML"),
         ("[" * 5_000, "c.yaml", "is nested too deeply"),
     ],
@@ -113,6 +128,21 @@ def test_what_cannot_be_read_at_all(
 ) -> None:
     (line, *_) = refused(tmp_path, text, name)
     assert said in line
+
+
+def test_aliases_of_yaml(tmp_path: Path) -> None:
+    text = (
+        "jobs:\n  a: &a {executor: x, every: day}\n  b:\n    <<: *a\n    max_runs: 2\n"
+    )
+    a, b = Config.load(written(tmp_path, text, "c.yaml"), environ={}).jobs
+    assert (a.job.trigger, a.job.max_runs) == (b.job.trigger, None)
+    assert b.job.max_runs == 2
+    (line,) = refused(tmp_path, "values: &a\n  b: *a\n", "c.yaml")
+    assert "contains itself" in line
+    levels = [f"v{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 9)}]" for n in range(1, 9)]
+    text = "values:\n  " + "\n  ".join(["v0: &v0 [1]", *levels])
+    (line,) = refused(tmp_path, text, "c.yaml")
+    assert "has more than 100000 values" in line
 
 
 def test_a_file_that_is_not_there() -> None:
@@ -276,6 +306,26 @@ def test_a_store_may_be_named_by_a_file(tmp_path: Path) -> None:
     assert line.startswith("line 2: scheduler.store_file='url': store is given too")
 
 
+async def test_arguments_of_jobs_hide_what_was_filled_in() -> None:
+    async def show(word: str, number: int = 0) -> str:
+        return word
+
+    async def started(kwargs: dict[str, str]) -> object:
+        words = {"executor": "show", "kwargs": kwargs, "meta": {"k": ["${PW}"]}}
+        config = Config.from_data({"jobs": {"a": words}}, environ={"PW": SECRET})
+        assert SECRET not in f"{config.jobs!r}{config.jobs[0].job!r}"
+        scheduler = await prepare(config)
+        scheduler.register(show)
+        async with scheduler:
+            return await scheduler.result("a", timeout=10)
+
+    assert await started({"word": "${PW}"}) == SECRET
+    with pytest.raises(ArgumentsError) as caught:
+        await started({"word": "x", "number": "${PW}"})
+    assert caught.value.field == "kwargs.number"
+    assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "written_as"),
     [
@@ -294,6 +344,8 @@ def test_a_store_may_be_named_by_a_file(tmp_path: Path) -> None:
         ('[jobs.a]\nexecutor = "x"\nkwargs = "${PW}"\n', "${PW}"),
         ('[jobs.a]\nexecutor = "x"\nenabled = "${PW}"\n', "${PW}"),
         ('[jobs.a]\nexecutor = "x"\nretry = { delay = "${PW}" }\n', "${PW}"),
+        ('[jobs.a]\nexecutor = "x"\nevery = "week"\non = ["${PW}"]\n', "${PW}"),
+        ('[[jobs]]\nexecutor = "x"\nid = "${PW}\\u0007"\n', "${PW}"),
         ('[run]\napp = "${PW}"\n', "${PW}"),
         ('[defaults]\ntimeout = "${PW}"\n[jobs.a]\nexecutor = "x"\n', "${PW}"),
         ('[unknown]\na = "${PW}"\n', "${PW}"),
