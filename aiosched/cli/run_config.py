@@ -13,10 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from aiosched.background.serving import Stop, serve
 from aiosched.cli.app import CannotError
 from aiosched.cli.config import loaded
 from aiosched.cli.printable import printable
-from aiosched.cli.run import Stop, serve
 from aiosched.config import Config
 from aiosched.config.building import prepare
 from aiosched.config.importing import look_in

@@ -135,4 +135,4 @@ def after_fork(then: Callable[[], object]) -> None:
             before()
         called()
 
-    uwsgi.post_fork_hook = hook
+    setattr(uwsgi, "post_fork_hook", hook)  # noqa: B010 - it has no types
