@@ -77,7 +77,8 @@ class GuardKeeper:
     async def close(self) -> None:
         """Wait for releases that are under way; give up what is still held.
 
-        It is not released: whoever holds it may still be at work.
+        It is released by the end of its body, which may still be at work, or free
+        when its time is over.
         """
         for guard in list(self._held):
             guard._lose(self, "its scheduler has ended")

@@ -55,15 +55,15 @@ async def provided(
         failure = error
     live.on_cancel = cancel  # from here on it is not in a thread any more
     failed = await scope.close(failure)
-    for name, trouble in failed:
+    for name, raised in failed:
         log.warning(
             "the end of the provider %s failed, in a run of %s",
             name,
             live.job_id,
-            exc_info=trouble,
+            exc_info=raised,
             extra={"action": "provider_failed", "job_id": live.job_id},
         )
-        bus.emit("callback_failed", live.job_id, error=trouble, of=name)
+        bus.emit("callback_failed", live.job_id, error=raised, of=name)
     if failure is None and failed:
         failure = failed[0][1]
     if failure is not None:

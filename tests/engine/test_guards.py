@@ -480,8 +480,7 @@ async def test_a_guard_of_a_scheduler_that_ends_is_lost() -> None:
         await p0.shutdown()
         with pytest.raises(GuardLostError, match="its scheduler has ended"):
             await task
-        # It was not released, since the body could have been at work still.
-        assert not await free(p1, "a")
+        # Its body has ended, so it may be let go; at the latest its time is over.
         await asyncio.sleep(20)
         assert await free(p1, "a")
 
