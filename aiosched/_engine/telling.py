@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
+from aiosched.logs import log
 from aiosched.records import Change, Record, Row, State
 
-__all__ = ["entries_again", "finishes", "tell"]
+__all__ = ["entries_again", "finishes", "tell", "tell_blocked", "tell_mended"]
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
 
@@ -78,3 +79,25 @@ def _passed(bus: EventBus, row: Row) -> None:
             reason=row.reason.value,
             cause=Cause.SLOT.value,
         )
+
+
+def tell_mended(bus: EventBus, ids: Sequence[str]) -> None:
+    """Tell of jobs whose index was wrong and has been put right."""
+    log.warning(
+        "the index of %d jobs was wrong and has been put right, such as that of %s",
+        len(ids),
+        ids[0],
+        extra={"action": "index_mended", "job_id": ids[0], "jobs": list(ids)},
+    )
+    bus.emit("index_mended", jobs=list(ids))
+
+
+def tell_blocked(bus: EventBus, seconds: float, jobs: Sequence[str]) -> None:
+    """Tell that the event loop was blocked, and which jobs ran on it."""
+    log.warning(
+        "the event loop was blocked for about %.1f s; running were: %s",
+        seconds,
+        ", ".join(jobs) or "no jobs",
+        extra={"action": "blocked", "seconds": seconds},
+    )
+    bus.emit("blocked", seconds=seconds, jobs=jobs)

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
+from aiosched.cli.watching_options import add_watching
 
 __all__ = ["CannotError", "main", "parser"]
 
@@ -127,14 +128,6 @@ def _grace(text: str) -> float:
     raise argparse.ArgumentTypeError(message)
 
 
-def _port(text: str) -> int:
-    number = int(text)
-    if 0 <= number <= 65_535:
-        return number
-    message = f"{text} is no port: 0 to 65535"
-    raise argparse.ArgumentTypeError(message)
-
-
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser(
         "demo",
@@ -182,24 +175,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
     run.add_argument("--log-level", choices=LEVELS, default="info")
-    run.add_argument(
-        "--log-format",
-        choices=("text", "json"),
-        default="text",
-        help="json: one object a line, on standard error",
-    )
-    run.add_argument(
-        "--metrics-port",
-        type=_port,
-        metavar="PORT",
-        help="show metrics for Prometheus under /metrics; 0: on a free port",
-    )
-    run.add_argument(
-        "--metrics-host",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="where they are listened for (default 127.0.0.1; 0.0.0.0: everywhere)",
-    )
+    add_watching(run)
     run.set_defaults(command=_run, says=False)
 
 

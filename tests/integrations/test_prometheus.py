@@ -88,7 +88,9 @@ async def test_three_peers_on_a_server_count_each_row_of_the_ledger_once(
 
         @scheduler.executor
         async def slow() -> None:
-            await asyncio.sleep(0.35)
+            over = asyncio.Event()  # longer than the next slots take to come
+            asyncio.get_running_loop().call_later(0.35, over.set)
+            await over.wait()
 
         one.watch(scheduler)
         peers.append(scheduler)
@@ -412,7 +414,9 @@ async def test_the_reference_page_has_every_metric_with_its_labels() -> None:
         await scheduler.schedule(Job(work, id="w", trigger=tick, max_runs=3))
         await scheduler.schedule(Job(work, id="fired", keyword="go"))
         await scheduler.fire_job("go")
-        await asyncio.sleep(0.1)
+        await wait_until(
+            lambda: total(scraped(metrics), "aiosched_running") == 2, "two runs"
+        )
         gate.set()
         await scheduler.drain(timeout=10)
         checked: set[str] = set()
