@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import os
@@ -28,7 +29,7 @@ from aiosched import (
     Scheduler,
 )
 from aiosched.executors import Inline, InProcess, Program
-from tests.waiting import wait_until
+from tests import waiting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -38,6 +39,8 @@ async def scheduler() -> AsyncIterator[Scheduler]:
     async with Scheduler() as one:
         yield one
 
+
+wait_until = functools.partial(waiting.wait_until, timeout=60.0)
 
 PAUSE = threading.Event()  # is never set
 

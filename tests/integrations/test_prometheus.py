@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import re
@@ -31,8 +32,10 @@ from aiosched._engine.observing import Observer
 from aiosched.integrations import prometheus
 from aiosched.integrations.prometheus import OTHER, Metrics
 from aiosched.testing import Fault, FaultyStore
+from tests import waiting
 from tests.docs.pages import DOCS, ROOT, table
-from tests.waiting import wait_until
+
+wait_until = functools.partial(waiting.wait_until, timeout=60.0)
 
 FAST: dict[str, Any] = {
     "lease": 2.0,
