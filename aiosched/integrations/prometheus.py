@@ -328,7 +328,7 @@ class _Counting(Observer):
         if kind is None:
             if len(self._kinds) >= MOST_KINDS:
                 named = OTHER, OTHER
-            kind = self.namespace, self.peer, *named
+            kind = self.namespace, self.peer, named[0], named[1]
             self._kinds[named] = kind
         return kind
 
