@@ -117,16 +117,16 @@ class Contained:
         for observer in self.observers:
             try:
                 observer.wrote(told)
-            except Exception as error:
-                self.failing(observer, "wrote", error)
+            except Exception as raised:
+                self.failing(observer, "wrote", raised)
 
     def failed(self, error: StoreError) -> None:
         """Tell of a transaction that was given up."""
         for observer in self.observers:
             try:
                 observer.failed(error)
-            except Exception as error:
-                self.failing(observer, "failed", error)
+            except Exception as raised:
+                self.failing(observer, "failed", raised)
 
     def carry(self) -> str:
         """Return what the first observer that carries anything carries."""
@@ -134,8 +134,8 @@ class Contained:
             try:
                 if text := observer.carry():
                     return text
-            except Exception as error:
-                self.failing(observer, "carry", error)
+            except Exception as raised:
+                self.failing(observer, "carry", raised)
         return ""
 
 
@@ -150,16 +150,16 @@ class ObservedRun:
         for observer in contained.observers:
             try:
                 self._began.append((observer, observer.began(start)))
-            except Exception as error:
-                contained.failing(observer, "began", error)
+            except Exception as raised:
+                contained.failing(observer, "began", raised)
 
     def end(self, ended: Ended | None, error: BaseException | None) -> None:
         """Tell that it has ended: the last that was told first."""
         for observer, began in reversed(self._began):
             try:
                 observer.ended(began, self._start, ended, error)
-            except Exception as error:
-                self._contained.failing(observer, "ended", error)
+            except Exception as raised:
+                self._contained.failing(observer, "ended", raised)
 
 
 class ObservedSession(Session):

@@ -216,13 +216,14 @@ class Runner:
         run = ObservedRun(observed, live.start)
         ended: Ended | None = None
         try:
-            ended = await self._attempt(live)
-        except asyncio.CancelledError:
-            ended = self._cancelled(live)
+            try:
+                ended = await self._attempt(live)
+            except asyncio.CancelledError:
+                ended = self._cancelled(live)
+            return ended
         finally:
             error, live.error = live.error, None
             run.end(ended, error)
-        return ended
 
     async def _attempt(self, live: Live) -> Ended:
         definition = live.start.definition

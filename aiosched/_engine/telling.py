@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from aiosched import planning
@@ -13,9 +13,18 @@ from aiosched.instants import SECOND, moment
 from aiosched.jobs import Job, LedgerEntry, entry_of, progress_of
 from aiosched.jobs.conversions import job_of_definition
 from aiosched.jobs.snapshots import Snapshot
+from aiosched.logs import log
 from aiosched.records import Change, Definition, Record, Reported, Row, State
 
-__all__ = ["Recorded", "entries_again", "finishes", "tell", "tell_progress"]
+__all__ = [
+    "Recorded",
+    "entries_again",
+    "finishes",
+    "tell",
+    "tell_blocked",
+    "tell_mended",
+    "tell_progress",
+]
 
 _PASSED = (RowKind.SKIPPED, RowKind.MISSED, RowKind.EXCLUDED, RowKind.PAUSED)
 
@@ -159,3 +168,25 @@ def tell_progress(bus: EventBus, live: Live, said: Reported) -> None:
             done=told.done,
             note=told.note,
         )
+
+
+def tell_mended(bus: EventBus, ids: Sequence[str]) -> None:
+    """Tell of jobs whose index was wrong and has been put right."""
+    log.warning(
+        "the index of %d jobs was wrong and has been put right, such as that of %s",
+        len(ids),
+        ids[0],
+        extra={"action": "index_mended", "job_id": ids[0], "jobs": list(ids)},
+    )
+    bus.emit("index_mended", jobs=list(ids))
+
+
+def tell_blocked(bus: EventBus, seconds: float, jobs: Sequence[str]) -> None:
+    """Tell that the event loop was blocked, and which jobs ran on it."""
+    log.warning(
+        "the event loop was blocked for about %.1f s; running were: %s",
+        seconds,
+        ", ".join(jobs) or "no jobs",
+        extra={"action": "blocked", "seconds": seconds},
+    )
+    bus.emit("blocked", seconds=seconds, jobs=jobs)

@@ -32,7 +32,13 @@ from aiosched._engine.runner import Runner
 from aiosched._engine.service import Service
 from aiosched._engine.settler import Settler
 from aiosched._engine.sweeper import Sweeper
-from aiosched._engine.telling import finishes, tell, tell_progress
+from aiosched._engine.telling import (
+    finishes,
+    tell,
+    tell_blocked,
+    tell_mended,
+    tell_progress,
+)
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
 from aiosched.abc import Member, Mended, Session, shard_of
@@ -97,6 +103,10 @@ class Wiring(abc.ABC):
             self.spawn,
             self._found,
         )
+        self._wire_claims(max_concurrency)
+
+    def _wire_claims(self, max_concurrency: int) -> None:
+        clock, session, owner = self.clock, self.session, self._member.id
         self.runner = Runner(
             clock,
             self.bus,
@@ -295,17 +305,7 @@ class Wiring(abc.ABC):
             live.settlement.set_result(ended)
 
     def _mended(self, told: Mended) -> None:
-        log.warning(
-            "the index of %d jobs was wrong and has been put right, such as that of %s",
-            len(told.ids),
-            told.ids[0],
-            extra={
-                "action": "index_mended",
-                "job_id": told.ids[0],
-                "jobs": list(told.ids),
-            },
-        )
-        self.bus.emit("index_mended", jobs=list(told.ids))
+        tell_mended(self.bus, told.ids)
 
     def _told(
         self,
@@ -347,13 +347,7 @@ class Wiring(abc.ABC):
 
     def _blocked(self, seconds: float) -> None:
         jobs = sorted({x.job_id for x in self.runner.live if not x.threaded})
-        log.warning(
-            "the event loop was blocked for about %.1f s; running were: %s",
-            seconds,
-            ", ".join(jobs) or "no jobs",
-            extra={"action": "blocked", "seconds": seconds},
-        )
-        self.bus.emit("blocked", seconds=seconds, jobs=jobs)
+        tell_blocked(self.bus, seconds, jobs)
 
     def _assigned(self) -> None:
         self.listener.assigned()

@@ -22,6 +22,7 @@ from aiosched.cli.config_options import (
 )
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
+from aiosched.cli.watching_options import add_watching
 
 __all__ = ["CannotError", "main", "parser"]
 
@@ -136,14 +137,6 @@ def _grace(text: str) -> float:
     raise argparse.ArgumentTypeError(message)
 
 
-def _port(text: str) -> int:
-    number = int(text)
-    if 0 <= number <= 65_535:
-        return number
-    message = f"{text} is no port: 0 to 65535"
-    raise argparse.ArgumentTypeError(message)
-
-
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser(
         "demo",
@@ -191,25 +184,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
     add_audit_option(run)
-    run.add_argument(
-        "--log-format",
-        choices=("text", "json"),
-        default="text",
-        help="json: one object a line, on standard error",
-    )
-    run.add_argument(
-        "--metrics-port",
-        type=_port,
-        metavar="PORT",
-        help="show metrics for Prometheus under /metrics; 0: on a free port",
-    )
-    run.add_argument(
-        "--metrics-host",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="where they are listened for (default 127.0.0.1; 0.0.0.0: everywhere)",
-    )
     run.add_argument("--log-level", choices=LEVELS, default=None)
+    add_watching(run)
     add_run_config(run)
     run.set_defaults(command=_run, says=False)
 

@@ -116,7 +116,8 @@ class Metrics:
         """
         self.registry: CollectorRegistry = REGISTRY if registry is None else registry
         try:
-            self._families()
+            self._enter_counters()
+            self._enter_histograms()
             self._gauges = Gauges()
             self.registry.register(self._gauges)
         except ValueError as error:
@@ -127,21 +128,18 @@ class Metrics:
                 "share one Metrics, or give each a CollectorRegistry()",
             ) from None
 
-    def _families(self) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"aiosched_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"aiosched_{name}", text, labels, registry=self.registry)
 
-        def histogram(
-            name: str, text: str, buckets: tuple[float, ...], *labels: str
-        ) -> Histogram:
-            return Histogram(
-                f"aiosched_{name}",
-                text,
-                labels,
-                buckets=buckets,
-                registry=self.registry,
-            )
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"aiosched_{name}", text, labels, buckets=buckets, registry=self.registry
+        )
 
+    def _enter_counters(self) -> None:
+        counter = self._counter
         self.fired = counter(
             "fired", "Firings that came to be, by cause.", *_KIND, "cause"
         )
@@ -158,6 +156,15 @@ class Metrics:
             "outcome",
             "final",
         )
+        self.failures = counter(
+            "store_failures", "Transactions given up, by error.", *_PEER, "error"
+        )
+        self.alarms = counter(
+            "alarms", "Events that are worth an alarm.", *_PEER, "event"
+        )
+
+    def _enter_histograms(self) -> None:
+        histogram = self._histogram
         self.lateness = histogram(
             "lateness_seconds",
             "From the instant a run was due to its start.",
@@ -186,12 +193,6 @@ class Metrics:
             _TRANSACTION,
             *_PEER,
             "kind",
-        )
-        self.failures = counter(
-            "store_failures", "Transactions given up, by error.", *_PEER, "error"
-        )
-        self.alarms = counter(
-            "alarms", "Events that are worth an alarm.", *_PEER, "event"
         )
 
     def watch(self, scheduler: Scheduler, *, peer: str | None = None) -> None:
@@ -327,7 +328,7 @@ class _Counting(Observer):
         if kind is None:
             if len(self._kinds) >= MOST_KINDS:
                 named = OTHER, OTHER
-            kind = self.namespace, self.peer, *named
+            kind = self.namespace, self.peer, named[0], named[1]
             self._kinds[named] = kind
         return kind
 

@@ -297,7 +297,7 @@ async def test_each_outcome_that_was_cut_off_is_told(
 
     any_: Any = SimpleNamespace(transact=transact, spanning=spanning)
     settler = Settler(
-        SystemClock(), any_, any_, "p", lambda _: True, any_, any_, any_, spawn
+        SystemClock(), any_, any_, "p", lambda _: True, any_, any_, any_, spawn, any_
     )
     settler.closing = closing
     for fence in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import os
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from aiosched import (
     Scheduler,
 )
 from aiosched.executors import Inline, InProcess, Program
-from tests.waiting import wait_until
+from tests import waiting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -39,6 +39,10 @@ async def scheduler() -> AsyncIterator[Scheduler]:
     async with Scheduler() as one:
         yield one
 
+
+wait_until = functools.partial(waiting.wait_until, timeout=60.0)
+
+PAUSE = threading.Event()  # is never set
 
 # -- what runs elsewhere --------------------------------------------------------------
 
@@ -51,14 +55,14 @@ def meet(folder: str, name: str, others: int) -> int:
     """Return when so many have come to a folder."""
     (Path(folder) / name).touch()
     while len(list(Path(folder).iterdir())) < others:
-        time.sleep(0.005)
+        PAUSE.wait(0.005)
     return os.getpid()
 
 
 def stay(mark: str) -> None:
     Path(mark).write_text(str(os.getpid()))
     while True:
-        time.sleep(0.01)
+        PAUSE.wait(0.01)
 
 
 class CannotTravelError(Exception):
@@ -336,7 +340,7 @@ async def test_every_kind_is_stopped_and_told_alike(tmp_path: Path) -> None:
     def in_a_thread(context: Context, mark: str) -> None:
         Path(mark).touch()
         while not context.cancelled:
-            time.sleep(0.005)
+            PAUSE.wait(0.005)
 
     program = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
     async with Scheduler() as scheduler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +31,9 @@ from aiosched import (
     SchedulerStateError,
 )
 from aiosched.integrations.opentelemetry import ASKING, CHANGING, Traces, pack, unpack
-from tests.waiting import wait_until
+from tests import waiting
+
+wait_until = functools.partial(waiting.wait_until, timeout=60.0)
 
 FAST: dict[str, Any] = {
     "lease": 2.0,
