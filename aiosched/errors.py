@@ -360,6 +360,9 @@ class AttemptError(AioschedError):
             not bound this.
     """
 
+    retry: bool = True
+    after: float = 0.0
+
     def __init__(self, message: str, *, retry: bool = True, after: float = 0.0) -> None:
         """Say what happened.
 

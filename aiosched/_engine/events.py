@@ -55,6 +55,8 @@ EVENTS = frozenset(
     }
 )
 
+_BY_NAME = frozenset({"recorded"})
+"""What is heard by name only: ``*`` hears of each row by an event of its own."""
 _BACKLOG = 10_000
 _ENDS_ALL = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What ends the program, or the loop, and not just the listener that it strikes."""
@@ -122,10 +124,16 @@ class EventStream(AsyncIterator[Event]):
 
     def offer(self, event: Event) -> None:
         """Add an event, if it is one of those that are wanted."""
-        if self._names and event.name not in self._names:
+        if not self.wants(event.name):
             return
         if self._job_id in (None, event.job_id):
             self._put(event)
+
+    def wants(self, name: str) -> bool:
+        """Return whether events of that name are among those that are wanted."""
+        if self._names:
+            return name in self._names
+        return name not in _BY_NAME
 
     def end(self) -> None:
         """Let the stream end behind what it holds."""
@@ -164,7 +172,7 @@ class EventBus:
         """As whom it logs what listeners do wrong, whoever told them."""
 
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
-        """Call ``handler`` for each event of that name, ``*`` for all.
+        """Call ``handler`` for each event of that name, ``*`` for all but rows.
 
         Returns:
             A function that ends it; safe to call twice.
@@ -197,6 +205,9 @@ class EventBus:
         handlers = self._handlers
         if not handlers and not self._streams:
             return False
+        if name in _BY_NAME:
+            named = any(stream.wants(name) for stream in self._alive())
+            return named or bool(handlers.get(name))
         return bool(self._streams or handlers.get(name) or handlers.get("*"))
 
     def emit(self, name: str, job_id: str | None = None, /, **data: Any) -> None:
@@ -206,7 +217,8 @@ class EventBus:
         event = Event(name, self._estimate(), job_id, data)
         for stream in self._alive():
             stream.offer(event)
-        for handler in (*self._handlers.get(name, ()), *self._handlers.get("*", ())):
+        everything = () if name in _BY_NAME else self._handlers.get("*", ())
+        for handler in (*self._handlers.get(name, ()), *everything):
             self.call(handler, event)
 
     def call(self, handler: Callable[[T], Awaitable[None] | None], fact: T) -> None:

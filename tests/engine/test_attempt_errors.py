@@ -144,3 +144,20 @@ async def test_every_row_is_told_with_its_job_also_where_nothing_is_left() -> No
         ("created", "active"),
         ("removed", "removed"),
     ]
+
+
+async def test_rows_are_heard_by_name_only() -> None:
+    async with Scheduler() as scheduler:
+        everything: list[Event] = []
+        scheduler.on("*", everything.append)
+        stream, rows = scheduler.events(), scheduler.events("recorded")
+
+        @scheduler.executor
+        async def work() -> None: ...
+
+        await scheduler.schedule(Job(work, id="j"))
+        await scheduler.wait("j", timeout=10)
+    assert "recorded" not in {event.name for event in everything}
+    assert "recorded" not in {event.name async for event in stream}
+    kinds = [event.data["recorded"].entry.kind.value async for event in rows]
+    assert kinds == ["created", "succeeded"]

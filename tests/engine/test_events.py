@@ -40,9 +40,7 @@ def listen(scheduler: Scheduler, name: str = "*") -> list[Event]:
 
 
 def names(told: list[Event], job_id: str) -> list[str]:
-    """Return what is told of a job, beside the rows of its ledger."""
-    mine = [event.name for event in told if event.job_id == job_id]
-    return [name for name in mine if name != "recorded"]
+    return [event.name for event in told if event.job_id == job_id]
 
 
 # --- the story of a job ------------------------------------------------------------
