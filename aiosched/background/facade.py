@@ -51,19 +51,18 @@ class BlockingIterator(Iterator[T], Generic[T]):
         if life.process != os.getpid():
             message = "this iterator was made before the process was forked"
             raise SchedulerStateError(message)
+        home = life.home
         try:
-            found = self._stepped() if self._over else life.call(self._step)
+            over = home is not None and home.over.is_set()
+            found = self._stepped() if over else life.call(self._step)
         except SchedulerStateError:
-            if not self._over:
+            if home is None or not home.ends:
                 raise
+            home.over.wait()
             found = self._stepped()
         if not found:
             raise StopIteration
         return found[0]
-
-    @property
-    def _over(self) -> bool:
-        return self._life.home is not None and self._life.home.over.is_set()
 
     async def _step(self, _: Scheduler) -> tuple[T] | tuple[()]:
         try:
@@ -79,6 +78,8 @@ class BlockingIterator(Iterator[T], Generic[T]):
         except StopIteration as done:
             found: tuple[T] | tuple[()] = done.value
             return found
+        except RuntimeError:  # it would have to wait, and nothing comes any more
+            return ()
         step.close()
         return ()
 
@@ -279,9 +280,9 @@ class Facade:
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
         """Call a function for this peer's events.
 
-        A plain function is called in a thread of the listeners, where it may
-        use every verb: one behind the other, in the order of the events.  All
-        else as :meth:`aiosched.Scheduler.on`.
+        A plain function is called beside the loop, where it may use every verb:
+        one behind the other, in the order of the events.  All else as
+        :meth:`aiosched.Scheduler.on`.
         """
         return self._pass(lambda one: one.on(name, self._aside(handler)))
 

@@ -40,8 +40,15 @@ class _Call(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._unwanted = False
 
-    def begin(self) -> None:
-        """Become a task; on the loop."""
+    def begin(self, *, ended: bool) -> None:
+        """Become a task; on the loop.
+
+        Args:
+            ended: Whether the loop is at its end, and would not finish it.
+        """
+        if ended:
+            self.cut_short()
+            return
         if self._unwanted:
             self.answer.cancel()
             return
@@ -85,7 +92,8 @@ class Home:
         """Make the loop; :meth:`run` is where it runs."""
         self.over: threading.Event = threading.Event()
         """Set when the loop has ended and is closed."""
-        self._lock = threading.Lock()
+        # Not a plain one: a handler of signals may call while its thread does.
+        self._lock = threading.RLock()
         self._calls: set[_Call[Any]] = set()
         self._closed = False
         self._thread: int | None = None
@@ -104,7 +112,10 @@ class Home:
                 _leave_in_children(weakref.ref(self._selector))
             with asyncio.Runner(loop_factory=self._new_loop) as runner:
                 self._loop = runner.get_loop()
-                runner.run(main)
+                try:
+                    runner.run(main)
+                finally:
+                    self._refuse_more()
         finally:
             main.close()  # where the loop could not even be made
             self._close()
@@ -114,13 +125,25 @@ class Home:
             return asyncio.new_event_loop()
         return asyncio.SelectorEventLoop(self._selector)
 
+    def _refuse_more(self) -> None:
+        with self._lock:
+            self._closed = True
+
     def _close(self) -> None:
         with self._lock:
             self._closed = True
             left, self._calls = self._calls, set()
+        self.over.set()
         for call in left:
             call.cut_short()
-        self.over.set()
+
+    def _begin(self, call: _Call[Any]) -> None:
+        call.begin(ended=self._closed)
+
+    @property
+    def ends(self) -> bool:
+        """Whether no call is taken any more."""
+        return self._closed
 
     @property
     def inside(self) -> bool:
@@ -164,7 +187,7 @@ class Home:
             if self._closed or self._loop is None:
                 raise SchedulerStateError(ENDED)
             self._calls.add(call)
-            self._loop.call_soon_threadsafe(call.begin)
+            self._loop.call_soon_threadsafe(self._begin, call)
         try:
             return call.answer.result()
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import os
 import signal
 import sys
@@ -23,7 +22,6 @@ from aiosched.scheduler import Scheduler
 
 __all__ = ["EXIT_GRACE", "Life"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 T = TypeVar("T")
 
 EXIT_GRACE = 5.0
@@ -35,6 +33,10 @@ _LOOK = 5.0
 _NOT_STARTED = 'the scheduler is not started; call start(), or use "with"'
 _STARTED = "the scheduler is started already; start() once is enough"
 _INTERRUPTED = "the scheduler was told to end before it had started"
+
+
+class LoopThread(threading.Thread):
+    """A thread that goes on until its scheduler ends: nobody waits for it before."""
 
 
 class Life:
@@ -52,20 +54,18 @@ class Life:
     ) -> None:
         """Be new."""
         self.scheduler = scheduler
-        if _threads_are_greenlets():
-            # A loop of its own in a thread of its own is what a lifeline needs.
-            scheduler._has_lifeline = False
         self.wanted = wanted
         self.held = held
         self.process: int = os.getpid()
         self.home: Home | None = None
         self.closed = False
         self.failure: BaseException | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.waking: threading.Lock = threading.Lock()
         self._started: Future[None] = Future()
         self._thread: threading.Thread | None = None
         self._main: asyncio.Task[Any] | None = None
+        self._interrupted = False
         self._listeners = DaemonThreads(f"aiosched listeners of {scheduler.name}")
         self._turn = asyncio.Lock()
 
@@ -80,22 +80,27 @@ class Life:
         """
         home = self._begin()
         self.held = paused
-        self._thread = threading.Thread(
+        main = self._in_background(paused=paused)
+        self._thread = LoopThread(
             target=self._live,
-            args=(home, self._in_background(paused=paused)),
+            args=(home, main),
             name=f"aiosched {self.scheduler.name}",
             daemon=False,
         )
         try:
             self._thread.start()
-        except BaseException:
+        except BaseException as error:
+            main.close()
             home.abandon()
+            self._thread = None
+            self._started.set_exception(error)
             raise
         self._see_to_the_end(home)
         try:
             self._started.result()
         except BaseException:
             if not self._started.done():  # Ctrl-C, while it was waited for
+                self._interrupted = True
                 home.tell(self._interrupt)
             else:
                 self._let_go(home)
@@ -134,6 +139,9 @@ class Life:
             self._refuse_closed()
             if self.home is not None:
                 raise SchedulerStateError(_STARTED)
+            if _threads_are_greenlets():
+                # A lifeline needs a loop of its own in a thread of its own.
+                self.scheduler._has_lifeline = False
             self.home = Home()
             return self.home
 
@@ -151,18 +159,24 @@ class Life:
     async def _in_background(self, *, paused: bool) -> None:
         self._main = asyncio.current_task()
         try:
-            await self.scheduler.start(paused=paused)
+            if not self._interrupted:
+                await self.scheduler.start(paused=paused)
         except asyncio.CancelledError:
             self._started.set_exception(SchedulerStateError(_INTERRUPTED))
             return
         except Exception as error:
             self._started.set_exception(error)
             return
+        if self._interrupted:  # a moment before it began, or after it was done
+            with suppress(asyncio.CancelledError):
+                await self.scheduler.shutdown(force=True)
+            await self.scheduler.shutdown(force=True)
+            return
         self._started.set_result(None)
         try:
             await self.scheduler.run_forever()
         except Exception as error:
-            self._failed(error)
+            self.failure = error  # the engine has told the log
 
     async def _in_front(
         self, *, paused: bool, grace: float | None, listens: bool
@@ -182,16 +196,7 @@ class Life:
             if not self._started.done():
                 self._started.set_exception(error)
             else:
-                self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        self.failure = error
-        log.error(
-            "scheduler %s has failed: %r",
-            self.scheduler.name,
-            error,
-            extra={"action": "scheduler_failed", "peer": self.scheduler.id},
-        )
+                self.failure = error  # the engine has told the log
 
     def _interrupt(self) -> None:
         if self._main is not None:
@@ -204,9 +209,8 @@ class Life:
         """
 
         def watch() -> None:
-            main = threading.main_thread()
-            while main.is_alive() and not home.over.is_set():
-                main.join(_LOOK)
+            while not home.over.is_set() and (left := _program()):
+                left[0].join(_LOOK)
             if not home.over.is_set():
                 with suppress(Exception):
                     self.end(force=False, grace=EXIT_GRACE)
@@ -215,12 +219,6 @@ class Life:
         threading.Thread(target=watch, name=name, daemon=True).start()
 
     # -- calls -------------------------------------------------------------
-
-    @property
-    def runs(self) -> bool:
-        """Whether there is a loop that calls have to go to."""
-        home = self.home
-        return home is not None and self._started.done() and not home.over.is_set()
 
     @property
     def served(self) -> bool:
@@ -246,7 +244,11 @@ class Life:
     def pass_on(self, function: Callable[[Scheduler], T]) -> T:
         """Call a plain verb where it may be called: on the loop, if that runs."""
         home = self.home
-        if home is None or not self.runs or home.inside:
+        if home is None or home.inside:
+            return function(self.scheduler)
+        with suppress(Exception):
+            self._started.result()
+        if home.ends:
             return function(self.scheduler)
 
         async def called(scheduler: Scheduler) -> T:
@@ -272,7 +274,7 @@ class Life:
             raise SchedulerStateError(ENDED)
 
     async def listen(self, told: Callable[[], Any]) -> Any:
-        """Call a listener in the thread of listeners, one behind the other."""
+        """Call a listener beside the loop, one behind the other."""
         inside = contextvars.copy_context()
         async with self._turn:
             loop = asyncio.get_running_loop()
@@ -306,6 +308,18 @@ class Life:
         home.over.wait()
         if self._thread is not None:
             self._thread.join()
+
+
+def _program() -> list[threading.Thread]:
+    """Return the threads that are still to end before the program does."""
+    main = threading.main_thread()
+    if main.is_alive():
+        return [main]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if not (thread.daemon or isinstance(thread, LoopThread) or thread is main)
+    ]
 
 
 def _threads_are_greenlets() -> bool:

@@ -35,7 +35,12 @@ from aiosched.errors import (
     SchedulerStateError,
     StoreUnavailableError,
 )
-from aiosched.integrations.flask_config import Settings, settings_of, split_words
+from aiosched.integrations.flask_config import (
+    PREFIX,
+    Settings,
+    settings_of,
+    split_words,
+)
 from aiosched.integrations.serving import (
     Place,
     after_fork,
@@ -86,7 +91,8 @@ class FlaskScheduler(BackgroundScheduler):
         self._kept: dict[str, Job] | None = None
         self._place = Place.UNKNOWN
         self._serving: int | None = None
-        self._starting = threading.Lock()
+        self._begun: int | None = None
+        self._starting = threading.RLock()
         self.registry.around = self._around
         if app is not None:
             self.init_app(app)
@@ -115,7 +121,7 @@ class FlaskScheduler(BackgroundScheduler):
             options["run_jobs"] = False
         self._settle(options)
         self._app, self._settings, self._place = app, settings, place
-        self._serving = None
+        self._serving = self._begun = None
         self._declare_all()
         app.extensions["aiosched"] = self
         app.before_request(self._on_request)
@@ -127,7 +133,13 @@ class FlaskScheduler(BackgroundScheduler):
         before = self._life().scheduler
         if self._kept is None:
             self._kept = dict(before._declared)
-        scheduler = Scheduler(**options)
+        try:
+            scheduler = Scheduler(**options)
+        except ConfigurationError as error:
+            name = PREFIX + error.field.upper()
+            raise ConfigurationError(
+                name, error.value, error.problem, error.remedy
+            ) from error
         scheduler._take_over(before)
         scheduler._declared = dict(self._kept)
         self._options = {
@@ -160,7 +172,8 @@ class FlaskScheduler(BackgroundScheduler):
 
     def _serve_child(self) -> None:
         """Start in a child of a server; nobody else runs in it yet."""
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
+        self._begun = os.getpid()
         self._serve_beside()
 
     def _serve(self) -> None:
@@ -169,8 +182,9 @@ class FlaskScheduler(BackgroundScheduler):
         Raises:
             ConfigurationError: As :meth:`start`.
         """
-        if self._serving == os.getpid() or self._place is Place.ASIDE:
+        if self._begun == os.getpid() or self._place is Place.ASIDE:
             return
+        self._begun = os.getpid()
         if not self._tried():
             self._serve_beside()
 
@@ -216,12 +230,10 @@ class FlaskScheduler(BackgroundScheduler):
 
     def _on_request(self) -> None:
         """Start with the first request, in servers that nothing is known of."""
-        if self._serving == os.getpid() or self._app is None:
+        if self._begun == os.getpid() or self._app is None:
             return
         if self._settings.start == "auto" and not self._app.testing:
-            self._serving = os.getpid() if self._place is Place.ASIDE else None
-            if self._serving is None:
-                self._serve()
+            self._serve()
 
     def _watch_run(self, app: Flask) -> None:
         """Look at the arguments of ``app.run``, which say whether it reloads."""
