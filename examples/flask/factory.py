@@ -1,11 +1,13 @@
 """An application factory, a blueprint, and listeners in the application's context."""
 
 import os
+import time
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Flask, current_app, jsonify
 from flask.typing import ResponseReturnValue
 
-from aiosched import Event, Job
+from aiosched import Event, Job, every
 from aiosched.integrations.flask import FlaskScheduler
 
 scheduler = FlaskScheduler()
@@ -43,7 +45,22 @@ def order(executor: str) -> ResponseReturnValue:
 def withdraw(executor: str) -> ResponseReturnValue:
     late = Job(executor, id="late", keyword="never")
     scheduler.schedule(late)
-    return jsonify(removed=scheduler.remove_job("late") is not None)
+    scheduler.remove_job("late")
+    return jsonify(removed="late" not in scheduler)
+
+
+@jobs.post("/miss")
+def miss() -> ResponseReturnValue:
+    """Hold this peer until a slot is beyond its grace."""
+    scheduler.hold()
+    job = Job(
+        "work", id="missed", trigger=every(1).seconds, max_runs=1, misfire_grace=0.01
+    )
+    slot = scheduler.schedule(job).next_fire_time
+    while slot is not None and datetime.now(UTC) < slot + timedelta(seconds=0.1):
+        time.sleep(0.1)
+    scheduler.release()
+    return jsonify(held=False)
 
 
 def create_app(name: str = "shop") -> Flask:
