@@ -173,7 +173,8 @@ def __getattr__(name: str) -> Any:
 
         return RedisJobStore
     if name in ("BackgroundScheduler", "BlockingScheduler"):
-        from aiosched import background
+        from aiosched.background import BackgroundScheduler, BlockingScheduler
 
-        return getattr(background, name)
+        both = (BackgroundScheduler, BlockingScheduler)
+        return next(kind for kind in both if kind.__name__ == name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

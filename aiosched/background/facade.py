@@ -280,9 +280,9 @@ class Facade:
     def on(self, name: str, handler: Handler) -> Callable[[], None]:
         """Call a function for this peer's events.
 
-        A plain function is called in a thread of the listeners, where it may
-        use every verb: one behind the other, in the order of the events.  All
-        else as :meth:`aiosched.Scheduler.on`.
+        A plain function is called beside the loop, where it may use every verb:
+        one behind the other, in the order of the events.  All else as
+        :meth:`aiosched.Scheduler.on`.
         """
         return self._pass(lambda one: one.on(name, self._aside(handler)))
 

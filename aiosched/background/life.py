@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import os
 import signal
 import sys
@@ -23,7 +22,6 @@ from aiosched.scheduler import Scheduler
 
 __all__ = ["EXIT_GRACE", "Life"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 T = TypeVar("T")
 
 EXIT_GRACE = 5.0
@@ -178,7 +176,7 @@ class Life:
         try:
             await self.scheduler.run_forever()
         except Exception as error:
-            self._failed(error)
+            self.failure = error  # the engine has told the log
 
     async def _in_front(
         self, *, paused: bool, grace: float | None, listens: bool
@@ -198,16 +196,7 @@ class Life:
             if not self._started.done():
                 self._started.set_exception(error)
             else:
-                self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        self.failure = error
-        log.error(
-            "scheduler %s has failed: %r",
-            self.scheduler.name,
-            error,
-            extra={"action": "scheduler_failed", "peer": self.scheduler.id},
-        )
+                self.failure = error  # the engine has told the log
 
     def _interrupt(self) -> None:
         if self._main is not None:
@@ -285,7 +274,7 @@ class Life:
             raise SchedulerStateError(ENDED)
 
     async def listen(self, told: Callable[[], Any]) -> Any:
-        """Call a listener in the thread of listeners, one behind the other."""
+        """Call a listener beside the loop, one behind the other."""
         inside = contextvars.copy_context()
         async with self._turn:
             loop = asyncio.get_running_loop()

@@ -124,7 +124,7 @@ def after_fork(then: Callable[[], object]) -> None:
         if os.getppid() == master:
             then()
 
-    uwsgi = sys.modules.get("uwsgi")
+    uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is None:
         os.register_at_fork(after_in_child=called)
         return

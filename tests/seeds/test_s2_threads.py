@@ -86,7 +86,7 @@ def test_scheduling_once_is_enough_and_another_process_sees_it(
         scheduler.schedule(Job("tick", id="tick", trigger=ticks))
         assert ran.acquire(timeout=SOON)
         assert ran.acquire(timeout=SOON)  # without being asked again
-        assert main(["ls", "--store", redis_url]) == 0
+        assert main(["jobs", "--store", redis_url]) == 0
         assert "tick" in capsys.readouterr().out
 
 
