@@ -129,13 +129,11 @@ async def test_the_roles_are_processes_of_their_own(a_server: str) -> None:
 
 def test_each_example_is_run_and_says_how() -> None:
     tests = "".join(
-        path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")
     )
-    others = Path(__file__).parents[1] / "seeds"
-    tests += "".join(path.read_text("utf-8") for path in others.glob("*.py"))
     told = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES.iterdir():
-        if path.name in {"README.md", "__pycache__"} or path.suffix == ".sqlite3":
+        if path.suffix != ".py" and not any(path.glob("**/*.py")):
             continue
         assert path.stem in tests, f"no test runs {path.name}"
         assert f"`{path.name}" in told, f"examples/README.md does not name {path.name}"
