@@ -18,10 +18,10 @@ try:
     from asgiref.sync import ThreadSensitiveContext, sync_to_async
     from django.db import connections
     from django.db.backends.base.base import BaseDatabaseWrapper
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "Django is not installed: pip install 'aiosched[django]'", name="django"
-    ) from error
+    ) from _missing
 
 __all__ = ["uses_orm"]
 

@@ -18,10 +18,10 @@ from aiosched.scheduler import Scheduler
 try:
     from fastapi import Depends
     from fastapi.requests import HTTPConnection
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "FastAPI is not installed: pip install 'aiosched[fastapi]'", name="fastapi"
-    ) from error
+    ) from _missing
 
 __all__ = ["SchedulerDependency", "current_scheduler", "lifespan"]
 

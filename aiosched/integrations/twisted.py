@@ -28,10 +28,10 @@ from aiosched.scheduler import Scheduler
 try:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
     from twisted.internet.defer import Deferred
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "Twisted is not installed: pip install 'aiosched[twisted]'", name="twisted"
-    ) from error
+    ) from _missing
 
 __all__ = ["attach", "attach_application"]
 

@@ -162,10 +162,9 @@ async def _ticks_once_each(program: Program) -> None:
     "words",
     [
         served("uvicorn", APP),
-        served("uvicorn", "asgi_app:app"),
         served("hypercorn", "asgi_app:app"),
     ],
-    ids=["lifespan", "middleware", "on hypercorn"],
+    ids=["lifespan on uvicorn", "middleware on hypercorn"],
 )
 async def test_a_failed_start_ends_the_server(words: tuple[str, ...]) -> None:
     nobody: Any = "redis://127.0.0.1:1"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from aiosched import ConfigurationError, Scheduler
+from aiosched.integrations.twisted import attach, attach_application
 from tests.integrations.programs import Program
 
 PROGRAM = """
 import asyncio, logging, sys
 logging.basicConfig(level="INFO")
 from twisted.internet import asyncioreactor
-if "select" not in sys.argv:
-    asyncioreactor.install()
+asyncioreactor.install()
 from twisted.internet import reactor
 from aiosched import Context, Job, Scheduler
 from aiosched.integrations.twisted import attach, attach_application
@@ -81,8 +83,16 @@ async def test_a_failed_start_ends_the_reactor(folder: Path, how: str) -> None:
         assert "Unhandled" not in program.said
 
 
-async def test_another_reactor_is_refused(folder: Path) -> None:
-    async with Program("program.py", "select", folder=folder) as program:
-        assert await program.end() == 1
-        assert "is none that runs on asyncio" in program.said
-        assert "asyncioreactor.install()" in program.said
+@pytest.mark.parametrize("reactor", [None, object()], ids=["none yet", "another"])
+def test_another_reactor_is_refused(reactor: object) -> None:
+    for attached in (lambda: attach(Scheduler, reactor), lambda: _application(reactor)):
+        with pytest.raises(ConfigurationError, match=r"asyncioreactor.install\(\)"):
+            attached()
+    assert "twisted.internet.reactor" not in sys.modules, "none was installed"
+
+
+def _application(reactor: object) -> None:
+    async def page(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("it is not called")
+
+    attach_application(page, reactor)
