@@ -54,9 +54,10 @@ def task_job(
             it; or an option cannot be used.  Nothing is registered then.
     """
     name = _name(task, "task")
-    if options.get("id") not in (None, name):
+    given_id = options.get("id")
+    if given_id not in (None, name):
         raise ConfigurationError(
-            "id", options["id"], f"the task is called {name}", "leave the id out"
+            "id", given_id, f"the task is called {name}", "leave the id out"
         )
     if name in scheduler.registry:
         raise ConfigurationError(
