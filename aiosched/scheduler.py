@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.backfilling import Backfilling
-from aiosched._api.bulk import Bulk
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
 from aiosched._api.holding import Holding
+from aiosched._api.moving import Moving
 from aiosched._api.options import (
     at_least_one,
     callable_of,
@@ -47,7 +47,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_GRACE = 30.0
 
 
-class Scheduler(Restoring, Bulk, Holding, Waiting, Previewing, Explaining, Backfilling):
+class Scheduler(
+    Restoring, Moving, Holding, Waiting, Previewing, Explaining, Backfilling
+):
     """Runs jobs, together with every other scheduler on the same store.
 
     Built without a running loop; used as ``async with Scheduler(...)``, or

@@ -1,7 +1,6 @@
 """The ``aiosched`` command: what it understands, and who does it.
 
-Exit codes: 0 done and right, 1 it failed, 2 it was asked for something that
-cannot be done (usage, a wrong module, no server), 130 interrupted by Ctrl-C.
+Exit codes are those of :mod:`aiosched.cli.codes`, the same for all commands.
 Each command imports what it needs when it is asked for, so that ``--help`` and
 ``--version`` answer at once.
 """
@@ -11,20 +10,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
+from aiosched.cli.acting_options import add_acting, add_firing
+from aiosched.cli.codes import CannotError, ExitCode, code_of, in_words
+from aiosched.cli.completion_options import add_completion
 from aiosched.cli.doctor_options import add_doctor
+from aiosched.cli.looking_options import add_looking
+from aiosched.cli.moving_options import add_moving
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
+from aiosched.cli.printable import printable
+from aiosched.cli.run_options import LEVELS, add_run
+from aiosched.cli.schedule_options import add_schedule
+from aiosched.cli.words import add_place, instant, positive
+from aiosched.errors import AioschedError
 
-__all__ = ["CannotError", "main", "parser"]
+__all__ = ["LEVELS", "CannotError", "main", "parser"]
 
-INTERRUPTED = 130
 LEAST_SECONDS, MOST_SECONDS = 6, 20
-LEVELS = ("debug", "info", "warning", "error", "critical")
-
-
-class CannotError(Exception):
-    """What was asked for cannot be done; the text says what to do instead."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,10 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except CannotError as error:
-        print(f"aiosched: {error}", file=sys.stderr)
-        return 2
+        print(f"aiosched: {printable(str(error))}", file=sys.stderr)
+        return error.code
+    except AioschedError as error:
+        print(f"aiosched: {printable(in_words(error))}", file=sys.stderr)
+        return code_of(error)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         forget_output()  # whoever read us has seen enough
         return 0
@@ -72,12 +77,18 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
-    _add_run(commands)
-    _add_results(commands)
+    add_run(commands)
     _add_jobs(commands)
+    add_looking(commands)
+    add_schedule(commands)
+    add_firing(commands)
+    add_acting(commands)
+    _add_results(commands)
     _add_views(commands)
-    _add_texts(commands)
+    add_moving(commands)
     add_doctor(commands)
+    _add_texts(commands)
+    add_completion(commands)
     _add_peer(commands)
     return top
 
@@ -97,33 +108,6 @@ def _seconds(text: str) -> float:
     if LEAST_SECONDS <= seconds <= MOST_SECONDS:
         return seconds
     message = f"{text} is not between {LEAST_SECONDS} and {MOST_SECONDS}"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number >= 1:
-        return number
-    message = f"{text} is not at least 1"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.utcoffset() is None:
-        message = f"{text} is no instant; write it as 2030-01-31T09:00+01:00"
-        raise argparse.ArgumentTypeError(message)
-    return instant
-
-
-def _grace(text: str) -> float:
-    seconds = float(text)
-    if 0 <= seconds < float("inf"):
-        return seconds
-    message = f"{text} is no number of seconds"
     raise argparse.ArgumentTypeError(message)
 
 
@@ -152,50 +136,35 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.set_defaults(command=_demo)
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    run = commands.add_parser(
-        "run",
-        help="run a scheduler of yours until SIGINT or SIGTERM",
-        description="The first signal lets runs end, the second cuts them short; "
-        "those are handed back, to be run again.",
-    )
-    run.add_argument(
-        "target",
-        metavar="MODULE:NAME",
-        help="a Scheduler, or a function without arguments (async or not) that "
-        "returns one; modules are looked for in the current folder too",
-    )
-    run.add_argument(
-        "--grace",
-        type=_grace,
-        default=30.0,
-        metavar="SECONDS",
-        help="how long runs may take to end after the first signal (default 30)",
-    )
-    run.add_argument("--once", action="store_true", help="end as soon as it is ready")
-    run.add_argument("--log-level", choices=LEVELS, default="info")
-    run.set_defaults(command=_run, says=False)
-
-
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for name, what in (
         ("results", "runs of a job and what they returned, newest first"),
         ("history", "everything the ledger says of a job, newest first"),
     ):
         results = _explained(commands, name, what)
-        results.add_argument("job", metavar="JOB", help="the job's id")
-        _add_place(results)
+        if name == "history":
+            help_ = "the job's id; without one: of all"
+            results.add_argument("job", metavar="JOB", nargs="?", help=help_)
+        else:
+            results.add_argument("job", metavar="JOB", help="the job's id")
+        add_place(results)
         count = results.add_mutually_exclusive_group()
-        count.add_argument("--limit", type=_positive, default=20)
+        count.add_argument("--limit", type=positive, default=20)
         count.add_argument("--all", action="store_true", help="to the end")
         for bound, sense in (("--since", "at or after"), ("--until", "at or before")):
             results.add_argument(
                 bound,
-                type=_instant,
+                type=instant,
                 metavar="INSTANT",
                 help=f"only what was decided {sense} it: 2030-01-31T09:00+01:00",
             )
         if name == "history":
+            count.add_argument(
+                "--follow",
+                action="store_true",
+                help="what comes from now on, oldest first, until Ctrl-C; with --json "
+                "one JSON object a line",
+            )
             results.add_argument(
                 "--kind",
                 action="append",
@@ -203,13 +172,15 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
                 help="only rows of this kind, such as skipped; may be given again",
             )
         results.add_argument("--json", action="store_true", help="one JSON array")
-        results.set_defaults(command=_results, runs_only=name == "results", kind=[])
+        results.set_defaults(
+            command=_results, runs_only=name == "results", kind=[], follow=False
+        )
 
 
 def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "list the jobs of a namespace"
     jobs = _explained(commands, "jobs", what)
-    _add_place(jobs)
+    add_place(jobs)
     jobs.add_argument("--tag", help="only jobs that carry it")
     jobs.add_argument("--keyword", help="only jobs that are subscribed to it")
     jobs.add_argument("--executor", metavar="NAME", help="only jobs that it does")
@@ -230,7 +201,7 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "instant", metavar="INSTANT", help="2030-01-31T09:00+01:00, or wall time in TZ"
     )
     why.add_argument("--tz", help="zone of an instant without an offset")
-    _add_place(why)
+    add_place(why)
     why.set_defaults(command=_why)
     for name, positional, what in (
         ("preview", "JOB|EXPRESSION", "the fire times that are to come"),
@@ -242,10 +213,10 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             metavar=positional,
             help="a cron expression" + (", or with --store a job" * (name != "next")),
         )
-        view.add_argument("-n", "--n", type=_positive, default=5, help="how many")
+        view.add_argument("-n", "--n", type=positive, default=5, help="how many")
         view.add_argument("--tz", help="zone of an expression; zone to show a job in")
         view.add_argument(
-            "--after", type=_instant, metavar="INSTANT", help="only later ones"
+            "--after", type=instant, metavar="INSTANT", help="only later ones"
         )
         view.add_argument(
             "--seconds",
@@ -273,14 +244,9 @@ def _explained(
     )
 
 
-def _add_place(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", required=True, metavar="URL")
-    command.add_argument("--namespace", default="aiosched")
-
-
 def _add_texts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     schema = commands.add_parser("schema", help="print a JSON schema")
-    schema.add_argument("of", choices=("job", "message", "states"))
+    schema.add_argument("of", choices=("job", "jobs", "message", "states"))
     schema.set_defaults(command=_schema)
     states = commands.add_parser("states", help="how jobs and firings move")
     states.add_argument("--dot", action="store_true", help="as a Graphviz graph")
@@ -313,21 +279,13 @@ def _demo_peer(words: argparse.Namespace) -> int:
     return run_peer(words.store, words.namespace, words.name, words.witness)
 
 
-def _run(words: argparse.Namespace) -> int:
-    from aiosched.cli.run import run_target
-
-    return run_target(
-        words.target, grace=words.grace, once=words.once, log_level=words.log_level
-    )
-
-
 def _results(words: argparse.Namespace) -> int:
-    from aiosched.cli.results import Asked, print_history
+    from aiosched.cli.place import place_of
+    from aiosched.cli.results import Asked, follow_history, print_history
 
     asked = Asked(
         words.job,
-        words.store,
-        words.namespace,
+        place_of(words),
         limit=None if words.all else words.limit,
         since=words.since,
         until=words.until,
@@ -335,15 +293,15 @@ def _results(words: argparse.Namespace) -> int:
         runs_only=words.runs_only,
         as_json=words.json,
     )
-    return print_history(asked)
+    return follow_history(asked) if words.follow else print_history(asked)
 
 
 def _jobs(words: argparse.Namespace) -> int:
     from aiosched.cli.jobs import Listed, print_jobs
+    from aiosched.cli.place import place_of
 
     listed = Listed(
-        words.store,
-        words.namespace,
+        place_of(words),
         tag=words.tag,
         keyword=words.keyword,
         executor=words.executor,
@@ -356,15 +314,10 @@ def _jobs(words: argparse.Namespace) -> int:
 
 
 def _why(words: argparse.Namespace) -> int:
+    from aiosched.cli.place import place_of
     from aiosched.cli.why import print_why
 
-    return print_why(
-        words.job,
-        words.instant,
-        store=words.store,
-        namespace=words.namespace,
-        tz=words.tz,
-    )
+    return print_why(words.job, words.instant, place=place_of(words), tz=words.tz)
 
 
 def _preview(words: argparse.Namespace) -> int:
