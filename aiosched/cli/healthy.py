@@ -78,7 +78,7 @@ def _of_namespace(peers: list[Peer], name: str | None) -> dict[str, Any]:
         whom = "no peer" if name is None else f"no peer named {name}"
         if not meant:
             problems.append(f"{whom} is alive: start one")
-        elif all(peer.silent for peer in meant if peer.claims):
+        elif any(peer.claims for peer in meant):
             problems.append(f"{whom} has given a sign of life lately")
         else:
             problems.append(f"{whom} runs jobs: those alive are clients or ending")

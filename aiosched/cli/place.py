@@ -67,28 +67,23 @@ def who() -> str:
 
 @asynccontextmanager
 async def client(
-    place: Place, *, by: str | None = None, wait: float = CONNECT
+    place: Place,
 ) -> AsyncIterator[Scheduler]:
     """Open a client of a namespace for a block.
-
-    Args:
-        place: Where.
-        by: What the ledger calls who acts; None: ``cli``.
-        wait: Seconds within which the store has to answer.
 
     Raises:
         ConfigurationError: The store cannot be used as it is named.
         StoreUnavailableError: It does not answer.
     """
     scheduler = Scheduler(
-        place.store, namespace=place.namespace, name=by or "cli", run_jobs=False
+        place.store, namespace=place.namespace, name="cli", run_jobs=False
     )
     try:
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(CONNECT):
                 await scheduler.start()
         except TimeoutError:
-            message = f"{masked(place.store)} has not answered within {wait:g} s"
+            message = f"{masked(place.store)} has not answered within {CONNECT:g} s"
             raise StoreUnavailableError(message) from None
         yield scheduler
     finally:

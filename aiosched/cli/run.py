@@ -20,7 +20,7 @@ from aiosched.cli.place import CONNECT
 from aiosched.cli.printable import printable
 from aiosched.cli.signs import Signs, pid_file
 from aiosched.clock import SystemClock
-from aiosched.errors import AioschedError, StoreUnavailableError
+from aiosched.errors import AioschedError, InvalidInputError, StoreUnavailableError
 from aiosched.jobs import checks
 from aiosched.scheduler import Scheduler
 from aiosched.stores import open_store
@@ -95,7 +95,7 @@ def run_target(wanted: Wanted) -> int:
     try:
         with pid_file(wanted.pidfile):
             asyncio.run(_run(wanted, found))
-    except CannotError:
+    except (CannotError, InvalidInputError):
         raise
     except AioschedError as error:
         print(f"aiosched: {printable(str(error))}", file=sys.stderr)

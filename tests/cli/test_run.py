@@ -206,5 +206,5 @@ def test_results_and_history_are_read_from_the_store(
     assert "created" in history.stdout
     assert "ValueError: not yet" in history.stdout
     unknown = aiosched("results", "nothing", *place)
-    assert unknown.returncode == 1
-    assert "no job 'nothing'" in unknown.stdout
+    assert unknown.returncode == 3
+    assert "no job 'nothing'" in unknown.stderr
