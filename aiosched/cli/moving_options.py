@@ -33,7 +33,7 @@ def add_moving(commands: Commands) -> None:
         "store the jobs of a document that export wrote",
         f"jobs.json {_STORE} --dry-run",
         f"jobs.json {_STORE} --keep-state --allow-unknown",
-        f"jobs.json {_STORE} --namespace other --on-conflict replace --yes",
+        f"jobs.json {_STORE} --allow-unknown --on-conflict replace --yes",
         more="All of it is checked before the first job is written.",
     )
     bring.add_argument("file", metavar="FILE", help="the document; - is standard input")

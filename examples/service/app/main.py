@@ -1,4 +1,4 @@
-"""A service with periodic jobs: python app/main.py
+"""A service with periodic jobs, started by ``python app/main.py``.
 
 Jobs are plain functions with any arguments; ids are uuids that stay the same, so
 that a restart adds nothing.  REDIS_URL names a store; without one it is in memory.
