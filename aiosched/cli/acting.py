@@ -114,19 +114,21 @@ def act(words: argparse.Namespace) -> int:
         raise CannotError("--timeout goes with --wait")
     place, chosen = place_of(words), chosen_of(words)
     words.by = words.by or who()
+    asked: list[str] | None = None
+    if words.verb == "remove" or (words.verb == "stop" and not chosen.ids):
+        # Outside any loop: Ctrl-C ends a question, and no beat is late meanwhile.
+        asked = work(place, lambda client: _meant(client, chosen, words.verb))
+        confirm(f"{words.verb} ... of {place.namespace}", asked, yes=words.yes)
 
     async def deed(scheduler: Scheduler) -> _Deeds:
-        jobs = await _meant(scheduler, chosen, words.verb)
-        if words.verb == "remove" or (words.verb == "stop" and not chosen.ids):
-            # Away from the loop: it goes on beating while somebody thinks.
-            await asyncio.to_thread(
-                confirm, f"{words.verb} ... of {place.namespace}", jobs, yes=words.yes
-            )
+        jobs = asked
+        if jobs is None:
+            jobs = await _meant(scheduler, chosen, words.verb)
         deeds = _Deeds(await _each(jobs, _verb(scheduler, words)))
         if words.verb == "start" and words.wait:
             await _wait(scheduler, deeds, words.timeout)
         if not chosen.ids:
-            # Gone or started by others since they were listed: nobody named them.
+            # Gone since they were listed: nobody named them.
             deeds.done = [deed for deed in deeds.done if not _passed(deed)]
         return deeds
 

@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except CannotError as error:
-        print(f"aiosched: {printable(str(error))}", file=sys.stderr)
+        _complain(str(error))
         return error.code
     except AioschedError as error:
-        print(f"aiosched: {printable(in_words(error))}", file=sys.stderr)
+        _complain(in_words(error))
         return code_of(error)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -65,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"aiosched: cannot write: {error.strerror}", file=sys.stderr)
         return 2
     return code
+
+
+def _complain(text: str) -> None:
+    """Say what stands in the way; mistakes of a file come one a line."""
+    print("aiosched:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

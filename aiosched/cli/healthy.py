@@ -92,11 +92,12 @@ def _of_namespace(peers: list[Peer], name: str | None) -> dict[str, Any]:
 def _of_file(words: argparse.Namespace) -> dict[str, Any]:
     try:
         said = json.loads(Path(words.file).read_text(encoding="utf-8"))
-        at = int(said["at"])
-        said["problems"] = list(map(str, said["problems"]))
+        at, healthy = int(said["at"]), bool(said["ok"])
+        problems = list(map(str, said["problems"]))
+        stuck = "stalled" in dict(said["services"]).values()
     except OSError as error:
         return _bad(f"{words.file} cannot be read: {error.strerror}")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return _bad(f"{words.file} is not what a peer writes of itself")
     limit = words.max_age or _MAX_AGE
     age = (SystemClock().wall() - at) / SECOND
@@ -107,10 +108,9 @@ def _of_file(words: argparse.Namespace) -> dict[str, Any]:
         )
     if words.live:
         # What the store is to blame for is no reason to start the process again.
-        stuck = [n for n, word in dict(said["services"]).items() if word == "stalled"]
-        said["ok"] = said.get("failure") is None and not (stuck and said.get("store"))
-        said["problems"] = [] if said["ok"] else said["problems"]
-    return dict(said)
+        healthy = said.get("failure") is None and not (stuck and said.get("store"))
+        problems = [] if healthy else problems
+    return dict(said) | {"ok": healthy, "problems": problems}
 
 
 def _bad(problem: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -102,19 +101,11 @@ def import_jobs(words: argparse.Namespace) -> int:
             by=words.by or who(),
         )
 
-    async def deed(scheduler: Scheduler) -> Imported:
-        if words.dry_run or words.on_conflict != "replace":
-            return await bring(scheduler, dry_run=words.dry_run)
-        foreseen = await bring(scheduler, dry_run=True)
-        await asyncio.to_thread(
-            confirm,
-            f"replace ... of {place.namespace}",
-            list(foreseen.replaced),
-            yes=words.yes,
-        )
-        return await bring(scheduler, dry_run=False)
-
-    done = work(place, deed)
+    if words.on_conflict == "replace" and not words.dry_run:
+        foreseen = work(place, lambda client: bring(client, dry_run=True))
+        question = f"replace ... of {place.namespace}"
+        confirm(question, list(foreseen.replaced), yes=words.yes)
+    done = work(place, lambda client: bring(client, dry_run=words.dry_run))
     if words.json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
         return 0

@@ -20,7 +20,12 @@ from aiosched.cli.place import CONNECT
 from aiosched.cli.printable import printable
 from aiosched.cli.signs import Signs, pid_file
 from aiosched.clock import SystemClock
-from aiosched.errors import AioschedError, InvalidInputError, StoreUnavailableError
+from aiosched.errors import (
+    AioschedError,
+    InvalidInputError,
+    StoreError,
+    StoreUnavailableError,
+)
 from aiosched.jobs import checks
 from aiosched.scheduler import Scheduler
 from aiosched.stores import open_store
@@ -205,12 +210,20 @@ async def _reached(scheduler: Scheduler, stop: Stop, *, wait: bool) -> bool:
 
 
 async def _ping(scheduler: Scheduler) -> None:
-    open_link = getattr(scheduler.store, "link", None)
-    if open_link is None:
+    redis = sys.modules.get("aiosched.stores.redis.store")
+    if redis is None or not isinstance(scheduler.store, redis.RedisJobStore):
         return  # in memory, or a store of somebody's own
-    link = open_link(scheduler.namespace)
+    from aiosched.stores.redis.failures import denied
+
+    link = scheduler.store.link(scheduler.namespace)
     try:
         await link.ask_each(("PING",))
+    except StoreError as error:
+        # A wrong password is not mended by waiting.
+        never = denied(error.__cause__ or error, link.place, str(error))
+        if never is not None:
+            raise never from error
+        raise
     finally:
         await link.close()
 

@@ -39,16 +39,22 @@ class Signs:
         notifier: Notifier | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Tell nothing yet.
+        """Tell nothing yet; see whether the file can be written.
 
         Args:
             scheduler: Of whom.
             path: The health file; None: none is written.
             notifier: Of the service manager; None: that of the environment.
             clock: For tests.
+
+        Raises:
+            CannotError: The folder of the health file is not there.
         """
         self._scheduler = scheduler
         self._path = None if path is None else Path(path)
+        if self._path is not None and not self._path.parent.is_dir():
+            raise CannotError(f"{path} cannot be written: its folder is not there")
+        self._unwritten = False
         self._notifier = Notifier() if notifier is None else notifier
         self._clock: Clock = SystemClock() if clock is None else clock
         self._task: asyncio.Task[None] | None = None
@@ -85,23 +91,26 @@ class Signs:
                 data = health_data(
                     health, name=self._scheduler.name, at=self._clock.wall()
                 )
-                _write(self._path, json.dumps(data))
+                self._write(self._path, json.dumps(data))
             await self._clock.sleep(pause)
 
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file; who reads it sees the old or the new, never a part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        log.warning(
-            "cannot write the health file %s: %s",
-            path,
-            error.strerror,
-            extra={"action": "health_file_failed"},
-        )
+    def _write(self, path: Path, text: str) -> None:
+        """Replace a file; who reads it sees the old or the new, never a part."""
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            if not self._unwritten:
+                log.warning(
+                    "cannot write the health file %s: %s",
+                    path,
+                    error.strerror,
+                    extra={"action": "health_file_failed"},
+                )
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
 
 @contextmanager
@@ -148,6 +157,8 @@ def _holder(path: Path) -> int:
         pid = int(path.read_text(encoding="utf-8"))
         if pid <= 0:
             return 0
+        if os.name == "nt":
+            return pid  # signal 0 would end it there: who holds it cannot be asked
         os.kill(pid, 0)
     except PermissionError:
         return pid  # it lives, and is somebody else's

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from aiosched.errors import (
@@ -28,7 +28,8 @@ from aiosched.triggers.interval import IntervalTrigger
 __all__ = ["SchedulerService", "schedule_periodic"]
 
 log: logging.Logger = logging.getLogger("aiosched")
-P = TypeVar("P", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 async def schedule_periodic(
@@ -97,20 +98,60 @@ def _seconds(interval: Any) -> float | None:
     return interval if interval > 0 else None
 
 
-class _OnBoth(Generic[P]):
+async def _now(
+    scheduler: Scheduler,
+    /,
+    func: Callable[..., Any] | str,
+    args: Iterable[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Job:
+    """Run a function once, now; sync or async, results and errors are kept."""
+    return await scheduler.schedule(job_for(scheduler, func, args, kwargs))
+
+
+async def _at(
+    scheduler: Scheduler,
+    /,
+    execution_time: datetime,
+    func: Callable[..., Any] | str,
+    args: Iterable[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Job:
+    """Run a function once, at an aware datetime."""
+    rq = RqScheduler(scheduler)
+    return await rq.schedule(execution_time, func, args, kwargs)
+
+
+async def _periodic(
+    scheduler: Scheduler,
+    /,
+    id: str | UUID,  # noqa: A002 - the name that such services use
+    interval: float | None = None,
+    func: Callable[..., Any] | str = "",
+    args: Iterable[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    every_seconds: float | None = None,
+) -> Job | None:
+    """Run a function every so many seconds, as :func:`schedule_periodic` does.
+
+    ``every_seconds`` is another name of ``interval``; both together are refused.
+    """
+    if interval is not None and every_seconds is not None:
+        message = "interval and every_seconds mean the same: give one of the two"
+        raise TypeError(message)
+    seconds = every_seconds if interval is None else interval
+    return await schedule_periodic(scheduler, id, seconds, func, args, kwargs)
+
+
+class _OnBoth(Generic[P, T]):
     """A method that an instance has, and its class once it is configured."""
 
-    def __init__(self, function: P) -> None:
+    def __init__(self, function: Callable[Concatenate[Scheduler, P], T]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
 
-    @overload
-    def __get__(self, service: None, kind: type[SchedulerService]) -> P: ...
-
-    @overload
-    def __get__(self, service: SchedulerService, kind: Any = None) -> P: ...
-
-    def __get__(self, service: SchedulerService | None, kind: Any = None) -> Any:
+    def __get__(self, service: Any, kind: Any = None) -> Callable[P, T]:
         return partial(self._function, _scheduler_of(service, kind))
 
 
@@ -118,8 +159,12 @@ class SchedulerService:
     """Schedules functions; used as an instance, or as a class that is configured.
 
     An instance is all that a program needs.  The class itself can be used, too, as
-    some wrappers around rq-scheduler are, after :meth:`configure`; a subclass is
+    some wrappers around rq-scheduler are, after :meth:`configure`; a subclass may be
     configured by itself.
+
+    ``schedule_job(func, args, kwargs)``, ``schedule_at(execution_time, func, args,
+    kwargs)`` and ``schedule_periodic(id, interval, func, args, kwargs)`` are awaited.
+    Before the class is configured they raise :class:`SchedulerStateError` there.
     """
 
     _configured: ClassVar[Scheduler | None] = None
@@ -137,62 +182,9 @@ class SchedulerService:
         """
         cls._configured = scheduler
 
-    @_OnBoth
-    @staticmethod
-    def schedule_job(
-        scheduler: Scheduler,
-        /,
-        func: Callable[..., Any] | str,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Coroutine[Any, Any, Job]:
-        """Run a function once, now; sync or async, results and errors are kept."""
-        return _now(scheduler, func, args, kwargs)
-
-    @_OnBoth
-    @staticmethod
-    def schedule_at(
-        scheduler: Scheduler,
-        /,
-        execution_time: datetime,
-        func: Callable[..., Any] | str,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Coroutine[Any, Any, Job]:
-        """Run a function once, at an aware datetime."""
-        return RqScheduler(scheduler).schedule(execution_time, func, args, kwargs)
-
-    @_OnBoth
-    @staticmethod
-    def schedule_periodic(
-        scheduler: Scheduler,
-        /,
-        id: str | UUID,  # noqa: A002 - the name that such services use
-        interval: float | None = None,
-        func: Callable[..., Any] | str = "",
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        every_seconds: float | None = None,
-    ) -> Coroutine[Any, Any, Job | None]:
-        """Run a function every so many seconds, as :func:`schedule_periodic` does.
-
-        ``every_seconds`` is another name of ``interval``; both together are refused.
-        """
-        if interval is not None and every_seconds is not None:
-            message = "interval and every_seconds mean the same: give one of the two"
-            raise TypeError(message)
-        seconds = every_seconds if interval is None else interval
-        return schedule_periodic(scheduler, id, seconds, func, args, kwargs)
-
-
-async def _now(
-    scheduler: Scheduler,
-    func: Callable[..., Any] | str,
-    args: Iterable[Any],
-    kwargs: Mapping[str, Any] | None,
-) -> Job:
-    return await scheduler.schedule(job_for(scheduler, func, args, kwargs))
+    schedule_job = _OnBoth(_now)
+    schedule_at = _OnBoth(_at)
+    schedule_periodic = _OnBoth(_periodic)
 
 
 def _scheduler_of(
