@@ -409,3 +409,13 @@ def test_what_cannot_be_used_is_refused(
 def test_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("run",)) == 2
     assert "MODULE:NAME" in capsys.readouterr().err
+
+
+def test_a_wrong_password_is_not_waited_for(
+    redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = redis_url.replace("redis://", "redis://nobody:s3cret@")
+    assert main(("run", "--store", url, "--wait")) == 2
+    said = capsys.readouterr().err
+    assert "denies access" in said
+    assert "s3cret" not in said
