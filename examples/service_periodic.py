@@ -9,7 +9,7 @@ import asyncio
 from uuid import UUID
 
 from aiosched import Scheduler
-from aiosched.integrations.rq_service import SchedulerService
+from aiosched.integrations.scheduler_service import SchedulerService
 
 TICK = UUID("cc1dface-9213-4eed-8cb2-0edba6b2159c")
 

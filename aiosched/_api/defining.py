@@ -27,7 +27,7 @@ from aiosched.records import Change, Definition, Record
 from aiosched.rows import Act
 from aiosched.triggers.base import Trigger
 
-__all__ = ["ConflictWord", "Defining", "conflict_of", "scheduling"]
+__all__ = ["Defining", "scheduling"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Defining(Base):
             StoreUnavailableError: The store did not answer; calling again is
                 safe if the job's id was not drawn anew.
         """
-        rule = conflict_of(on_conflict)
+        rule = _conflict(on_conflict)
         _refuse_other(job)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
         act = self._act(by)
@@ -108,7 +108,7 @@ class Defining(Base):
             InvalidInputError: One cannot be stored; nothing was written.
             JobExistsError: An id has another definition; the others are stored.
         """
-        rule = conflict_of(on_conflict)
+        rule = _conflict(on_conflict)
         given = _jobs_of(jobs)
         _refuse_unclear(again=again, allow_unknown=allow_unknown)
         act = self._act(by)
@@ -294,12 +294,7 @@ _PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 _RULES: dict[str, OnConflict] = {rule.value: rule for rule in OnConflict}
 
 
-def conflict_of(word: object) -> OnConflict:
-    """Return the rule that a word names.
-
-    Raises:
-        ConfigurationError: There is none of that name.
-    """
+def _conflict(word: object) -> OnConflict:
     rule = _RULES.get(word) if isinstance(word, str) else None
     if rule is None:
         raise ConfigurationError(

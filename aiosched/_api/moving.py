@@ -10,7 +10,7 @@ from aiosched import planning
 from aiosched._api.base import DecideOne, job_id_of, shown_job
 from aiosched._api.bulk import Bulk
 from aiosched._api.deciding import unreadable
-from aiosched._api.defining import ConflictWord, Defining, conflict_of
+from aiosched._api.defining import ConflictWord, Defining
 from aiosched._api.options import optional_text
 from aiosched.enums import JobState, OnConflict
 from aiosched.errors import InvalidInputError, StoreDataError
@@ -222,7 +222,7 @@ class Moving(Bulk, Defining):
             StoreDataError: What is stored under an id cannot be read.
             StoreUnavailableError: The store did not answer; calling again is safe.
         """
-        rule = conflict_of(on_conflict)
+        rule = OnConflict(checks.member("on_conflict", on_conflict, OnConflict))
         checks.flag("keep_state", keep_state)
         checks.flag("allow_unknown", allow_unknown)
         checks.flag("dry_run", dry_run)

@@ -19,14 +19,15 @@ from aiosched.cli.looking_options import add_looking
 from aiosched.cli.moving_options import add_moving
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 from aiosched.cli.printable import printable
-from aiosched.cli.run_options import LEVELS, add_run
+from aiosched.cli.run_options import add_run_life, level_of, life_of
 from aiosched.cli.schedule_options import add_schedule
 from aiosched.cli.words import add_place, instant, positive
 from aiosched.errors import AioschedError
 
-__all__ = ["LEVELS", "CannotError", "main", "parser"]
+__all__ = ["CannotError", "main", "parser"]
 
 LEAST_SECONDS, MOST_SECONDS = 6, 20
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
-    add_run(commands)
+    _add_run(commands)
     _add_jobs(commands)
     add_looking(commands)
     add_schedule(commands)
@@ -116,6 +117,14 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(message)
 
 
+def _grace(text: str) -> float:
+    seconds = float(text)
+    if 0 <= seconds < float("inf"):
+        return seconds
+    message = f"{text} is no number of seconds"
+    raise argparse.ArgumentTypeError(message)
+
+
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser(
         "demo",
@@ -139,6 +148,35 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--plain", action="store_true", help="plain lines, no live table")
     demo.add_argument("--json", action="store_true", help="only the ledger, as JSON")
     demo.set_defaults(command=_demo)
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a scheduler of yours until SIGINT or SIGTERM",
+        description="The first signal lets runs end, the second cuts them short; "
+        "those are handed back, to be run again.",
+        epilog=EXAMPLES["run"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument(
+        "target",
+        metavar="MODULE:NAME",
+        nargs="?",
+        help="a Scheduler, or a function without arguments (async or not) that "
+        "returns one; modules are looked for in the current folder too; without it "
+        "--store is needed, and the executors are those of `aiosched plugins`",
+    )
+    run.add_argument(
+        "--grace",
+        type=_grace,
+        metavar="SECONDS",
+        help="how long runs may take to end after the first signal (default 30)",
+    )
+    run.add_argument("--once", action="store_true", help="end as soon as it is ready")
+    run.add_argument("--log-level", choices=LEVELS, default=None)
+    add_run_life(run)
+    run.set_defaults(command=_run, says=False)
 
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -282,6 +320,18 @@ def _demo_peer(words: argparse.Namespace) -> int:
     from aiosched.cli.peer import run_peer
 
     return run_peer(words.store, words.namespace, words.name, words.witness)
+
+
+def _run(words: argparse.Namespace) -> int:
+    from aiosched.cli.run import run_target
+
+    return run_target(
+        words.target,
+        grace=30.0 if words.grace is None else words.grace,
+        once=words.once,
+        log_level=level_of(words) or "info",
+        life=life_of(words),
+    )
 
 
 def _results(words: argparse.Namespace) -> int:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from aiosched import Job, MemoryJobStore, Scheduler, StoreUnavailableError
+from aiosched import Scheduler, StoreUnavailableError
+from aiosched.cli import living
 from aiosched.cli.app import main
 from aiosched.cli.codes import CannotError, ExitCode
 from aiosched.cli.notify import Notifier
-from aiosched.cli.run import Stop, serve
 from aiosched.cli.signs import Signs, pid_file
 from tests.cli.commands import Running, aiosched, environment
 from tests.waiting import wait_until
@@ -104,33 +104,6 @@ def test_levels_of_logs(folder: Path) -> None:
     with pytest.raises(SystemExit) as refused:
         main([*base, "-v", "-q"])
     assert refused.value.code == 2
-
-
-# --- signals ----------------------------------------------------------------------
-
-
-@pytest.mark.seed("S5-R13")
-async def test_the_second_request_ends_it_at_once() -> None:
-    """Counted, not timed: of the grace of an hour nothing is waited for."""
-    begun, slept = asyncio.Event(), []
-    scheduler = Scheduler(MemoryJobStore())
-
-    @scheduler.executor
-    async def work() -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    scheduler.declare(Job("work", id="w"))
-    stop = Stop()
-    ended = asyncio.ensure_future(
-        serve(scheduler, grace=3600, stop=stop, ending=lambda: slept.append(1))
-    )
-    await asyncio.wait_for(begun.wait(), 10)
-    stop()
-    await wait_until(lambda: bool(slept), "the ending")
-    assert not ended.done()
-    stop()
-    await asyncio.wait_for(ended, 10)
 
 
 # --- files --------------------------------------------------------------------------
@@ -363,22 +336,35 @@ def test_a_store_can_be_waited_for(folder: Path) -> None:
 
 
 async def test_a_store_that_comes_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aiosched.cli import run
-
     looks: list[int] = []
 
-    async def ping(_: Scheduler) -> None:
+    async def ping(_: living.Living) -> None:
         looks.append(1)
         if len(looks) < 3:
             raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(run, "_ping", ping)
-    monkeypatch.setattr(run, "AGAIN", 0.01)
-    assert await run._reached(Scheduler(), Stop(), wait=True)
-    assert len(looks) == 3
+    class Wish:
+        def __init__(self) -> None:
+            self.asked = asyncio.Event()
+
+        def __call__(self) -> None:
+            self.asked.set()
+
+    monkeypatch.setattr(living.Living, "_ping", ping)
+    monkeypatch.setattr(living, "AGAIN", 0.01)
+    for wait in (True, False):
+        looks.clear()
+        one = living.Living(Scheduler(), living.Life(wait=wait), Wish())
+        if wait:
+            assert await one.reached()
+            assert len(looks) == 3
+        else:
+            with pytest.raises(StoreUnavailableError):
+                await one.reached()
+    wish = Wish()
+    wish()
     looks.clear()
-    with pytest.raises(StoreUnavailableError):
-        await run._reached(Scheduler(), Stop(), wait=False)
+    assert not await living.Living(Scheduler(), living.Life(wait=True), wish).reached()
 
 
 def test_the_command_line_goes_before_the_code(folder: Path, redis_url: str) -> None:

@@ -29,7 +29,7 @@ from aiosched import (
     TriggerError,
 )
 from aiosched.integrations.rq_scheduler import RqScheduler
-from aiosched.integrations.rq_service import SchedulerService
+from aiosched.integrations.scheduler_service import SchedulerService
 
 pytestmark = pytest.mark.virtual(timeout=10_000_000)
 
