@@ -205,12 +205,12 @@ class RqScheduler:
     async def change_execution_time(self, job: Job | str, date_time: datetime) -> Job:
         """Move a job that runs once.
 
-        It is moved or it is refused, and never both run and moved: the change holds
-        only for the version that was read.
+        It is moved or it is refused, and never both run and moved: whoever decides
+        first about its slot, who runs it or who moves it, is the only one.
 
         Raises:
             JobNotFoundError: It is not there any more, perhaps because it has run.
-            JobChangedError: Somebody else changed it in this moment.
+            JobChangedError: It has been started, or somebody else changed it.
             TriggerError: It runs again and again, or ``date_time`` has no zone.
         """
         stored = await self.scheduler.get_job(job)
@@ -221,8 +221,12 @@ class RqScheduler:
                 "does not run once",
                 "give it another trigger: scheduler.modify(job, trigger=...)",
             )
+        slot = stored.trigger.own_instant()
         return await self.scheduler.modify(
-            stored.id, if_version=stored.version, trigger=DateTrigger(_aware(date_time))
+            stored.id,
+            if_version=stored.version,
+            if_next=None if slot is None else moment(slot),
+            trigger=DateTrigger(_aware(date_time)),
         )
 
     # -- looking -----------------------------------------------------------
