@@ -66,8 +66,8 @@ class RqScheduler:
         """Run a function once, at an instant.
 
         Args:
-            scheduled_time: An aware datetime; one in the past is due at once, and
-                missed if it is longer ago than ``job_ttl`` (60 s by default).
+            scheduled_time: An aware datetime; one in the past is due at once, or
+                missed if it is longer ago than ``job_ttl``.
             func: A function, or the name of an executor.
             *args: For it.
             **kwargs: For it, but for the options of rq-scheduler: ``timeout``,
@@ -225,7 +225,7 @@ class RqScheduler:
         return await self.scheduler.modify(
             stored.id,
             if_version=stored.version,
-            if_next=None if slot is None else moment(slot),
+            if_next=moment(slot),
             trigger=DateTrigger(_aware(date_time)),
         )
 

@@ -16,6 +16,8 @@ from aiosched.scheduler import Scheduler
 
 __all__ = ["SchedulerService"]
 
+_LATE = 60.0
+"""Seconds that an instant may be past."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -39,9 +41,13 @@ async def _at(
     args: Iterable[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Run a function once, at an aware datetime."""
+    """Run a function once, at an aware datetime.
+
+    One that is longer ago than a minute is not run: it is recorded as missed, and told
+    by the event ``missed``.
+    """
     rq = RqScheduler(scheduler)
-    return await rq.schedule(execution_time, func, args, kwargs)
+    return await rq.schedule(execution_time, func, args, kwargs, ttl=_LATE)
 
 
 async def _periodic(
