@@ -41,13 +41,13 @@ async def test_there_and_back_again(stage: Stage) -> None:
         await first.schedule_many(JOBS)
         await first.pause("hashed", note="ä", until=3600)
         for _ in range(2):
-            await first.wait((await first.fire_job("word", {"value": 1}))[0])
+            await first.wait((await first.fire_job("go", {"value": 1}))[0])
         out = json.loads(json.dumps(await first.export_jobs()))
     async with stage:
         there = await stage.peer()
         await there.import_jobs(out, keep_state=True)
         back = json.loads(json.dumps(await there.export_jobs()))
-        run = await there.wait((await there.fire_job("word"))[0], timeout=10)
+        run = await there.wait((await there.fire_job("go"))[0], timeout=10)
         assert run.outcome is not None
         assert (await there.get_job("word")).counts.asked == 3
     assert back["jobs"] == out["jobs"]
