@@ -153,6 +153,7 @@ def pid_file(name: str | None) -> Iterator[None]:
 
 def _holder(path: Path) -> int:
     """Return the process that holds a file, 0 if it has ended."""
+    pid = 0
     try:
         pid = int(path.read_text(encoding="utf-8"))
         if pid <= 0:
