@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiosched._api.explaining import Explanation
 from aiosched._api.ledger import HistoryPage
+from aiosched._api.moving import Imported
 from aiosched._api.queries import Health, JobPage, Peer, RunningRun
 from aiosched._engine.events import Event
 from aiosched.abc import Executor, JobStore
@@ -114,6 +115,7 @@ __all__ = [
     "GuardLostError",
     "Health",
     "HistoryPage",
+    "Imported",
     "IntervalTrigger",
     "InvalidInputError",
     "Job",

@@ -227,12 +227,15 @@ class JobChangedError(JobError):
         actual: The version that is stored.
     """
 
-    def __init__(self, job_id: str, expected: int, actual: int) -> None:
-        """Show both versions."""
+    def __init__(
+        self, job_id: str, expected: int, actual: int, problem: str = ""
+    ) -> None:
+        """Show both versions, or say what else has changed."""
+        problem = problem or f"is at version {actual}, not {expected}"
         super().__init__(
             job_id,
-            f"job {shown(job_id)} is at version {actual}, not {expected}; "
-            "read it again with get_job() and repeat the change",
+            f"job {shown(job_id)} {problem}; read it again with get_job() and repeat "
+            "the change",
         )
         self.expected = expected
         self.actual = actual
@@ -346,6 +349,8 @@ class GuardLostError(GuardError):
             name,
             f"the guard of {shown(name)} was lost: {why}; others may hold it by now",
         )
+
+
 class AttemptError(AioschedError):
     """Raised by an executor: this attempt has failed, and what that means for others.
 

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from aiosched._api.backfilling import Backfilling
-from aiosched._api.bulk import Bulk
 from aiosched._api.deploying import Deploying
 from aiosched._api.explaining import Explaining
 from aiosched._api.gathering import Gathering
 from aiosched._api.guarding import Guarding
 from aiosched._api.holding import Holding
+from aiosched._api.moving import Moving
 from aiosched._api.options import (
     at_least_one,
     callable_of,
@@ -58,7 +58,7 @@ DEFAULT_GRACE = 30.0
 
 class Scheduler(
     Deploying,
-    Bulk,
+    Moving,
     Holding,
     Waiting,
     Previewing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Literal, ParamSpec, TypeVar, Unpack
 
 from aiosched import planning
@@ -14,6 +15,7 @@ from aiosched._api.base import (
     refuse_silent,
     shown_job,
 )
+from aiosched._api.options import instant_of
 from aiosched.enums import OnConflict
 from aiosched.errors import (
     ConfigurationError,
@@ -21,6 +23,7 @@ from aiosched.errors import (
     SchedulerStateError,
     StoreConflictError,
 )
+from aiosched.instants import moment
 from aiosched.jobs import Job, JobChanges, JobOptions, checks
 from aiosched.jobs.inputs import executor_name
 from aiosched.records import Change, Definition, Record
@@ -221,6 +224,7 @@ class Defining(Base):
         job: Job | str,
         *,
         if_version: int | None = None,
+        if_next: datetime | None = None,
         allow_unknown: bool = False,
         by: str | None = None,
         act_note: str = "",
@@ -235,6 +239,8 @@ class Defining(Base):
             job: An id, with ``changes``; or a ``Job``, whose whole definition
                 is then taken (and ``changes`` on top).
             if_version: Only if the stored version is this one.
+            if_next: Only if this slot, an aware datetime, is the next that has not
+                been decided on: neither started nor skipped.
             allow_unknown: Accept an executor that no peer has advertised.
             by: Who asks, 1 to 200 characters; None: this scheduler's name.
             act_note: Why, for those who read the ledger; up to 1,000
@@ -244,7 +250,8 @@ class Defining(Base):
 
         Raises:
             JobNotFoundError: There is no such job (any more).
-            JobChangedError: It is at another version than ``if_version``.
+            JobChangedError: It is at another version than ``if_version``, or
+                another slot is next than ``if_next``.
             StoreConflictError: Others changed it, again and again; nothing was
                 written, and calling again is safe.
             InvalidInputError: The result cannot be stored; nothing was.
@@ -253,6 +260,7 @@ class Defining(Base):
         _refuse_unclear(allow_unknown=allow_unknown)
         act = self._act(by, act_note, field="act_note")
         checks.number("if_version", if_version, least=0, most=10**12, none=True)
+        slot = None if if_next is None else instant_of("if_next", if_next)
         other = changes.get("id", job_id)
         if other != job_id:
             raise ConfigurationError(
@@ -274,10 +282,11 @@ class Defining(Base):
                 version = stored.state.version
             try:
                 record = await self._decide(
-                    job_id, _modifying(definition, version, act), "job_modified"
+                    job_id, _modifying(definition, version, slot, act), "job_modified"
                 )
             except JobChangedError:
-                if if_version is not None or isinstance(job, Job):
+                chosen = if_version is not None or slot is not None
+                if chosen or isinstance(job, Job):
                     raise
                 await self._step_aside(number)
                 continue
@@ -361,9 +370,15 @@ def scheduling(
     return decide
 
 
-def _modifying(definition: Definition, version: int | None, act: Act) -> DecideOne:
+def _modifying(
+    definition: Definition, version: int | None, slot: int | None, act: Act
+) -> DecideOne:
     def decide(record: Record | None, now: int) -> Change | None:
         found = planning.living(record, definition.id)
+        if slot is not None and found.state.next != slot:
+            stored = found.state.version
+            problem = f"has another next slot than {moment(slot).isoformat()}"
+            raise JobChangedError(definition.id, stored, stored, problem)
         change = planning.modify(definition, found, now, if_version=version, act=act)
         if change is not None and "trigger" in planning.differing(
             found.definition, definition

@@ -1,7 +1,6 @@
 """The ``aiosched`` command: what it understands, and who does it.
 
-Exit codes: 0 done and right, 1 it failed, 2 it was asked for something that
-cannot be done (usage, a wrong module, no server), 130 interrupted by Ctrl-C.
+Exit codes are those of :mod:`aiosched.cli.codes`, the same for all commands.
 Each command imports what it needs when it is asked for, so that ``--help`` and
 ``--version`` answer at once.
 """
@@ -11,9 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
+from aiosched.cli.acting_options import add_acting, add_firing
 from aiosched.cli.audit import add_audit, add_audit_option
+from aiosched.cli.codes import CannotError, ExitCode, code_of, in_words
+from aiosched.cli.completion_options import add_completion
 from aiosched.cli.config_options import (
     add_config,
     add_run_config,
@@ -21,18 +22,20 @@ from aiosched.cli.config_options import (
     run_file,
 )
 from aiosched.cli.doctor_options import add_doctor
+from aiosched.cli.looking_options import add_looking
+from aiosched.cli.moving_options import add_moving
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
+from aiosched.cli.printable import printable
+from aiosched.cli.run_options import add_run_life, level_of, life_of
+from aiosched.cli.schedule_options import add_schedule
 from aiosched.cli.watching_options import add_watching
+from aiosched.cli.words import add_place, instant, positive
+from aiosched.errors import AioschedError
 
 __all__ = ["CannotError", "main", "parser"]
 
-INTERRUPTED = 130
 LEAST_SECONDS, MOST_SECONDS = 6, 20
 LEVELS = ("debug", "info", "warning", "error", "critical")
-
-
-class CannotError(Exception):
-    """What was asked for cannot be done; the text says what to do instead."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,10 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except CannotError as error:
-        print(f"aiosched: {error}", file=sys.stderr)
-        return 2
+        _complain(str(error))
+        return error.code
+    except AioschedError as error:
+        _complain(in_words(error))
+        return code_of(error)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         forget_output()  # whoever read us has seen enough
         return 0
@@ -68,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"aiosched: cannot write: {error.strerror}", file=sys.stderr)
         return 2
     return code
+
+
+def _complain(text: str) -> None:
+    """Say what stands in the way; mistakes of a file come one a line."""
+    print("aiosched:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,13 +92,19 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_run(commands)
-    _add_results(commands)
     _add_jobs(commands)
+    add_looking(commands)
+    add_schedule(commands)
+    add_firing(commands)
+    add_acting(commands)
+    _add_results(commands)
     _add_views(commands)
-    _add_texts(commands)
+    add_moving(commands)
     add_doctor(commands)
     add_audit(commands)
     add_config(commands)
+    _add_texts(commands)
+    add_completion(commands)
     _add_peer(commands)
     return top
 
@@ -108,25 +125,6 @@ def _seconds(text: str) -> float:
         return seconds
     message = f"{text} is not between {LEAST_SECONDS} and {MOST_SECONDS}"
     raise argparse.ArgumentTypeError(message)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number >= 1:
-        return number
-    message = f"{text} is not at least 1"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.utcoffset() is None:
-        message = f"{text} is no instant; write it as 2030-01-31T09:00+01:00"
-        raise argparse.ArgumentTypeError(message)
-    return instant
 
 
 def _grace(text: str) -> float:
@@ -168,13 +166,16 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="run a scheduler of yours until SIGINT or SIGTERM",
         description="The first signal lets runs end, the second cuts them short; "
         "those are handed back, to be run again.",
+        epilog=EXAMPLES["run"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument(
         "target",
         metavar="MODULE:NAME",
         nargs="?",
         help="a Scheduler, or a function without arguments (async or not) that "
-        "returns one; modules are looked for in the current folder too",
+        "returns one; modules are looked for in the current folder too; without it "
+        "--store is needed, and the executors are those of `aiosched plugins`",
     )
     run.add_argument(
         "--grace",
@@ -183,9 +184,10 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="how long runs may take to end after the first signal (default 30)",
     )
     run.add_argument("--once", action="store_true", help="end as soon as it is ready")
-    add_audit_option(run)
     run.add_argument("--log-level", choices=LEVELS, default=None)
+    add_run_life(run)
     add_watching(run)
+    add_audit_option(run)
     add_run_config(run)
     run.set_defaults(command=_run, says=False)
 
@@ -196,19 +198,29 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("history", "everything the ledger says of a job, newest first"),
     ):
         results = _explained(commands, name, what)
-        results.add_argument("job", metavar="JOB", help="the job's id")
-        _add_place(results)
+        if name == "history":
+            help_ = "the job's id; without one: of all"
+            results.add_argument("job", metavar="JOB", nargs="?", help=help_)
+        else:
+            results.add_argument("job", metavar="JOB", help="the job's id")
+        add_place(results)
         count = results.add_mutually_exclusive_group()
-        count.add_argument("--limit", type=_positive, default=20)
+        count.add_argument("--limit", type=positive, default=20)
         count.add_argument("--all", action="store_true", help="to the end")
         for bound, sense in (("--since", "at or after"), ("--until", "at or before")):
             results.add_argument(
                 bound,
-                type=_instant,
+                type=instant,
                 metavar="INSTANT",
                 help=f"only what was decided {sense} it: 2030-01-31T09:00+01:00",
             )
         if name == "history":
+            count.add_argument(
+                "--follow",
+                action="store_true",
+                help="what comes from now on, oldest first, until Ctrl-C; with --json "
+                "one JSON object a line",
+            )
             results.add_argument(
                 "--kind",
                 action="append",
@@ -216,13 +228,15 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
                 help="only rows of this kind, such as skipped; may be given again",
             )
         results.add_argument("--json", action="store_true", help="one JSON array")
-        results.set_defaults(command=_results, runs_only=name == "results", kind=[])
+        results.set_defaults(
+            command=_results, runs_only=name == "results", kind=[], follow=False
+        )
 
 
 def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "list the jobs of a namespace"
     jobs = _explained(commands, "jobs", what)
-    _add_place(jobs)
+    add_place(jobs)
     jobs.add_argument("--tag", help="only jobs that carry it")
     jobs.add_argument("--keyword", help="only jobs that are subscribed to it")
     jobs.add_argument("--executor", metavar="NAME", help="only jobs that it does")
@@ -243,7 +257,7 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "instant", metavar="INSTANT", help="2030-01-31T09:00+01:00, or wall time in TZ"
     )
     why.add_argument("--tz", help="zone of an instant without an offset")
-    _add_place(why)
+    add_place(why)
     why.set_defaults(command=_why)
     for name, positional, what in (
         ("preview", "JOB|EXPRESSION", "the fire times that are to come"),
@@ -255,10 +269,10 @@ def _add_views(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             metavar=positional,
             help="a cron expression" + (", or with --store a job" * (name != "next")),
         )
-        view.add_argument("-n", "--n", type=_positive, default=5, help="how many")
+        view.add_argument("-n", "--n", type=positive, default=5, help="how many")
         view.add_argument("--tz", help="zone of an expression; zone to show a job in")
         view.add_argument(
-            "--after", type=_instant, metavar="INSTANT", help="only later ones"
+            "--after", type=instant, metavar="INSTANT", help="only later ones"
         )
         view.add_argument(
             "--seconds",
@@ -286,14 +300,9 @@ def _explained(
     )
 
 
-def _add_place(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", required=True, metavar="URL")
-    command.add_argument("--namespace", default="aiosched")
-
-
 def _add_texts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     schema = commands.add_parser("schema", help="print a JSON schema")
-    schema.add_argument("of", choices=("job", "message", "states"))
+    schema.add_argument("of", choices=("job", "jobs", "message", "states"))
     schema.set_defaults(command=_schema)
     states = commands.add_parser("states", help="how jobs and firings move")
     states.add_argument("--dot", action="store_true", help="as a Graphviz graph")
@@ -330,27 +339,25 @@ def _run(words: argparse.Namespace) -> int:
     if reads_file(words):
         return run_file(words)
     from aiosched.cli.run import run_target
+    from aiosched.cli.watching import watching_of
 
     return run_target(
         words.target,
         grace=30.0 if words.grace is None else words.grace,
         once=words.once,
-        log_level=words.log_level or "info",
-        log_format=words.log_format,
-        metrics=None
-        if words.metrics_port is None
-        else (words.metrics_host, words.metrics_port),
-        audit=words.audit,
+        log_level=level_of(words) or "info",
+        life=life_of(words),
+        watching=watching_of(words),
     )
 
 
 def _results(words: argparse.Namespace) -> int:
-    from aiosched.cli.results import Asked, print_history
+    from aiosched.cli.place import place_of
+    from aiosched.cli.results import Asked, follow_history, print_history
 
     asked = Asked(
         words.job,
-        words.store,
-        words.namespace,
+        place_of(words),
         limit=None if words.all else words.limit,
         since=words.since,
         until=words.until,
@@ -358,15 +365,15 @@ def _results(words: argparse.Namespace) -> int:
         runs_only=words.runs_only,
         as_json=words.json,
     )
-    return print_history(asked)
+    return follow_history(asked) if words.follow else print_history(asked)
 
 
 def _jobs(words: argparse.Namespace) -> int:
     from aiosched.cli.jobs import Listed, print_jobs
+    from aiosched.cli.place import place_of
 
     listed = Listed(
-        words.store,
-        words.namespace,
+        place_of(words),
         tag=words.tag,
         keyword=words.keyword,
         executor=words.executor,
@@ -379,15 +386,10 @@ def _jobs(words: argparse.Namespace) -> int:
 
 
 def _why(words: argparse.Namespace) -> int:
+    from aiosched.cli.place import place_of
     from aiosched.cli.why import print_why
 
-    return print_why(
-        words.job,
-        words.instant,
-        store=words.store,
-        namespace=words.namespace,
-        tz=words.tz,
-    )
+    return print_why(words.job, words.instant, place=place_of(words), tz=words.tz)
 
 
 def _preview(words: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError
 from aiosched.cli.demo import WINDOW, Options, Show, checked, play
 from aiosched.cli.plan import LONG_JOB, WebServer, register_executors
 from aiosched.cli.progress import PeerRow, Progress

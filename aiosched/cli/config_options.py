@@ -114,12 +114,16 @@ def _apply(words: argparse.Namespace) -> int:
 
 def reads_file(words: argparse.Namespace) -> bool:
     """Tell whether ``run`` is asked to run a configuration."""
-    return words.config is not None or words.env is not None or words.target is None
+    if words.config is not None or words.env is not None:
+        return True
+    return words.target is None and words.store is None
 
 
 def run_file(words: argparse.Namespace) -> int:
     """Run a configuration."""
     from aiosched.cli.run_config import run_config
+    from aiosched.cli.run_options import level_of, life_of
+    from aiosched.cli.watching import watching_of
 
     return run_config(
         words.config,
@@ -127,5 +131,7 @@ def run_file(words: argparse.Namespace) -> int:
         once=words.once,
         app=words.target,
         grace=words.grace,
-        log_level=words.log_level,
+        log_level=level_of(words),
+        life=life_of(words),
+        watching=watching_of(words),
     )

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError
 from aiosched.cli.printable import printable
 from aiosched.clock import SystemClock
-from aiosched.errors import AioschedError
 from aiosched.stores.damage import KINDS, Damage, Level
 
 __all__ = ["Asked", "run_doctor"]
@@ -47,14 +46,12 @@ def run_doctor(asked: Asked) -> int:
         0: there is no damage; 1: there is, or was and nothing was mended.
 
     Raises:
-        CannotError: It was not possible to look.
+        CannotError: Words that do not go together.
+        AioschedError: It was not possible to look.
     """
     if asked.yes and not asked.fix:
         raise CannotError("--yes goes with --fix")
-    try:
-        mended, left = asyncio.run(_look(asked))
-    except AioschedError as error:
-        raise CannotError(str(error)) from None
+    mended, left = asyncio.run(_look(asked))
     if asked.as_json:
         _print_json(asked, mended, left)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from aiosched.cli.output import EXAMPLES
+from aiosched.cli.words import add_place
 
 __all__ = ["add_doctor"]
 
@@ -20,10 +21,7 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES["doctor"],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    doctor.add_argument(
-        "--store", "--redis", required=True, metavar="URL", help="the server"
-    )
-    doctor.add_argument("--namespace", default="aiosched")
+    add_place(doctor, "--redis")
     doctor.add_argument(
         "--fix", action="store_true", help="mend what is mended without losing anything"
     )
@@ -38,11 +36,13 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _doctor(words: argparse.Namespace) -> int:
     from aiosched.cli.doctor import Asked, run_doctor
+    from aiosched.cli.place import place_of
 
+    place = place_of(words)
     return run_doctor(
         Asked(
-            words.store,
-            words.namespace,
+            place.store,
+            place.namespace,
             fix=words.fix,
             yes=words.yes,
             as_json=words.json,

@@ -16,6 +16,11 @@ _STORE = "--store redis://db.example.com"
 EXAMPLES = {
     name: "\n".join(("examples:", *(f"  aiosched {name} {line}" for line in lines)))
     for name, lines in {
+        "run": (
+            "shop.jobs:scheduler",
+            f"shop.jobs:scheduler {_STORE} --name web-1 --wait",
+            "shop.jobs:scheduler --burst --app-dir /srv/shop --grace 60 -v",
+        ),
         "results": (
             f"nightly {_STORE}",
             f"nightly {_STORE} --since 2030-01-31T00:00+01:00 --all --json",

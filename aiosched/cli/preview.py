@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError
+from aiosched.cli.place import Place, work
 from aiosched.cli.printable import printable
-from aiosched.errors import (
-    InvalidInputError,
-    JobNotFoundError,
-    StoreUnavailableError,
-)
+from aiosched.errors import InvalidInputError
 from aiosched.jobs.outlook import Preview
 from aiosched.scheduler import Scheduler
 from aiosched.triggers import CronTrigger, Trigger
@@ -58,11 +55,12 @@ def print_preview(asked: Asked) -> int:
     """Print fire times with local time, UTC, and what the clock does that day.
 
     Returns:
-        0, also if nothing is to come; 1 if there is no such job.
+        0, also if nothing is to come.
 
     Raises:
-        CannotError: The expression, zone or store cannot be used, or the store
-            does not answer.
+        CannotError: The expression, zone or store cannot be used.
+        JobNotFoundError: There is no such job.
+        StoreUnavailableError: The store does not answer.
     """
     try:
         if asked.store is None:
@@ -73,11 +71,8 @@ def print_preview(asked: Asked) -> int:
             )
         else:
             title = f"job {asked.what!r}"
-            found = asyncio.run(_stored(asked))
-    except JobNotFoundError as error:
-        print(f"aiosched: {error}" if not asked.as_json else "[]")
-        return 1
-    except (InvalidInputError, StoreUnavailableError) as error:
+            found = _stored(asked, Place(asked.store, asked.namespace))
+    except InvalidInputError as error:
         raise CannotError(str(error).replace(_SAID_IN_CODE, _SAID_HERE)) from None
     if asked.as_json:
         print(json.dumps([one.to_dict() for one in found], indent=2))
@@ -104,14 +99,13 @@ def _trigger(asked: Asked) -> Trigger:
     return trigger
 
 
-async def _stored(asked: Asked) -> list[Preview]:
-    scheduler = Scheduler(
-        asked.store, namespace=asked.namespace, name="cli", run_jobs=False
-    )
-    async with scheduler:
+def _stored(asked: Asked, place: Place) -> list[Preview]:
+    async def deed(scheduler: Scheduler) -> list[Preview]:
         return await scheduler.preview(
             asked.what, asked.n, after=asked.after, tz=asked.tz
         )
+
+    return work(place, deed)
 
 
 def preview_line(one: Preview) -> str:

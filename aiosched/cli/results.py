@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import ExitCode
+from aiosched.cli.place import Place, work
 from aiosched.cli.printable import printable
+from aiosched.clock import SystemClock
 from aiosched.enums import JobState, Outcome
-from aiosched.errors import ConfigurationError, StoreUnavailableError
 from aiosched.jobs import LedgerEntry, Run
 from aiosched.scheduler import Scheduler
 
-__all__ = ["Asked", "entry_data", "print_history", "run_data"]
+__all__ = [
+    "Asked",
+    "entry_data",
+    "follow_history",
+    "print_history",
+    "run_data",
+    "run_line",
+]
 
 _PAGE = 500
+_LOOK = 0.5
+"""Seconds between two looks at a ledger that is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +36,8 @@ class Asked:
     """What of a job's ledger is to be printed.
 
     Attributes:
-        job: The job's id.
-        store: URL of the store.
-        namespace: Where the job is.
+        job: The job's id; None: all of them.
+        place: Where it is.
         limit: Most lines to print; None: all there are.
         since: Only what was decided at or after it; None: from the beginning.
         until: Only what was decided at or before it; None: to the end.
@@ -37,9 +46,8 @@ class Asked:
         as_json: One JSON array rather than lines.
     """
 
-    job: str
-    store: str
-    namespace: str
+    job: str | None
+    place: Place
     limit: int | None = 20
     since: datetime | None = None
     until: datetime | None = None
@@ -52,51 +60,112 @@ def print_history(asked: Asked) -> int:
     """Print what became of a job, newest first.
 
     Returns:
-        0; 1 if there is no such job, nor a trace of one.
+        0; 3 if there is no such job, nor a trace of one.
 
     Raises:
-        CannotError: The store cannot be used, or does not answer.
+        ConfigurationError: The store or a word cannot be used.
+        StoreUnavailableError: The store does not answer.
     """
-    try:
-        scheduler = Scheduler(
-            asked.store, namespace=asked.namespace, name="cli", run_jobs=False
-        )
-        state, count = asyncio.run(_print_pages(scheduler, asked))
-    except (ConfigurationError, StoreUnavailableError) as error:
-        raise CannotError(str(error)) from None
+
+    async def deed(scheduler: Scheduler) -> tuple[JobState | None, int]:
+        return await _print_pages(scheduler, asked)
+
+    state, count = work(asked.place, deed)
     if state is JobState.UNKNOWN and not count:
-        if not asked.as_json:
-            print(f"no job {asked.job!r}, nor a trace of one, in {asked.namespace}")
-        return 1
+        where = asked.place.namespace
+        print(
+            f"aiosched: no job {asked.job!r}, nor a trace of one, in {where}",
+            file=sys.stderr,
+        )
+        return ExitCode.NOT_FOUND
     return 0
 
 
-async def _print_pages(scheduler: Scheduler, asked: Asked) -> tuple[JobState, int]:
-    """Print page by page, so that a long history needs no room."""
-    printer = _Printer(as_json=asked.as_json)
+def follow_history(asked: Asked) -> int:
+    """Print what the ledger says from now on, oldest first, until it is interrupted.
+
+    Raises:
+        ConfigurationError: The store or a word cannot be used.
+        StoreUnavailableError: The store does not answer any more.
+    """
+
+    async def deed(scheduler: Scheduler) -> None:
+        clock, since = SystemClock(), asked.since
+        seen: list[LedgerEntry] = []
+        if since is None:
+            newest = await scheduler.history(limit=1)
+            if newest:
+                since = newest[0].at
+                seen = await _since(scheduler, asked, since)
+        while True:
+            found = await _since(scheduler, asked, since)
+            for entry in found:
+                if entry not in seen:
+                    _print_entry(entry, as_json=asked.as_json)
+            if found:
+                # What was decided in the same microsecond may come in two looks.
+                since = found[-1].at
+                seen = [entry for entry in found if entry.at == since]
+            await clock.sleep(_LOOK)
+
+    work(asked.place, deed)
+    return 0
+
+
+async def _since(
+    scheduler: Scheduler, asked: Asked, since: datetime | None
+) -> list[LedgerEntry]:
+    """Return the rows decided at or after an instant, oldest first; None: all."""
+    found: list[LedgerEntry] = []
     cursor: str | None = None
-    async with scheduler:
-        state = await scheduler.state(asked.job)
-        while asked.limit is None or printer.count < asked.limit:
-            left = _PAGE if asked.limit is None else asked.limit - printer.count
-            page = await scheduler.history(
-                asked.job,
-                since=asked.since,
-                until=asked.until,
-                kind=asked.kinds or None,  # type: ignore[arg-type] # it is checked
-                runs_only=asked.runs_only,
-                limit=min(left, _PAGE),
-                cursor=cursor,
-            )
-            printer.print(
-                run_data(entry.run)
-                if asked.runs_only and entry.run
-                else entry_data(entry)
-                for entry in page
-            )
-            cursor = page.cursor
-            if cursor is None:
-                break
+    while True:
+        page = await scheduler.history(
+            asked.job,
+            since=since,
+            until=asked.until,
+            kind=asked.kinds or None,  # type: ignore[arg-type] # it is checked
+            limit=_PAGE,
+            cursor=cursor,
+        )
+        found += page
+        cursor = page.cursor
+        if cursor is None:
+            return found[::-1]
+
+
+def _print_entry(entry: LedgerEntry, *, as_json: bool) -> None:
+    data = entry_data(entry)
+    if as_json:
+        print(json.dumps(data, ensure_ascii=False), flush=True)
+    else:
+        print(f"{printable(entry.job_id)}  {_line(data)}", flush=True)
+
+
+async def _print_pages(
+    scheduler: Scheduler, asked: Asked
+) -> tuple[JobState | None, int]:
+    """Print page by page, so that a long history needs no room."""
+    printer = _Printer(as_json=asked.as_json, named=asked.job is None)
+    cursor: str | None = None
+    state = None if asked.job is None else await scheduler.state(asked.job)
+    while asked.limit is None or printer.count < asked.limit:
+        left = _PAGE if asked.limit is None else asked.limit - printer.count
+        page = await scheduler.history(
+            asked.job,
+            since=asked.since,
+            until=asked.until,
+            kind=asked.kinds or None,  # type: ignore[arg-type] # it is checked
+            runs_only=asked.runs_only,
+            limit=min(left, _PAGE),
+            cursor=cursor,
+        )
+        printer.print(
+            run_data(entry.run) if asked.runs_only and entry.run else entry_data(entry)
+            for entry in page
+        )
+        cursor = page.cursor
+        if cursor is None:
+            break
     printer.close()
     return state, printer.count
 
@@ -104,8 +173,9 @@ async def _print_pages(scheduler: Scheduler, asked: Asked) -> tuple[JobState, in
 class _Printer:
     """Prints rows as lines, or as the items of one JSON array."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, named: bool) -> None:
         self.count = 0
+        self._named = named
         self._as_json = as_json
 
     def print(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -114,7 +184,8 @@ class _Printer:
                 text = json.dumps(row, indent=2, ensure_ascii=False)
                 print(",\n" if self.count else "[\n", text, sep="", end="")
             else:
-                print(_line(row))
+                name = f"{printable(row['job_id'])}  " if self._named else ""
+                print(f"{name}{_line(row)}")
             self.count += 1
 
     def close(self) -> None:
@@ -171,7 +242,7 @@ def entry_data(entry: LedgerEntry) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     run = row if "run_id" in row else row["run"]
-    return _entry_line(row) if run is None else _run_line(run)
+    return _entry_line(row) if run is None else run_line(run)
 
 
 def _entry_line(row: dict[str, Any]) -> str:
@@ -193,7 +264,8 @@ def _entry_line(row: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def _run_line(run: dict[str, Any]) -> str:
+def run_line(run: dict[str, Any]) -> str:
+    """Write a run, as :func:`run_data` has it, as one line."""
     error = run["error"]
     reason = f" ({run['reason']})" if run["reason"] else ""
     place = f"due {run['due']}"

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import logging
 import sys
 from collections.abc import Callable
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    nullcontext,
-)
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from aiosched.audit import Auditor, FileSink
-from aiosched.background.serving import serve
-from aiosched.cli.app import CannotError
-from aiosched.errors import ConfigurationError
-from aiosched.logs import JsonFormatter, log
+from aiosched.background.serving import Stop, serve
+from aiosched.cli.codes import CannotError
+from aiosched.cli.living import Life, Living, of_plugins
+from aiosched.cli.printable import printable
+from aiosched.cli.signs import pid_file
+from aiosched.cli.watching import Watching, audited, begin_logging, shown
+from aiosched.errors import AioschedError, InvalidInputError
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["load_target", "run_target"]
@@ -30,98 +27,72 @@ _FORM = "write MODULE:NAME, such as myapp.jobs:scheduler"
 
 
 def run_target(
-    target: str,
+    target: str | None,
     *,
     grace: float,
     once: bool,
     log_level: str,
-    log_format: str = "text",
-    metrics: tuple[str, int] | None = None,
-    audit: str | None = None,
+    life: Life = Life(),  # noqa: B008 - it is frozen
+    watching: Watching = Watching(),  # noqa: B008 - likewise
 ) -> int:
     """Run what a word like ``module:scheduler`` names until it is told to end.
 
     Args:
-        target: Module and name.
+        target: Module and name; None: a scheduler with what is installed.
         grace: Seconds that runs have to end after the first signal.
         once: End as soon as it is ready.
         log_level: Of the logs, which go to standard error.
-        log_format: ``text`` or ``json``.
-        metrics: Host and port where Prometheus may ask; None: nowhere.
-        audit: Where audit records go: ``-`` for standard output, or a file; None:
-            there are none.
+        life: What goes before what the code says.
+        watching: How it is looked at.
 
     Returns:
         0 after a clean end, 1 if the scheduler failed.
 
     Raises:
         CannotError: The target names no scheduler.
+        InvalidInputError: What the command line says cannot be used.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_FORMATS[log_format]())
-    logging.basicConfig(level=log_level.upper(), handlers=[handler])
-    found = load_target(target)
+    begin_logging(log_level, watching)
+    if target is None and life.store is None:
+        raise CannotError(f"nothing to run is named; {_FORM}")
+    found = None if target is None else load_target(target, folder=life.app_dir)
     try:
-        asyncio.run(
-            _run(target, found, grace=grace, once=once, metrics=metrics, audit=audit)
-        )
-    except CannotError:
+        with pid_file(life.pidfile):
+            asyncio.run(
+                _run(
+                    target, found, grace=grace, once=once, life=life, watching=watching
+                )
+            )
+    except (CannotError, InvalidInputError):
         raise
     except Exception as error:
         log.debug("failed", exc_info=error, extra={"action": "failed"})
-        print(f"aiosched: {type(error).__name__}: {error}", file=sys.stderr)
+        # What the scheduler says needs no name of a class before it.
+        ours = isinstance(error, AioschedError)
+        said = str(error) if ours else f"{type(error).__name__}: {error}"
+        print(f"aiosched: {printable(said)}", file=sys.stderr)
         return 1
     return 0
 
 
-_FORMATS: dict[str, Callable[[], logging.Formatter]] = {
-    "text": lambda: logging.Formatter(
-        "%(asctime)s %(levelname)-8s %(name)s  %(message)s"
-    ),
-    "json": JsonFormatter,
-}
-
-
-def _shown(
-    scheduler: Scheduler, metrics: tuple[str, int] | None
-) -> AbstractContextManager[object]:
-    """Show metrics while a scheduler runs, if that was asked for.
-
-    Raises:
-        CannotError: What it takes is not installed, or the port is taken.
-    """
-    if metrics is None:
-        return nullcontext()
-    host, port = metrics
-    try:
-        from aiosched.integrations.prometheus import Metrics
-
-        families = Metrics.of(scheduler) or Metrics()
-        families.watch(scheduler)
-        server = families.serve(port, host=host)
-    except (ImportError, ConfigurationError) as error:
-        raise CannotError(f"--metrics-port: {error}") from None
-    print(f"metrics at http://{host}:{server.port}/metrics", flush=True)
-    return server
-
-
 async def _run(
-    target: str,
+    target: str | None,
     found: object,
     *,
     grace: float,
     once: bool,
-    metrics: tuple[str, int] | None,
-    audit: str | None,
+    life: Life,
+    watching: Watching,
 ) -> None:
-    scheduler = await _built(target, found)
-    with _shown(scheduler, metrics):
-        await _ready(scheduler, grace=grace, once=once, audit=audit)
-
-
-async def _ready(
-    scheduler: Scheduler, *, grace: float, once: bool, audit: str | None
-) -> None:
+    stop = Stop()
+    stop.listen()
+    if target is None:
+        scheduler = of_plugins(life.store)
+    else:
+        scheduler = await _built(target, found)
+    living = Living(scheduler, life, stop)
+    if not await living.reached():
+        return
     begun = asyncio.get_running_loop().time()
 
     def ready() -> None:
@@ -129,26 +100,25 @@ async def _ready(
         name, space = scheduler.name, scheduler.namespace
         # In one piece: an audit may be printing from its thread.
         print(f"ready in {took:.3f} s: {name} in {space}\n", end="", flush=True)
+        living.ready()
 
-    async with _audited(scheduler, audit):
-        await serve(scheduler, grace=grace, once=once, ready=ready)
-
-
-def _audited(
-    scheduler: Scheduler, audit: str | None
-) -> AbstractAsyncContextManager[object]:
-    if audit is None:
-        return nullcontext()
-    if audit == "-":
-        return Auditor(scheduler)
-    return Auditor(scheduler, FileSink(audit), chained=True)
+    try:
+        with shown(scheduler, watching):
+            async with audited(scheduler, watching):
+                await serve(scheduler, grace=grace, once=once, ready=ready, stop=stop)
+    finally:
+        await living.close()
 
 
 # -- finding it -------------------------------------------------------------------
 
 
-def load_target(target: str) -> object:
-    """Import what ``module:name`` names; the current folder is looked in first.
+def load_target(target: str, *, folder: str | None = None) -> object:
+    """Import what ``module:name`` names.
+
+    Args:
+        target: Module and name.
+        folder: Looked in first; None: the current folder.
 
     Raises:
         CannotError: It is not there; the text says what is missing.
@@ -156,10 +126,12 @@ def load_target(target: str) -> object:
     module_name, mark, path = target.partition(":")
     if not (mark and module_name and path):
         raise CannotError(f"{target!r} names no scheduler; {_FORM}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _imported(module_name)
+    here = Path.cwd() if folder is None else Path(folder).resolve()
+    if not here.is_dir():
+        raise CannotError(f"--app-dir {folder}: is no folder")
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
+    module = _imported(module_name, here)
     found: Any = module
     for name in path.split("."):
         if not hasattr(found, name):
@@ -168,14 +140,14 @@ def load_target(target: str) -> object:
     return found
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(name: str, here: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing == name or name.startswith(f"{missing}."):
             raise CannotError(
-                f"there is no module {missing!r} (looked in {Path.cwd()} and in the "
+                f"there is no module {missing!r} (looked in {here} and in the "
                 "installed packages); run aiosched from the folder that holds it, or "
                 "correct the name"
             ) from None

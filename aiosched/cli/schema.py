@@ -15,11 +15,15 @@ _FIELD = r"[^|\n]*"
 
 
 def schema_text(of: str) -> str:
-    """Return one of the schemas as text: ``job``, ``message`` or ``states``."""
+    """Return one as text: ``job``, ``jobs``, ``message`` or ``states``."""
     if of == "job":
         from aiosched.jobs import Job
 
         schema = {"$schema": _DRAFT, **Job.json_schema()}
+    elif of == "jobs":
+        from aiosched.jobs.documents import document_schema
+
+        schema = {"$schema": _DRAFT, **document_schema()}
     elif of == "message":
         schema = message_schema()
     else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError
 
 __all__ = ["answers", "find_server", "own_server"]
 

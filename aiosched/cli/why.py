@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime
-
 from aiosched._api.explaining import Explanation
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError
+from aiosched.cli.place import Place, work
 from aiosched.cli.printable import printable
-from aiosched.errors import InvalidInputError, StoreUnavailableError
 from aiosched.scheduler import Scheduler
 from aiosched.triggers.inputs import parse_iso, read_wall, zone_name
 
 __all__ = ["print_why"]
 
 
-def print_why(
-    job: str, instant: str, *, store: str, namespace: str, tz: str | None = None
-) -> int:
+def print_why(job: str, instant: str, *, place: Place, tz: str | None = None) -> int:
     """Print why a job ran, ran late, or did not run.
 
     Args:
         job: The job's id.
         instant: ISO 8601 text with an offset, or wall time in ``tz``.
-        store: URL of the store.
-        namespace: Where the job is.
+        place: Where the job is.
         tz: Name of a zone; None: the text has an offset.
 
     Returns:
         0; 1 if nothing is known.
 
     Raises:
-        CannotError: The instant, zone or store cannot be used, or the store
-            does not answer.
+        CannotError: The instant has no offset.
+        InvalidInputError: The instant, zone or store cannot be used.
+        StoreUnavailableError: The store does not answer.
     """
-    try:
-        zone = None if tz is None else zone_name(tz)
-        if zone is None and parse_iso(instant, "INSTANT").utcoffset() is None:
-            raise CannotError(
-                f"INSTANT={instant!r}: has no offset; write it as "
-                "2030-01-31T09:00+01:00, or say whose wall time it is: --tz "
-                "Europe/Paris"
-            )
-        at = read_wall(instant, zone, "INSTANT")
-        scheduler = Scheduler(store, namespace=namespace, name="cli", run_jobs=False)
-        said = asyncio.run(_ask(scheduler, job, at))
-    except (InvalidInputError, StoreUnavailableError) as error:
-        raise CannotError(str(error)) from None
+    zone = None if tz is None else zone_name(tz)
+    if zone is None and parse_iso(instant, "INSTANT").utcoffset() is None:
+        raise CannotError(
+            f"INSTANT={instant!r}: has no offset; write it as "
+            "2030-01-31T09:00+01:00, or say whose wall time it is: --tz "
+            "Europe/Paris"
+        )
+    at = read_wall(instant, zone, "INSTANT")
+
+    async def deed(scheduler: Scheduler) -> Explanation:
+        return await scheduler.why(job, at)
+
+    said = work(place, deed)
     print(printable(said))
     return 0 if said.known else 1
-
-
-async def _ask(scheduler: Scheduler, job: str, at: datetime) -> Explanation:
-    async with scheduler:
-        return await scheduler.why(job, at)

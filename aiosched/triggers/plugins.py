@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from aiosched.triggers.base import Trigger
 
-__all__ = ["GROUPS", "TRIGGERS", "Plugin", "find_plugins"]
+__all__ = ["EXECUTORS", "GROUPS", "TRIGGERS", "Plugin", "find_plugins"]
 
 TRIGGERS = "aiosched.triggers"
-GROUPS = (TRIGGERS, "aiosched.stores", "aiosched.executors")
+EXECUTORS = "aiosched.executors"
+GROUPS = (TRIGGERS, "aiosched.stores", EXECUTORS)
 
 
 class Plugin(NamedTuple):

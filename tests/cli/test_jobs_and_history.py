@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiosched import IntervalTrigger, Job, LedgerEntry, Scheduler
-from aiosched.cli import jobs as jobs_command
+from aiosched.cli import tables
 from aiosched.cli.app import main
 from aiosched.cli.results import _line, entry_data, run_data
 from aiosched.enums import Cause, Outcome, Reason, RowKind
@@ -122,8 +122,8 @@ def test_a_kind_that_there_is_not(
 ) -> None:
     assert main(("history", "sum", *shop, "--kind", "vanished")) == 2
     assert "kind='vanished'" in capsys.readouterr().err
-    assert main(("history", "nobody", *shop)) == 1
-    assert "no job 'nobody'" in capsys.readouterr().out
+    assert main(("history", "nobody", *shop)) == 3
+    assert "no job 'nobody'" in capsys.readouterr().err
 
 
 def test_a_table_for_a_terminal(
@@ -138,7 +138,7 @@ def test_a_table_for_a_terminal(
     for word in ("ID", "sum", "other", "paused", "[bold],t", "keyword k", "total"):
         assert word in table
     assert "─" in table
-    monkeypatch.setattr(jobs_command.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(tables.importlib.util, "find_spec", lambda _: None)
     plain = said(capsys, "jobs", *shop)
     assert "─" not in plain
     assert plain.splitlines()[2].split()[:2] == ["sum", "paused"]

@@ -21,6 +21,7 @@ from aiosched.config.words import LEADS, MODIFIERS
 from aiosched.context import Context
 from aiosched.jobs.plans import CHANGES
 from aiosched.jobs.snapshots import SNAPSHOT_FIELDS
+from tests.docs import command_line
 from tests.docs.pages import DOCS, ROOT, name, pages, table
 
 
@@ -140,7 +141,9 @@ def test_verbs_of_a_scheduler() -> None:
 def test_commands() -> None:
     action = next(a for a in parser()._actions if isinstance(a.choices, dict))
     listed = [choice.dest for choice in action._get_subactions()]
-    rows = table(_text("reference/command-line.md"))
+    text = _text("reference/command-line.md")
+    assert command_line.written(text) == text, "python -m tests.docs.command_line"
+    rows = table(text.partition("<!-- end -->")[0])
     assert list(rows) == listed
     for word, (_, options) in rows.items():
         known = {
