@@ -132,9 +132,7 @@ def _every(value: Any, beside: dict[str, Any], tz: str | None) -> Trigger:
     return built
 
 
-def _phrase(
-    value: Any, beside: Mapping[str, Any]
-) -> tuple[int | None, str, str | None]:
+def _phrase(value: Any, beside: Mapping[str, Any]) -> tuple[Any, str, str | None]:
     """Read number, unit and time of day, which may stand in one text."""
     at = beside.get("at")
     unit = beside.get("unit", beside.get("time_unit"))
