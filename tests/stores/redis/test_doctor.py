@@ -246,6 +246,11 @@ def blob_gone(client: Client) -> None:
     client.delete(_blob(client))
 
 
+@planted("guard-unreadable")
+def guard_garbled(client: Client) -> None:
+    client.set(f"{tag(FIRST)}:g:file", "nobody's")
+
+
 @planted("blob-garbled")
 def blob_garbled(client: Client) -> None:
     client.append(_blob(client), "!")
