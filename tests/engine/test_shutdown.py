@@ -302,7 +302,11 @@ async def test_each_outcome_that_was_cut_off_is_told(
     settler.closing = closing
     for fence in (1, 2):
         live: Any = SimpleNamespace(
-            shard=3, queue="default", job_id=f"j{fence}", fence=fence
+            shard=3,
+            queue="default",
+            job_id=f"j{fence}",
+            fence=fence,
+            said=lambda action: {"action": action},
         )
         ended: Any = SimpleNamespace(finish=True)
         settler.put(live, ended)
