@@ -5,6 +5,7 @@ Any number of processes share one store; each firing is claimed by one of them.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aiosched._api.explaining import Explanation
@@ -175,8 +176,5 @@ def __getattr__(name: str) -> Any:
 
         return RedisJobStore
     if name in ("BackgroundScheduler", "BlockingScheduler"):
-        from aiosched.background import BackgroundScheduler, BlockingScheduler
-
-        both = (BackgroundScheduler, BlockingScheduler)
-        return next(kind for kind in both if kind.__name__ == name)
+        return getattr(import_module("aiosched.background"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from aiosched._engine.live import Live, LiveRuns
 from aiosched._engine.observing import Contained, ObservedRun
 from aiosched._engine.provided import provided
 from aiosched._engine.quota import Quota
+from aiosched._engine.threaded import in_thread
 from aiosched.clock import Clock
 from aiosched.context import Context, enter_run
 from aiosched.enums import Outcome, Reason
@@ -37,10 +37,6 @@ UNCOOPERATIVE = 5.0
 
 LATE_TOLD = 20
 """Late runs that are logged one by one within a minute, of each level."""
-
-
-class _StoppedError(Exception):
-    """A function was not entered: its lease was over before it could be."""
 
 
 class Runner:
@@ -278,7 +274,9 @@ class Runner:
             return await registered.call(*args, **kwargs)
         live.threaded = True
         call = functools.partial(registered.call, *args, **kwargs)
-        return await self._in_thread(live, call)
+        return await in_thread(
+            live, call, self.clock, self.estimate, self.confirm, self.threads
+        )
 
     def _bind(
         self, live: Live, registered: Registered
@@ -289,52 +287,6 @@ class Runner:
             message = "its arguments are no longer in the store"
             raise AioschedError(message)
         return registered.bind(arguments, payload, live.context)
-
-    async def _in_thread(self, live: Live, call: Callable[[], Any]) -> Any:
-        """Wait for a function in a thread, which cannot be cancelled.
-
-        It sees ``context.cancelled``; until it returns, the run keeps its
-        lease and its place.
-        """
-        cancel = live.on_cancel
-        while True:
-            live.on_cancel = None
-            try:
-                return await self._in_one_thread(live, call)
-            except _StoppedError:
-                live.entered, live.on_cancel = False, cancel
-                await self.confirm(live)
-                live.entered = True
-
-    async def _in_one_thread(self, live: Live, call: Callable[[], Any]) -> Any:
-        """Do so, with one thread.
-
-        Raises:
-            _StoppedError: The process was stopped until the lease was over, after
-                the function was handed over and before it began.
-        """
-        inside = contextvars.copy_context()
-        left = (live.until - self.estimate()) / SECOND
-        end = self.clock.monotonic() + left
-
-        def enter() -> Any:
-            if self.clock.monotonic() >= end:
-                raise _StoppedError
-            return call()
-
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self.threads, inside.run, enter)
-        while True:
-            try:
-                return await asyncio.shield(future)
-            except asyncio.CancelledError:
-                if future.done() and not future.cancelled():
-                    return future.result()
-                # The runner never cancels this task: somebody ends the loop.
-                if future.cancelled() or live.reason is Reason.NONE:
-                    raise
-                if live.reason is Reason.SHUTDOWN:
-                    raise
 
     # -- how it ended ------------------------------------------------------
 

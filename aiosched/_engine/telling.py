@@ -8,6 +8,7 @@ from functools import cached_property
 from aiosched import planning
 from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
+from aiosched._engine.service import Service
 from aiosched.enums import Cause, JobState, Reason, RowKind
 from aiosched.instants import SECOND, moment
 from aiosched.jobs import Job, LedgerEntry, entry_of, progress_of
@@ -21,7 +22,11 @@ __all__ = [
     "entries_again",
     "finishes",
     "tell",
+    "tell_ailing",
+    "tell_away",
+    "tell_back",
     "tell_blocked",
+    "tell_lost",
     "tell_mended",
     "tell_progress",
 ]
@@ -190,3 +195,41 @@ def tell_blocked(bus: EventBus, seconds: float, jobs: Sequence[str]) -> None:
         extra={"action": "blocked", "seconds": seconds},
     )
     bus.emit("blocked", seconds=seconds, jobs=jobs)
+
+
+def tell_lost(bus: EventBus, live: Live) -> None:
+    """Tell that the lease of a run was lost."""
+    log.warning(
+        "the lease of a run of %s was lost", live.job_id, extra=live.said("run_lost")
+    )
+    bus.emit("run_lost", live.job_id, fence=live.fence)
+
+
+def tell_away(bus: EventBus, service: Service, error: Exception) -> None:
+    """Tell that the store does not answer, and who has found that out."""
+    log.warning(
+        "the store is away: %s",
+        error,
+        extra={"action": "store_down", "service": service.name},
+    )
+    bus.emit("store_down", service=service.name, error=str(error))
+
+
+def tell_back(bus: EventBus) -> None:
+    """Tell that the store answers again."""
+    log.warning("the store is back", extra={"action": "store_up"})
+    bus.emit("store_up")
+
+
+def tell_ailing(service: Service) -> None:
+    """Tell of a service that fails although the store answers, or goes on again."""
+    if service.healthy:
+        extra = {"action": "service_up", "service": service.name}
+        log.warning("the %s goes on again", service.name, extra=extra)
+        return
+    log.warning(
+        "the %s fails, and the store answers others: %s",
+        service.name,
+        service.trouble,
+        extra={"action": "service_down", "service": service.name},
+    )

@@ -35,13 +35,17 @@ from aiosched._engine.sweeper import Sweeper
 from aiosched._engine.telling import (
     finishes,
     tell,
+    tell_ailing,
+    tell_away,
+    tell_back,
     tell_blocked,
+    tell_lost,
     tell_mended,
     tell_progress,
 )
 from aiosched._engine.threads import DaemonThreads
 from aiosched._engine.timer import Timer
-from aiosched.abc import Member, Mended, Session, shard_of
+from aiosched.abc import Member, Session, shard_of
 from aiosched.clock import Clock
 from aiosched.enums import Reason
 from aiosched.errors import StoreDataError, StoreUnavailableError
@@ -181,7 +185,9 @@ class Wiring(abc.ABC):
         )
         self.restorer = Restorer(clock, session, self.outside)
         self.sweeper = Sweeper(clock, session, self.leads)
-        self.mender = Mender(clock, session, self.leads, self._mended)
+        self.mender = Mender(
+            clock, session, self.leads, lambda told: tell_mended(self.bus, told.ids)
+        )
 
     def _hooks(self) -> Hooks:
         return Hooks(
@@ -304,9 +310,6 @@ class Wiring(abc.ABC):
         if live.settlement is not None and not live.settlement.done():
             live.settlement.set_result(ended)
 
-    def _mended(self, told: Mended) -> None:
-        tell_mended(self.bus, told.ids)
-
     def _told(
         self,
         job_id: str,
@@ -337,12 +340,7 @@ class Wiring(abc.ABC):
         await self.heartbeat.confirm(live)
 
     def _lost(self, live: Live) -> None:
-        log.warning(
-            "the lease of a run of %s was lost",
-            live.job_id,
-            extra=live.said("run_lost"),
-        )
-        self.bus.emit("run_lost", live.job_id, fence=live.fence)
+        tell_lost(self.bus, live)
         self.runner.cancel(live, Reason.LEASE_LOST)
 
     def _blocked(self, seconds: float) -> None:
@@ -374,12 +372,7 @@ class Wiring(abc.ABC):
             return  # whether that is the store, the next beat shows
         elif not self._away:
             self._away = True
-            log.warning(
-                "the store is away: %s",
-                error,
-                extra={"action": "store_down", "service": service.name},
-            )
-            self.bus.emit("store_down", service=service.name, error=str(error))
+            tell_away(self.bus, service, error)
         # Whatever was missed meanwhile is found by reading everything again.
         self.heads.invalidate()
 
@@ -393,8 +386,7 @@ class Wiring(abc.ABC):
         self._answers_since = min(self._answers_since, now)
         if self._away and all(one.healthy or one.aside for one in self.services()):
             self._away = False
-            log.warning("the store is back", extra={"action": "store_up"})
-            self.bus.emit("store_up")
+            tell_back(self.bus)
         for service in self.services():
             if service.aside:
                 self._compare_aside(service)
@@ -405,20 +397,11 @@ class Wiring(abc.ABC):
         if service.healthy:
             if name in self._ailing:
                 self._ailing.discard(name)
-                log.warning(
-                    "the %s goes on again",
-                    name,
-                    extra={"action": "service_up", "service": name},
-                )
+                tell_ailing(service)
         elif self._failed_at.get(name, 0.0) > self._answers_since:
             if name not in self._ailing:
                 self._ailing.add(name)
-                log.warning(
-                    "the %s fails, and the store answers others: %s",
-                    name,
-                    service.trouble,
-                    extra={"action": "service_down", "service": name},
-                )
+                tell_ailing(service)
         else:
             service.wake()  # it failed while the store was away
 

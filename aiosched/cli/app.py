@@ -12,30 +12,23 @@ import sys
 from collections.abc import Callable, Sequence
 
 from aiosched.cli.acting_options import add_acting, add_firing
-from aiosched.cli.audit import add_audit, add_audit_option
+from aiosched.cli.audit import add_audit
 from aiosched.cli.codes import CannotError, ExitCode, code_of, in_words
 from aiosched.cli.completion_options import add_completion
-from aiosched.cli.config_options import (
-    add_config,
-    add_run_config,
-    reads_file,
-    run_file,
-)
+from aiosched.cli.config_options import add_config
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.looking_options import add_looking
 from aiosched.cli.moving_options import add_moving
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 from aiosched.cli.printable import printable
-from aiosched.cli.run_options import add_run_life, level_of, life_of
+from aiosched.cli.run_options import add_run
 from aiosched.cli.schedule_options import add_schedule
-from aiosched.cli.watching_options import add_watching
 from aiosched.cli.words import add_place, instant, positive
 from aiosched.errors import AioschedError
 
 __all__ = ["CannotError", "main", "parser"]
 
 LEAST_SECONDS, MOST_SECONDS = 6, 20
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="say which, and end")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
-    _add_run(commands)
+    add_run(commands)
     _add_jobs(commands)
     add_looking(commands)
     add_schedule(commands)
@@ -127,14 +120,6 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(message)
 
 
-def _grace(text: str) -> float:
-    seconds = float(text)
-    if 0 <= seconds < float("inf"):
-        return seconds
-    message = f"{text} is no number of seconds"
-    raise argparse.ArgumentTypeError(message)
-
-
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser(
         "demo",
@@ -158,38 +143,6 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--plain", action="store_true", help="plain lines, no live table")
     demo.add_argument("--json", action="store_true", help="only the ledger, as JSON")
     demo.set_defaults(command=_demo)
-
-
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    run = commands.add_parser(
-        "run",
-        help="run a scheduler of yours until SIGINT or SIGTERM",
-        description="The first signal lets runs end, the second cuts them short; "
-        "those are handed back, to be run again.",
-        epilog=EXAMPLES["run"],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument(
-        "target",
-        metavar="MODULE:NAME",
-        nargs="?",
-        help="a Scheduler, or a function without arguments (async or not) that "
-        "returns one; modules are looked for in the current folder too; without it "
-        "--store is needed, and the executors are those of `aiosched plugins`",
-    )
-    run.add_argument(
-        "--grace",
-        type=_grace,
-        metavar="SECONDS",
-        help="how long runs may take to end after the first signal (default 30)",
-    )
-    run.add_argument("--once", action="store_true", help="end as soon as it is ready")
-    run.add_argument("--log-level", choices=LEVELS, default=None)
-    add_run_life(run)
-    add_watching(run)
-    add_audit_option(run)
-    add_run_config(run)
-    run.set_defaults(command=_run, says=False)
 
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -333,22 +286,6 @@ def _demo_peer(words: argparse.Namespace) -> int:
     from aiosched.cli.peer import run_peer
 
     return run_peer(words.store, words.namespace, words.name, words.witness)
-
-
-def _run(words: argparse.Namespace) -> int:
-    if reads_file(words):
-        return run_file(words)
-    from aiosched.cli.run import run_target
-    from aiosched.cli.watching import watching_of
-
-    return run_target(
-        words.target,
-        grace=30.0 if words.grace is None else words.grace,
-        once=words.once,
-        log_level=level_of(words) or "info",
-        life=life_of(words),
-        watching=watching_of(words),
-    )
 
 
 def _results(words: argparse.Namespace) -> int:
