@@ -1,0 +1,117 @@
+"""redbeat, the Celery beat that keeps its schedule in Redis, read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiosched.errors import InvalidInputError
+from aiosched.instants import SECOND, moment
+from aiosched.integrations.importers.celery_schedules import (
+    every,
+    from_crontab,
+    from_rrule,
+)
+from aiosched.integrations.importers.found import Found, Left, Schedule, take
+from aiosched.integrations.importers.names import Names
+from aiosched.integrations.importers.servers import reading
+from aiosched.jobs import JobOptions, checks
+from aiosched.triggers.base import Trigger
+from aiosched.triggers.cron import CronTrigger
+
+__all__ = ["options_of", "read_redbeat"]
+
+
+def read_redbeat(
+    url: str,
+    *,
+    at: datetime,
+    names: Names,
+    prefix: str = "",
+    tz: str = "UTC",
+    key_prefix: str = "redbeat:",
+) -> Found:
+    """Read the entries of a schedule.
+
+    Args:
+        url: Of the server and the database.
+        at: The instant of the hand-over, aware; each entry says when it is next.
+        names: Which executor stands for which task.
+        prefix: What stands before each id here.
+        tz: The ``timezone`` of the Celery application, where its crontabs are wall
+            time.
+        key_prefix: Its ``redbeat_key_prefix``.
+
+    Raises:
+        InvalidInputError: The URL or the zone cannot be used.
+        StoreUnavailableError: The server does not answer.
+    """
+    CronTrigger("0 0 * * *", tz=tz)
+    with reading(url) as server:
+        rows = [
+            (key.decode("utf-8", "replace"), score, server.hget(key, "definition"))
+            for key, score in server.zrange(
+                f"{key_prefix}:schedule", 0, -1, withscores=True
+            )
+        ]
+        locked = server.exists(f"{key_prefix}:lock")
+    found = (
+        _read(key.removeprefix(key_prefix), score, definition, tz)
+        for key, score, definition in rows
+    )
+    running = f"a beat holds {key_prefix}:lock" if locked else None
+    return take(found, at=at, names=names, prefix=prefix, running=running)
+
+
+def _read(
+    name: str, score: float, definition: bytes | None, tz: str
+) -> Schedule | Left:
+    if definition is None:
+        return Left(name, "it is scheduled, and its entry is gone")
+    if score < 0:
+        return Left(name, "nothing is to come: its rule has ended")
+    try:
+        data = json.loads(definition)
+        following = moment(round(score * SECOND))
+        trigger = _trigger(data["schedule"], tz, following)
+        options, remarks = options_of(data.get("options") or {})
+        options["paused"] = not data.get("enabled", True)
+        args, kwargs = tuple(data.get("args") or ()), dict(data.get("kwargs") or {})
+        return Schedule(
+            name, data["task"], trigger, following, args, kwargs, options, remarks
+        )
+    except InvalidInputError as error:
+        return Left(name, str(error))
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        reason = f"it is no entry of redbeat: {type(error).__name__}: {error}"
+        return Left(name, reason)
+
+
+def _trigger(schedule: Mapping[str, Any], tz: str, following: datetime) -> Trigger:
+    kind = schedule.get("__type__")
+    if kind == "crontab":
+        return from_crontab(schedule, tz)
+    if kind == "interval":
+        return every(schedule["every"], following)
+    if kind == "rrule":
+        return from_rrule(schedule, tz, following)
+    message = f"a schedule of the type {kind!r} is not known"
+    raise ValueError(message)
+
+
+def options_of(options: Mapping[str, Any]) -> tuple[JobOptions, tuple[str, ...]]:
+    """Return what an entry's options are here, and what has no place.
+
+    Celery sends a task that is due however late it is, and again while the last
+    one runs; ``expires`` bounds the first.
+    """
+    found: JobOptions = {"overlap": "allow", "misfire_grace": checks.MAX_DURATION}
+    expires = options.get("expires")
+    if isinstance(expires, int | float) and expires > 0:
+        found["misfire_grace"] = timedelta(seconds=expires)
+    return found, tuple(
+        f"the option {name}={options[name]!r} has no place here"
+        for name in sorted(set(options) - {"expires"})
+    )
