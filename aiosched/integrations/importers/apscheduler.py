@@ -171,13 +171,14 @@ def _schedule(job_id: str, state: Mapping[str, Any]) -> Schedule | Left:
     remarks: list[str] = []
     grace = state["misfire_grace_time"]
     if grace is None:
-        options["misfire_grace"] = checks.MAX_DURATION
+        if not state["coalesce"]:  # else the newest slot is never too late anyway
+            options["misfire_grace"] = checks.MAX_DURATION
     elif grace > _LEAST_GRACE:
         options["misfire_grace"] = timedelta(seconds=grace)
     else:
         remarks.append(
-            f"misfire_grace_time was {grace} s: here a slot may start until the "
-            f"next, at least {_LEAST_GRACE} s"
+            f"misfire_grace_time was {grace} s: here the newest slot that is due is "
+            "never too late, unless the job is given a misfire_grace"
         )
     if jitter := jitter_of(shape):
         options["jitter"] = timedelta(seconds=jitter)

@@ -17,7 +17,7 @@ from aiosched.integrations.importers.celery_schedules import (
 from aiosched.integrations.importers.found import Found, Left, Schedule, take
 from aiosched.integrations.importers.names import Names
 from aiosched.integrations.importers.servers import reading
-from aiosched.jobs import JobOptions, checks
+from aiosched.jobs import JobOptions
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.cron import CronTrigger
 
@@ -104,10 +104,10 @@ def _trigger(schedule: Mapping[str, Any], tz: str, following: datetime) -> Trigg
 def options_of(options: Mapping[str, Any]) -> tuple[JobOptions, tuple[str, ...]]:
     """Return what an entry's options are here, and what has no place.
 
-    Celery sends a task that is due however late it is, and again while the last
-    one runs; ``expires`` bounds the first.
+    Celery sends a task again while the last one runs; ``expires`` says how late it
+    may be.
     """
-    found: JobOptions = {"overlap": "allow", "misfire_grace": checks.MAX_DURATION}
+    found: JobOptions = {"overlap": "allow"}
     expires = options.get("expires")
     if isinstance(expires, int | float) and expires > 0:
         found["misfire_grace"] = timedelta(seconds=expires)

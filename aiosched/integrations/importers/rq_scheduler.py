@@ -19,7 +19,7 @@ from aiosched.integrations.importers.found import Found, Left, Schedule, take
 from aiosched.integrations.importers.names import Names
 from aiosched.integrations.importers.pickles import UnsafeError, read_pickle
 from aiosched.integrations.importers.servers import reading
-from aiosched.jobs import JobOptions, checks
+from aiosched.jobs import JobOptions
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.cron import CronTrigger
 from aiosched.triggers.date import DateTrigger
@@ -96,7 +96,7 @@ def _schedule(
         return Left(job_id, f"{does} is a method of an object, which cannot be moved")
     meta = _loads(row[b"meta"], trust=trust) if row.get(b"meta") else {}
     following = moment(round(score * SECOND))
-    options: JobOptions = {"overlap": "allow", "misfire_grace": checks.MAX_DURATION}
+    options: JobOptions = {"overlap": "allow"}
     remarks = list(_said(row, options))
     trigger: Trigger
     if meta.get("interval"):
