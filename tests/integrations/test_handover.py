@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,13 @@ def _grid(slots: list[datetime], step: timedelta) -> list[datetime]:
 # --- APScheduler 3 ----------------------------------------------------------------
 
 
-def _run_apscheduler(store: Any, enough: int) -> list[datetime]:
-    """Run the real one until it has submitted so many slots, and stop it."""
+@contextmanager
+def _stopped_apscheduler(store: Any, enough: int) -> Iterator[list[datetime]]:
+    """Run the real one until it has submitted so many slots, and stop it.
+
+    By ``pause()``: with ``shutdown()`` it closes its pool first and then looks at the
+    store once more, so that what is due in this moment is moved on and never run.
+    """
     from apscheduler.events import EVENT_JOB_SUBMITTED
     from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -89,20 +94,24 @@ def _run_apscheduler(store: Any, enough: int) -> list[datetime]:
     old.start()
     try:
         assert over.wait(20)
+        old.pause()
+        old.get_jobs()  # waits for a look at the store that is under way
+        yield [when.astimezone(UTC) for when in submitted]
     finally:
+        old.remove_all_jobs()
         old.shutdown()
-    return [when.astimezone(UTC) for when in submitted]
 
 
 async def _check_apscheduler(url: str, store: Any, read: Callable[[], Found]) -> None:
-    old = _run_apscheduler(store, 3)
-    found = read()
-    assert found.left_out == ()
-    assert found.jobs[0].next == max(old) + _STEP
-    async with _taken_over(url, found) as fired:
-        await wait_until(
-            lambda: len(fired.slots.get("tick", [])) >= 4, "four slots of ours"
-        )
+    with _stopped_apscheduler(store, 3) as old:
+        found = read()
+        assert found.left_out == ()
+        assert found.jobs[0].next == max(old) + _STEP
+        async with _taken_over(url, found) as fired:
+            await wait_until(
+                lambda: len(fired.slots.get("tick", [])) >= 4, "four slots of ours"
+            )
+        assert read().jobs == found.jobs  # the old one has stood still meanwhile
     ours = fired.slots["tick"]
     assert min(ours) > max(old)
     assert sorted(old + ours) == _grid(old + ours, _STEP)

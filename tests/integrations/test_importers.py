@@ -295,7 +295,7 @@ def _aps_jobs(store: Any) -> None:
     add(NAMED, "cron", id="at-once", hour=3, next_run_time=NOON)
     parts = [ApsCron(hour=h, timezone="UTC") for h in (6, 18)]
     add(NAMED, ApsOr(parts), id="either")
-    both = [ApsCron(day="1-7", timezone="UTC"), ApsCron(hour="4", timezone="UTC")]
+    both = [ApsCron(day="1-7", hour=4, timezone="UTC"), ApsCron(hour="4", timezone="UTC")]
     add(NAMED, ApsAnd(both), id="both")
     add(NAMED, "calendarinterval", months=1, hour=8, id="monthly")
     add(NAMED, "interval", hours=1, id="object", args=[_Bomb()])
@@ -303,7 +303,7 @@ def _aps_jobs(store: Any) -> None:
 
 
 def _check_aps(found: Found, next_runs: dict[str, datetime | None]) -> None:
-    assert set(reasons(found)) == {"years", "object"}
+    assert set(reasons(found)) == {"years", "object"}, reasons(found)
     assert "year" in reasons(found)["years"]
     assert "mkdir" in reasons(found)["object"]
     jobs = {job.id: job for job in read_back(found)}

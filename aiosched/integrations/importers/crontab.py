@@ -109,10 +109,10 @@ def _unquoted(text: str) -> str:
 def _schedule(place: str, when: str, rest: str, table: _Table) -> Schedule | Left:
     user = None
     if table.system:
-        user, _, rest = rest.partition(" ")
-        rest = rest.strip()
-        if not rest:
+        words = rest.split(None, 1)
+        if len(words) < 2:
             return Left(place, "no command follows the user: is it a user's crontab?")
+        user, rest = words
     if when == "@reboot":
         return Left(
             place,

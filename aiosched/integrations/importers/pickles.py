@@ -44,6 +44,7 @@ _TRIGGERS = {
     "apscheduler.triggers.calendarinterval": ("CalendarIntervalTrigger",),
     "apscheduler.triggers.combining": ("AndTrigger", "OrTrigger"),
 }
+_OLD = {"__builtin__": "builtins"}  # as protocols before 3 say it
 # Types of the interpreter, which no pickle can change.
 _PLAIN: dict[tuple[str, str], Any] = {
     ("builtins", "set"): set,
@@ -131,7 +132,7 @@ class _Reader(pickle.Unpickler):
         """
         if self._trust and module not in _TRIGGERS:
             return super().find_class(module, name)
-        found = self._known.get((module, name))
+        found = self._known.get((_OLD.get(module, module), name))
         if found is not None:
             return found
         raise UnsafeError(
@@ -170,6 +171,10 @@ def _table() -> dict[tuple[str, str], Any]:
     def offset(minutes: int, *_: object) -> datetime.timezone:
         return datetime.timezone(datetime.timedelta(minutes=minutes))
 
+    def encoded(text: str, *_: object) -> bytes:
+        return text.encode("latin-1")  # how old protocols write bytes
+
+    known["_codecs", "encode"] = encoded
     known["zoneinfo", "ZoneInfo"] = zones
     known["zoneinfo", "ZoneInfo._unpickle"] = zone
     known["backports.zoneinfo", "ZoneInfo"] = zones
