@@ -119,7 +119,7 @@ def _sqlalchemy(url: str, table: str) -> list[tuple[str, bytes]]:
             "source",
             url.partition("://")[0],
             "is a database that needs SQLAlchemy",
-            "install sqlalchemy and the driver that your APScheduler uses",
+            "pip install 'aiosched[sqlalchemy]' and the driver of the database",
         ) from None
     kind = url.partition("://")[0]
     try:
