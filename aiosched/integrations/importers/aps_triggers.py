@@ -100,7 +100,7 @@ def _zone(value: object) -> str:
     """Return the name of a zone, as ZoneInfo, pytz or a fixed offset has it."""
     if isinstance(value, tzinfo) and value.utcoffset(None) == timedelta(0):
         return "UTC"
-    return zone_name(value)  # type: ignore[arg-type]
+    return zone_name(value)
 
 
 def _calendar(

@@ -120,13 +120,13 @@ def _instant(seconds: object) -> datetime | None:
     return EPOCH + timedelta(seconds=seconds)
 
 
-def _numbers(value: object) -> str:
-    several = value if isinstance(value, list | tuple) else [value]
+def _numbers(value: Any) -> str:
+    several: Any = value if isinstance(value, list | tuple) else [value]
     return ",".join(str(int(one)) for one in several)
 
 
-def _weekdays(value: object) -> str:
-    several = value if isinstance(value, list | tuple) else [value]
+def _weekdays(value: Any) -> str:
+    several: Any = value if isinstance(value, list | tuple) else [value]
     found = []
     for one in several:
         number = one["wkday"] if isinstance(one, Mapping) else one

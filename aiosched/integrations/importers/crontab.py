@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from aiosched.errors import InvalidInputError
 from aiosched.integrations.importers.found import Found, Left, Schedule, take
@@ -174,7 +175,7 @@ def _trigger(when: str, tz: str) -> CronTrigger:
     if when.startswith("@"):
         return CronTrigger(when, tz=tz)
     fields = [
-        _RANDOM.sub(lambda found, bounds=bounds: _drawn(found, bounds), text)
+        _RANDOM.sub(partial(_drawn, bounds=bounds), text)
         for text, bounds in zip(when.split(), _BOUNDS, strict=True)
     ]
     day, weekday = fields[2], fields[4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from aiosched.errors import InvalidInputError
@@ -20,6 +20,7 @@ from aiosched.integrations.importers.servers import reading
 from aiosched.jobs import JobOptions
 from aiosched.triggers.base import Trigger
 from aiosched.triggers.cron import CronTrigger
+from aiosched.triggers.inputs import load_zone
 
 __all__ = ["options_of", "read_redbeat"]
 
@@ -51,31 +52,30 @@ def read_redbeat(
     CronTrigger("0 0 * * *", tz=tz)
     with reading(url) as server:
         rows = [
-            (key.decode("utf-8", "replace"), score, server.hget(key, "definition"))
+            (key.decode("utf-8", "replace"), score, server.hgetall(key))
             for key, score in server.zrange(
                 f"{key_prefix}:schedule", 0, -1, withscores=True
             )
         ]
         locked = server.exists(f"{key_prefix}:lock")
     found = (
-        _read(key.removeprefix(key_prefix), score, definition, tz)
-        for key, score, definition in rows
+        _read(key.removeprefix(key_prefix), score, row, tz) for key, score, row in rows
     )
     running = f"a beat holds {key_prefix}:lock" if locked else None
     return take(found, at=at, names=names, prefix=prefix, running=running)
 
 
 def _read(
-    name: str, score: float, definition: bytes | None, tz: str
+    name: str, score: float, row: Mapping[bytes, bytes], tz: str
 ) -> Schedule | Left:
-    if definition is None:
+    if b"definition" not in row:
         return Left(name, "it is scheduled, and its entry is gone")
     if score < 0:
         return Left(name, "nothing is to come: its rule has ended")
     try:
-        data = json.loads(definition)
-        following = moment(round(score * SECOND))
-        trigger = _trigger(data["schedule"], tz, following)
+        data = json.loads(row[b"definition"])
+        sent = _instant(json.loads(row.get(b"meta", b"{}")).get("last_run_at"))
+        trigger, following = _trigger(data["schedule"], tz, sent, score)
         options, remarks = options_of(data.get("options") or {})
         options["paused"] = not data.get("enabled", True)
         args, kwargs = tuple(data.get("args") or ()), dict(data.get("kwargs") or {})
@@ -84,21 +84,51 @@ def _read(
         )
     except InvalidInputError as error:
         return Left(name, str(error))
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"it is no entry of redbeat: {type(error).__name__}: {error}"
         return Left(name, reason)
 
 
-def _trigger(schedule: Mapping[str, Any], tz: str, following: datetime) -> Trigger:
+def _instant(data: Mapping[str, Any] | None) -> datetime | None:
+    """Read a datetime of redbeat; its zone is a name, or seconds east of UTC."""
+    if data is None:
+        return None
+    fields = {k: v for k, v in data.items() if k not in ("__type__", "timezone")}
+    zone = data.get("timezone", "UTC")
+    if isinstance(zone, str):
+        return datetime(**fields, tzinfo=load_zone(zone))
+    return datetime(**fields, tzinfo=timezone(timedelta(seconds=zone)))
+
+
+def _trigger(
+    schedule: Mapping[str, Any], tz: str, sent: datetime | None, score: float
+) -> tuple[Trigger, datetime | None]:
+    """Return the trigger of an entry, and when it is next.
+
+    That follows from when it was sent last.  The score that it is sorted by is cut
+    to seconds, and so is often a second before the slot; it counts only for an
+    entry that was never sent, which is due at once there.
+    """
     kind = schedule.get("__type__")
-    if kind == "crontab":
-        return from_crontab(schedule, tz)
+    at_once = moment(round(score * SECOND))
+    trigger: Trigger
     if kind == "interval":
-        return every(schedule["every"], following)
-    if kind == "rrule":
-        return from_rrule(schedule, tz, following)
-    message = f"a schedule of the type {kind!r} is not known"
-    raise ValueError(message)
+        step = timedelta(seconds=schedule["every"])
+        following = at_once if sent is None else sent + step
+        return every(schedule["every"], following), following
+    if kind == "crontab":
+        trigger = from_crontab(schedule, tz)
+    elif kind == "rrule":
+        trigger = from_rrule(schedule, tz, sent or at_once)
+    else:
+        message = f"a schedule of the type {kind!r} is not known"
+        raise ValueError(message)
+    if sent is None:
+        return trigger, at_once
+    following = trigger.next_fire_time(sent)
+    if following is None:
+        raise ValueError("nothing is to come: its rule has ended")
+    return trigger, following
 
 
 def options_of(options: Mapping[str, Any]) -> tuple[JobOptions, tuple[str, ...]]:
