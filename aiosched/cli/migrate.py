@@ -116,7 +116,7 @@ async def _shadowing(source: Source, every: float, seconds: float | None) -> int
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows raises it instead
             loop.add_signal_handler(number, ended.set)
-    until = None if seconds is None else clock.monotonic() + seconds
+    until: float | None = None
     sums: dict[str, int] = {}
     first = True
     while True:
@@ -128,6 +128,8 @@ async def _shadowing(source: Source, every: float, seconds: float | None) -> int
                 raise CannotError(str(error)) from None
             print(f"aiosched: {printable(str(error))}", file=sys.stderr)
         else:
+            if first and seconds is not None:
+                until = clock.monotonic() + seconds
             first = False
             for sight in watcher.look(found, now):
                 sums[sight.word] = sums.get(sight.word, 0) + 1

@@ -7,6 +7,7 @@ blocks are run as those of all pages are.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import importlib.util
@@ -62,7 +63,8 @@ def test_a_guide_has_both_sides_and_the_words(page: Path) -> None:
         else:
             assert block["kind"] == "theirs-not-run"
             assert block["reason"], "nothing says why it is not run"
-            compile(block["code"], name(page), "exec")
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            compile(block["code"], name(page), "exec", flags=flags)
 
 
 @pytest.mark.parametrize(

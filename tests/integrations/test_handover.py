@@ -30,7 +30,12 @@ from aiosched.integrations.importers.rq_scheduler import read_rq_scheduler
 from tests.integrations.importing import NAMED, Fired, needs_import, work
 from tests.waiting import wait_until
 
-pytestmark = needs_import
+# What the others deprecate is theirs.
+pytestmark = [
+    needs_import,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
 _STEP = timedelta(seconds=0.25)
 _ALL = Names({"*": "fired"})
 

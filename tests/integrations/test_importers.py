@@ -398,6 +398,8 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
 # --- rq-scheduler -----------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_rq_scheduler(a_server: str) -> None:
     pytest.importorskip("rq_scheduler")
     from rq_scheduler import Scheduler as RqScheduler
@@ -462,6 +464,7 @@ def test_rq_jobs_as_json_and_broken_ones(a_server: str) -> None:
 # --- Celery -----------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_redbeat(a_server: str) -> None:
     pytest.importorskip("redbeat")
     from celery import Celery

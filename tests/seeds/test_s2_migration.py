@@ -25,7 +25,7 @@ async def test_the_example_starts_as_it_says_and_answers() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert "flask" in project["project"]["optional-dependencies"]
     async with Program("app.py", folder=folder) as program:
-        await program.ready()
+        await program.ready("/scheduler")
         found = await program.get("/scheduler")
         assert found["ok"] is True
         assert found["pid"] == program.process.pid

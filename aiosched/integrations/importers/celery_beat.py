@@ -84,12 +84,13 @@ def _trigger(schedule: Any, tz: str) -> tuple[Trigger, tuple[str, ...]]:
         return every(schedule, None), (_NEW_PHASE,)
     if isinstance(schedule, timedelta):
         return every(schedule.total_seconds(), None), (_NEW_PHASE,)
-    kind = type(schedule).__name__
+    made: Any = schedule
+    kind = type(made).__name__
     if kind == "crontab":
-        fields = {name: getattr(schedule, f"_orig_{name}") for name in _FIELDS}
+        fields = {name: getattr(made, f"_orig_{name}") for name in _FIELDS}
         return from_crontab(fields, tz), ()
     if kind == "schedule":
-        return every(schedule.run_every.total_seconds(), None), (_NEW_PHASE,)
+        return every(made.run_every.total_seconds(), None), (_NEW_PHASE,)
     raise ConfigurationError(
         "schedule",
         schedule,

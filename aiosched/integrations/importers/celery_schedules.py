@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,12 +121,12 @@ def _instant(seconds: object) -> datetime | None:
 
 
 def _numbers(value: Any) -> str:
-    several: Any = value if isinstance(value, list | tuple) else [value]
+    several: Iterable[Any] = value if isinstance(value, list | tuple) else [value]
     return ",".join(str(int(one)) for one in several)
 
 
 def _weekdays(value: Any) -> str:
-    several: Any = value if isinstance(value, list | tuple) else [value]
+    several: Iterable[Any] = value if isinstance(value, list | tuple) else [value]
     found = []
     for one in several:
         number = one["wkday"] if isinstance(one, Mapping) else one

@@ -165,13 +165,8 @@ def _taken(one: Schedule, at: datetime, names: Names, prefix: str) -> Taken | Le
     try:
         trigger = one.trigger.for_job(job_id).anchored(at)
         trigger, first, remarks = _fitted(trigger, one.next, at)
-        options: dict[str, Any] = {**one.options}
-        job = Job(
-            executor,
-            one.args,
-            one.kwargs,
-            **{**options, "id": job_id, "trigger": trigger},
-        )
+        options: Any = {**one.options, "id": job_id, "trigger": trigger}
+        job = Job(executor, one.args, one.kwargs, **options)
         job.to_dict()  # arguments that are no JSON are refused here
     except InvalidInputError as error:
         return Left(one.id, str(error))
