@@ -292,6 +292,7 @@ def _aps_jobs(store: Any) -> None:
     add(NAMED, "cron", id="years", year="2031", hour=9)
     add(NAMED, "interval", hours=1, id="paused", next_run_time=None)
     add(NAMED, "interval", hours=1, id="shaken", jitter=30)
+    add(NAMED, "cron", id="shaken-cron", minute="*/10", jitter=60)
     add(NAMED, "cron", id="at-once", hour=3, next_run_time=NOON)
     parts = [ApsCron(hour=h, timezone="UTC") for h in (6, 18)]
     add(NAMED, ApsOr(parts), id="either")
@@ -313,6 +314,11 @@ def _check_aps(found: Found, next_runs: dict[str, datetime | None]) -> None:
     assert set(jobs) | {"years", "object"} == set(next_runs)
     for one in found.jobs:
         theirs = next_runs[one.job.id]
+        if one.job.id == "shaken-cron":  # its slot, not where the jitter put it
+            assert theirs is not None
+            assert timedelta(0) <= theirs - one.next <= timedelta(seconds=60)
+            assert one.job.trigger == CronTrigger("*/10 * * * *", day_or=False)
+            continue
         assert one.next == theirs or (theirs is None and one.job.paused)
     assert all(job.executor == "do" for job in jobs.values())
     assert jobs["each-90"].args == (1,)
@@ -614,6 +620,13 @@ def test_a_shadow_that_does_not_agree() -> None:
         ([Schedule("j", "f", trigger, odd_later)], _minute(1)),
     )
     assert seen == [("both", "j", _minute(1)), ("theirs", "j", odd_later)]
+    late = _minute(2) + timedelta(seconds=1)
+    trigger = IntervalTrigger(minutes=1, start=late)
+    polled = [Schedule("j", "f", trigger, late)]
+    assert _seen((_each(1, 1), _minute(0)), (polled, _minute(1))) == [
+        ("both", "j", _minute(1)),
+        ("drift", "j", late),
+    ]
     assert _seen((odd, _minute(0)), ([], _minute(1))) == [("gone", "j", _minute(1))]
     assert _seen(([], _minute(0)), (odd, _minute(1))) == [("new", "j", _minute(1))]
 

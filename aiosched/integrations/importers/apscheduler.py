@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from aiosched.errors import ConfigurationError, InvalidInputError
+from aiosched.instants import SECOND, micros, moment
 from aiosched.integrations.importers.aps_triggers import jitter_of, trigger_of
 from aiosched.integrations.importers.found import Found, Left, Schedule, take
 from aiosched.integrations.importers.names import Names
 from aiosched.integrations.importers.pickles import UnsafeError, read_pickle
 from aiosched.integrations.importers.servers import reading
 from aiosched.jobs import JobOptions, checks
+from aiosched.triggers.base import Trigger
 from aiosched.triggers.date import DateTrigger
 
 __all__ = ["read_apscheduler_redis", "read_apscheduler_sql"]
@@ -157,6 +159,18 @@ def _schedules(
             yield Left(job_id, reason)
 
 
+def _unshaken(trigger: Trigger, following: datetime, jitter: float) -> datetime:
+    """Return the slot whose jitter makes it due at ``following``."""
+    due, most = micros(following), round(jitter * SECOND)
+    slot = trigger.last(due)
+    if slot is not None and due - slot <= most:
+        return moment(slot)
+    slot = trigger.next(due)  # versions before 3.6 make slots early, too
+    if slot is not None and slot - due <= most:
+        return moment(slot)
+    return following
+
+
 def _schedule(job_id: str, state: Mapping[str, Any]) -> Schedule | Left:
     if state.get("version") != 1:
         return Left(job_id, f"version {state.get('version')!r} of a job is not known")
@@ -181,6 +195,8 @@ def _schedule(job_id: str, state: Mapping[str, Any]) -> Schedule | Left:
             "never too late, unless the job is given a misfire_grace"
         )
     if jitter := jitter_of(shape):
+        if following is not None:
+            following = _unshaken(trigger, following, jitter)
         options["jitter"] = timedelta(seconds=jitter)
         remarks.append("jitter puts slots off here, and never makes them early")
     if state.get("name") not in (None, "", state["func"]):

@@ -17,7 +17,9 @@ from aiosched.integrations.importers.found import Found, Taken
 
 __all__ = ["Shadow", "Sight", "Word"]
 
-Word = Literal["both", "ours", "theirs", "waiting", "new", "gone", "changed", "left"]
+Word = Literal[
+    "both", "ours", "theirs", "drift", "waiting", "new", "gone", "changed", "left"
+]
 """What is seen of a schedule; see :class:`Sight`."""
 _MOST = 1_000
 """Slots of one job that are listed between two looks."""
@@ -29,10 +31,12 @@ class Sight:
 
     Attributes:
         word: ``both``: we would have fired, and the other has; ``ours``: we would
-            have, and the other did not, or does not say; ``theirs``: the other was
-            due at an instant that is no slot here; ``waiting``: it is due, and the
-            other has not fired it yet; ``new``, ``gone``, ``changed``: a schedule
-            came, went or was changed; ``left``: it cannot be a job.
+            have, and the other did not, or does not say; ``theirs``: the other is
+            due at an instant that is no slot here; ``drift``: so it is, by less
+            than half a slot, because it counts from when it polled; ``waiting``: it
+            is due, and the other has not fired it yet; ``new``, ``gone``,
+            ``changed``: a schedule came, went or was changed; ``left``: it cannot
+            be a job.
         job: Its id.
         at: The slot; of the other words the instant of the look.
         detail: What else there is to say.
@@ -136,9 +140,12 @@ class Shadow:
             return
         expected = _next(before, max(due, until))
         if following is not None and following != expected:
+            near = expected is not None and (
+                abs(following - expected) * 2 < expected - due
+            )
             said = "nothing" if expected is None else moment(expected).isoformat()
             detail = f"here {said} would be next"
-            yield Sight("theirs", job_id, after.next, detail)
+            yield Sight("drift" if near else "theirs", job_id, after.next, detail)
 
 
 def _slots(one: Taken, after: int, until: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -124,17 +125,20 @@ def _celery_beat(source: Source, words: dict[str, Any]) -> Found:
     from aiosched.integrations.importers.celery_beat import read_celery_beat
 
     module, _, name = source.place.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
         for part in (name or "beat_schedule").split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a module of the user's can raise
+        problem = f"cannot be imported: {type(error).__name__}: {error}"
         raise ConfigurationError(
-            "source", source.place, str(error), "write MODULE:NAME"
-        ) from None
+            "source", source.place, problem, "write MODULE:NAME"
+        ) from error
     finally:
-        sys.path.pop(0)
+        with suppress(ValueError):
+            sys.path.remove(here)
     found = getattr(getattr(found, "conf", None), "beat_schedule", found)
     return read_celery_beat(found, tz=source.tz, **words)
 
