@@ -37,6 +37,15 @@ _ROWS = {
     "from-flask-apscheduler": ("S2-04",),
     "from-rq-scheduler": ("S5-05",),
 }
+_LINKS = {
+    "from-apscheduler": (
+        "https://apscheduler.readthedocs.io/",
+        "https://github.com/agronholm/apscheduler/tree/3.x/examples",
+    ),
+    "from-flask-apscheduler": (
+        "https://github.com/viniciuschiele/flask-apscheduler/tree/master/examples",
+    ),
+}
 
 
 def _marked(page: Path) -> object:
@@ -57,6 +66,8 @@ def test_a_guide_has_both_sides_and_the_words(page: Path) -> None:
     table = re.findall(r"^\| .+ \|$", text, re.MULTILINE)
     assert len(table) >= 12, "the words of the other side are not all there"
     assert "What is different" in text or page.stem == "from-crontab"
+    for link in _LINKS.get(page.stem, ()):
+        assert link in text
     for block in theirs:
         if block["kind"] == "theirs":
             assert page.stem in _NEEDS
