@@ -6,6 +6,7 @@ The stores hold pickles, which are read without running anything in them (see
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -115,7 +116,7 @@ def _sqlite(path: Path, table: str) -> list[tuple[str, bytes]]:
 
 def _sqlalchemy(url: str, table: str) -> list[tuple[str, bytes]]:
     try:
-        import sqlalchemy
+        sqlalchemy: Any = importlib.import_module("sqlalchemy")
     except ImportError:
         raise ConfigurationError(
             "source",

@@ -125,10 +125,11 @@ def _trigger(
         raise ValueError(message)
     if sent is None:
         return trigger, at_once
-    following = trigger.next_fire_time(sent)
-    if following is None:
-        raise ValueError("nothing is to come: its rule has ended")
-    return trigger, following
+    later = trigger.next_fire_time(sent)
+    if later is None:
+        message = "nothing is to come: its rule has ended"
+        raise ValueError(message)
+    return trigger, later
 
 
 def options_of(options: Mapping[str, Any]) -> tuple[JobOptions, tuple[str, ...]]:
