@@ -179,6 +179,22 @@ def test_nothing_is_dropped() -> None:
     assert len(found.document()["left_out"]) == 4
 
 
+def test_arguments_that_change_are_told() -> None:
+    every = IntervalTrigger(seconds=9)
+    found = take(
+        [
+            Schedule("same", "f", every, args=(1, [2]), kwargs={"a": None}),
+            Schedule("text", "f", every, args=(NOON,)),
+            Schedule("list", "f", every, kwargs={"a": (1, 2)}),
+        ],
+        at=NOON,
+        names=KEEP,
+    )
+    remarks = {one.job.id: len(one.remarks) for one in found.jobs}
+    assert remarks == {"same": 0, "text": 1, "list": 1}
+    assert "become JSON" in found.jobs[0].remarks[0]
+
+
 def test_a_next_run_beside_the_grid_is_kept() -> None:
     soon = NOON + timedelta(minutes=7)
     found = take(

@@ -167,11 +167,15 @@ def _taken(one: Schedule, at: datetime, names: Names, prefix: str) -> Taken | Le
         trigger, first, remarks = _fitted(trigger, one.next, at)
         options: Any = {**one.options, "id": job_id, "trigger": trigger}
         job = Job(executor, one.args, one.kwargs, **options)
-        job.to_dict()  # arguments that are no JSON are refused here
+        data = job.to_dict()  # arguments that have no JSON form are refused here
     except InvalidInputError as error:
         return Left(one.id, str(error))
     if first is None:
         return Left(one.id, f"nothing is to come: {trigger.describe()}")
+    if (data["args"], data["kwargs"]) != (list(one.args), dict(one.kwargs)):
+        remarks += (
+            "its arguments become JSON: what is no JSON value is text or a list",
+        )
     return Taken(job, first, one.next is not None, (*one.remarks, *remarks))
 
 
