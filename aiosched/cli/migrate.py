@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aiosched.cli.app import CannotError
+from aiosched.cli.codes import CannotError, ExitCode
 from aiosched.cli.printable import printable
 from aiosched.clock import SystemClock
 from aiosched.errors import InvalidInputError, StoreUnavailableError
@@ -31,13 +31,11 @@ def migrate(words: argparse.Namespace) -> int:
         0; 1 if something is left out, or the other scheduler still runs.
 
     Raises:
-        CannotError: The source cannot be read, or the file not be written.
+        CannotError: The file cannot be written.
+        InvalidInputError: The source cannot be read as it is named.
+        StoreUnavailableError: Its server does not answer.
     """
-    source = _source(words)
-    try:
-        found = source.read(words.at or moment(SystemClock().wall()))
-    except (InvalidInputError, StoreUnavailableError) as error:
-        raise CannotError(str(error)) from None
+    found = _source(words).read(words.at or moment(SystemClock().wall()))
     text = json.dumps(found.document(), indent=2, ensure_ascii=False)
     if words.output is None:
         print(text)
@@ -46,14 +44,11 @@ def migrate(words: argparse.Namespace) -> int:
         print(f"{len(found.jobs)} jobs in {words.output}")
     for line in _said(found):
         print(f"aiosched: {printable(line)}", file=sys.stderr)
-    return 1 if found.left_out or found.running else 0
+    return ExitCode.FAILED if found.left_out or found.running else ExitCode.DONE
 
 
 def _source(words: argparse.Namespace) -> Source:
-    try:
-        names = Names.read(words.map_file, words.map, keep=words.keep_names)
-    except InvalidInputError as error:
-        raise CannotError(str(error)) from None
+    names = Names.read(words.map_file, words.map, keep=words.keep_names)
     return Source(
         words.kind,
         words.place,
@@ -104,7 +99,8 @@ def shadow(words: argparse.Namespace) -> int:
         0; 1 if the other's store did not agree with what is due here.
 
     Raises:
-        CannotError: The source cannot be read at the first look.
+        InvalidInputError: The source cannot be read as it is named.
+        StoreUnavailableError: Its server does not answer at the first look.
     """
     return asyncio.run(_shadowing(_source(words), words.every, words.seconds))
 
@@ -125,7 +121,7 @@ async def _shadowing(source: Source, every: float, seconds: float | None) -> int
             found = await asyncio.to_thread(source.read, now)
         except (InvalidInputError, StoreUnavailableError) as error:
             if first:
-                raise CannotError(str(error)) from None
+                raise
             print(f"aiosched: {printable(str(error))}", file=sys.stderr)
         else:
             if first and seconds is not None:
@@ -142,7 +138,7 @@ async def _shadowing(source: Source, every: float, seconds: float | None) -> int
                 await ended.wait()
     words = ", ".join(f"{count} {word}" for word, count in sorted(sums.items()))
     print(f"aiosched: {words or 'nothing was due'}", file=sys.stderr)
-    return 1 if set(sums) & {"ours", "theirs"} else 0
+    return ExitCode.FAILED if set(sums) & {"ours", "theirs"} else ExitCode.DONE
 
 
 def _show(sight: Sight) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
+
+from aiosched.cli.words import Commands, explained, instant
 
 __all__ = ["KINDS", "add_migrate"]
 
+_REDIS = "redis://db.example.com"
 KINDS = (
     "crontab",
     "crontab-system",
@@ -15,16 +17,9 @@ KINDS = (
     "redbeat",
     "celery-beat",
 )
-_EXAMPLES = """examples:
-  aiosched {name} crontab /var/spool/cron/crontabs/ann --map command=run_command
-  aiosched {name} apscheduler redis://db.example.com --map-file names.toml
-  aiosched {name} apscheduler sqlite:///jobs.sqlite --keep-names
-  aiosched {name} rq-scheduler redis://db.example.com --tz Europe/Paris --keep-names
-  aiosched {name} redbeat redis://db.example.com/1 --keep-names
-  aiosched {name} celery-beat shop.celery:app --keep-names"""
 
 
-def add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_migrate(commands: Commands) -> None:
     """Add ``migrate`` and ``shadow`` to the command line."""
     migrate = _explained(
         commands,
@@ -34,13 +29,16 @@ def add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "import FILE --keep-state`: each job begins with the slot that was next "
         "there.  Standard error says what is left out, and why; exit code 1: "
         "something is, or the other still runs.",
+        f"rq-scheduler {_REDIS} --tz Europe/Paris --keep-names",
+        f"redbeat {_REDIS} --keep-names -o jobs.json",
+        f"apscheduler {_REDIS} --map shop.tasks:close=close",
     )
     migrate.add_argument(
         "-o", "--output", metavar="FILE", help="in place of the output"
     )
     migrate.add_argument(
         "--at",
-        type=_instant,
+        type=instant,
         metavar="INSTANT",
         help="when the other was stopped, where it does not say what it has fired: "
         "slots up to it are its own (default: now)",
@@ -53,6 +51,8 @@ def add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Reads only, and fires nothing.  One JSON object a line: what is due here, "
         "and whether the other's store agrees.  Ends with Ctrl-C; exit code 1: it "
         "did not agree.",
+        f"redbeat {_REDIS} --keep-names --seconds 1",
+        f"rq-scheduler {_REDIS} --keep-names --every 0.5 --seconds 1",
     )
     shadow.add_argument(
         "--every",
@@ -68,18 +68,9 @@ def add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _explained(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    what: str,
-    more: str,
+    commands: Commands, name: str, what: str, more: str, *examples: str
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=what,
-        description=more,
-        epilog=_EXAMPLES.format(name=name),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = explained(commands, name, what, *examples, more=more)
     command.add_argument("kind", metavar="KIND", choices=KINDS, help=", ".join(KINDS))
     command.add_argument(
         "place",
@@ -115,17 +106,6 @@ def _explained(
         help="let pickles run any code: only where nobody else can write",
     )
     return command
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.utcoffset() is None:
-        message = f"{text} is no instant; write it as 2030-01-31T09:00+01:00"
-        raise argparse.ArgumentTypeError(message)
-    return instant
 
 
 def _seconds(text: str) -> float:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from aiosched import Context, Job, Scheduler
+from aiosched import Context, Job
 from aiosched.integrations.importers import Found, Names
 from aiosched.triggers.base import trigger_from_data
 
 KEEP = Names(keep=True)
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 NAMED = f"{__name__}:work"
-needs_import = pytest.mark.skipif(
-    not hasattr(Scheduler, "import_jobs"),
-    reason="Scheduler.import_jobs is not merged yet",
-)
 
 
 def work(*args: Any, **kwargs: Any) -> None:

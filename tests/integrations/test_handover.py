@@ -27,12 +27,11 @@ from aiosched.integrations.importers.apscheduler import (
 )
 from aiosched.integrations.importers.redbeat import read_redbeat
 from aiosched.integrations.importers.rq_scheduler import read_rq_scheduler
-from tests.integrations.importing import NAMED, Fired, needs_import, work
+from tests.integrations.importing import NAMED, Fired, work
 from tests.waiting import wait_until
 
 # What the others deprecate is theirs.
 pytestmark = [
-    needs_import,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
@@ -51,10 +50,10 @@ async def _taken_over(url: str, found: Found) -> AsyncIterator[Fired]:
     document = json.loads(json.dumps(found.document()))
     async with Scheduler(url, namespace="new", lease=2.0) as scheduler:
         scheduler.register(fired, name="fired")
-        done = await scheduler.import_jobs(document, keep_state=True)  # type: ignore[attr-defined]
+        done = await scheduler.import_jobs(document, keep_state=True)
         assert len(done.created) == len(found.jobs)
         # A second time nothing is new.
-        again = await scheduler.import_jobs(document, keep_state=True)  # type: ignore[attr-defined]
+        again = await scheduler.import_jobs(document, keep_state=True)
         assert set(again.unchanged) == set(done.created)
         yield fired
 
