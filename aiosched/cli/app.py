@@ -18,6 +18,7 @@ from aiosched.cli.completion_options import add_completion
 from aiosched.cli.config_options import add_config
 from aiosched.cli.doctor_options import add_doctor
 from aiosched.cli.looking_options import add_looking
+from aiosched.cli.migrate_options import add_migrate
 from aiosched.cli.moving_options import add_moving
 from aiosched.cli.output import EXAMPLES, NO_OUTPUT, forget_output
 from aiosched.cli.printable import printable
@@ -96,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_audit(commands)
     add_config(commands)
+    add_migrate(commands)
     _add_texts(commands)
     add_completion(commands)
     _add_peer(commands)

@@ -35,7 +35,8 @@ MEANINGS = {
     "its store was away at the start; `demo`: a firing is missing or doubled; `why`: "
     "nothing is known; `doctor`: there is damage; `health`: not healthy; `plugins`: "
     "one is broken; `fire --wait`, `start --wait`: a run did not succeed; `export`: "
-    "not everything is in the document",
+    "not everything is in the document; `migrate`: something is left out, or the other "
+    "scheduler still runs; `shadow`: its store did not agree",
     ExitCode.USAGE: "it was asked for something that cannot be done: a wrong word, "
     "value or module",
     ExitCode.NOT_FOUND: "there is no such job, or nobody is subscribed to the keyword",
