@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import logging
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor as FutureExecutor
@@ -26,7 +25,6 @@ from aiosched.parameters import BY_NAME, Kind, Parameter, hints_of, is_context
 __all__ = ["Depends", "Node", "ProvidedParameter", "Scope", "depends_on", "key_of"]
 
 _INIT = attrgetter("__init__")
-log = logging.getLogger("aiosched")
 T = TypeVar("T")
 
 

@@ -39,6 +39,9 @@ class Action(NamedTuple):
 _RUN = ("job_id", "run_id", "fence", "attempt")
 
 ACTIONS: Mapping[str, Action] = {
+    "audit_lost": Action(
+        ("error",), (), "an audit record is lost: the auditor was not open"
+    ),
     "blocked": Action(
         ("warning",), ("seconds",), "user code held the event loop, or the host did"
     ),
@@ -53,30 +56,92 @@ ACTIONS: Mapping[str, Action] = {
         ("seconds", "ahead"),
         "the host's wall clock was set, and the memory store goes on by elapsed time",
     ),
+    "config_dropped": Action(
+        ("warning",),
+        ("job_id",),
+        "a job has left the configuration, and goes on until it is removed",
+    ),
+    "config_refused": Action(
+        ("error",),
+        (),
+        "a configuration that was read again cannot be used; the old one stays",
+    ),
+    "config_reloaded": Action(
+        ("info",), (), "the jobs of a configuration were read again"
+    ),
+    "config_restart_needed": Action(
+        ("warning",),
+        ("setting",),
+        "a setting has changed that is read at the start only",
+    ),
     "cut_off": Action(
         ("warning",), _RUN, "the end of a run is not recorded: its loop was ended"
     ),
     "data_lost": Action(
         ("critical",), (), "the store's data is another than before: jobs were lost"
     ),
+    "deadman_refused": Action(
+        ("warning",), ("job_id",), "a job's dead-man URL cannot be pinged"
+    ),
     "declared_failed": Action(
         ("warning",), ("job_id",), "a declared job was passed over"
     ),
+    "delivery_back": Action(("warning",), (), "an outlet that had failed sends again"),
+    "delivery_dropped": Action(("error",), (), "items of an outlet will never go out"),
+    "delivery_failed": Action(
+        ("warning", "error"),
+        (),
+        "an outlet, or its spool, does not take what is sent; error: the spool",
+    ),
+    "delivery_refused": Action(("warning",), (), "an item was refused for good"),
     "failed": Action(("debug",), (), "why the command line ends, with the traceback"),
     "fenced": Action(
         ("warning",), _RUN, "the outcome of a run came too late and was not recorded"
     ),
+    "guard_lost": Action(
+        ("warning",),
+        ("guard",),
+        "a guarded name is not held any more, though it was not released",
+    ),
+    "health_file_failed": Action(("warning",), (), "the health file cannot be written"),
     "index_mended": Action(
         ("warning",), ("job_id", "jobs"), "an index was wrong and has been put right"
     ),
+    "job_off": Action(
+        ("info",), ("job_id",), "a job of a configuration is switched off"
+    ),
     "lifeline_failed": Action(
         ("warning",), (), "the lifeline has failed, and goes on trying"
+    ),
+    "lifespan_ended": Action(
+        ("debug",), (), "an application's lifespan has ended by itself"
+    ),
+    "lifespan_missing": Action(
+        ("error",), (), "the web server has sent no lifespan: no scheduler was started"
+    ),
+    "no_executor": Action(
+        ("warning",),
+        (),
+        "a peer without executors looks after the store, and runs no job",
     ),
     "observer_failed": Action(
         ("error",), (), "metrics or traces raised; told once for each kind"
     ),
     "periodic_off": Action(
         ("info",), ("job_id",), "a periodic job was switched off by its interval"
+    ),
+    "plugin_broken": Action(
+        ("warning",), (), "an executor that a distribution brings cannot be imported"
+    ),
+    "provider_failed": Action(
+        ("warning",), ("job_id",), "the end of a run's provider raised"
+    ),
+    "receiver_failed": Action(("error",), (), "the handler of a received job raised"),
+    "receiver_refused": Action(
+        ("warning",), (), "a request is not to be believed: its signature, or its time"
+    ),
+    "replies_failed": Action(
+        ("error",), (), "the memory of replies cannot be read or written"
     ),
     "run_cancelled": Action(("debug",), (*_RUN, "reason"), "a run is asked to stop"),
     "run_failed": Action(
@@ -100,6 +165,28 @@ ACTIONS: Mapping[str, Action] = {
     "service_up": Action(("warning",), ("service",), "that service goes on again"),
     "setup_failed": Action(
         ("error",), ("executor",), "an executor's setup raised, after the start"
+    ),
+    "shutdown_failed": Action(
+        ("error",), (), "the scheduler of an application has failed"
+    ),
+    "spool_failed": Action(
+        ("error",), (), "the file of an outlet cannot be read or written; tried again"
+    ),
+    "start_delayed": Action(
+        ("warning",),
+        (),
+        "an application's scheduler cannot be started yet, and will be",
+    ),
+    "start_failed": Action(
+        ("error",), (), "an application's scheduler cannot be started"
+    ),
+    "startup_failed": Action(
+        ("error", "critical"),
+        (),
+        "the scheduler has not started, and its application ends",
+    ),
+    "store_awaited": Action(
+        ("warning",), (), "the store does not answer yet, and is waited for"
     ),
     "store_down": Action(("warning",), ("service",), "the store is away"),
     "store_up": Action(("warning",), (), "the store is back"),

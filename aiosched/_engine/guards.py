@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,12 +10,11 @@ from aiosched._engine.events import EventBus
 from aiosched.abc import Guarded, GuardStep, Session
 from aiosched.clock import Clock, IdSource
 from aiosched.guard import Guard
+from aiosched.logs import log
 
 __all__ = ["GuardKeeper"]
 
 T = TypeVar("T")
-log = logging.getLogger("aiosched")
-
 _GRACE = 2.0
 """Seconds that releases have when the scheduler ends."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor as FutureExecutor
 from typing import Any
@@ -11,11 +10,10 @@ from aiosched._engine.events import EventBus
 from aiosched._engine.live import Live
 from aiosched.depends import Scope
 from aiosched.errors import CancelJob
+from aiosched.logs import log
 from aiosched.registry import Registered
 
 __all__ = ["provided"]
-
-log = logging.getLogger("aiosched")
 
 
 async def provided(

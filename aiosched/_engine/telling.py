@@ -224,8 +224,11 @@ def tell_back(bus: EventBus) -> None:
 def tell_ailing(service: Service) -> None:
     """Tell of a service that fails although the store answers, or goes on again."""
     if service.healthy:
-        extra = {"action": "service_up", "service": service.name}
-        log.warning("the %s goes on again", service.name, extra=extra)
+        log.warning(
+            "the %s goes on again",
+            service.name,
+            extra={"action": "service_up", "service": service.name},
+        )
         return
     log.warning(
         "the %s fails, and the store answers others: %s",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import socket
 import threading
@@ -34,11 +33,11 @@ from aiosched.delivery.facts import fact_of, fact_type
 from aiosched.errors import ConfigurationError, SchedulerStateError
 from aiosched.instants import moment
 from aiosched.jobs import LedgerEntry
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Auditor"]
 
-log = logging.getLogger("aiosched")
 SinkLike = AuditSink | type[AuditSink] | Callable[[Record], Any]
 
 

@@ -194,11 +194,13 @@ class Facade:
 
     backfill = Blocking(Scheduler.backfill)
     drain = Blocking(Scheduler.drain)
+    export_jobs = Blocking(Scheduler.export_jobs)
     fire_job = Blocking(Scheduler.fire_job)
     get_job = Blocking(Scheduler.get_job)
     get_jobs = Blocking(Scheduler.get_jobs)
     history = Blocking(Scheduler.history)
     hold = Blocking(Scheduler.hold)
+    import_jobs = Blocking(Scheduler.import_jobs)
     idle_seconds = Blocking(Scheduler.idle_seconds)
     job_exists = Blocking(Scheduler.job_exists)
     modify = Blocking(Scheduler.modify)
@@ -206,7 +208,9 @@ class Facade:
     pause = Blocking(Scheduler.pause)
     pause_jobs = Blocking(Scheduler.pause_jobs)
     peers = Blocking(Scheduler.peers)
+    plan = Blocking(Scheduler.plan)
     preview = Blocking(Scheduler.preview)
+    redeclare = Blocking(Scheduler.redeclare)
     release = Blocking(Scheduler.release)
     remove_job = Blocking(Scheduler.remove_job)
     remove_jobs = Blocking(Scheduler.remove_jobs)
@@ -228,9 +232,13 @@ class Facade:
     # -- plain ones, passed on -------------------------------------------------
 
     declare = Passed(Scheduler.declare)
+    guard = Passed(Scheduler.guard)
     health = Passed(Scheduler.health)
+    include = Passed(Scheduler.include)
     job = Passed(Scheduler.job)
+    override = Passed(Scheduler.override)
     register = Passed(Scheduler.register)
+    withdraw = Passed(Scheduler.withdraw)
 
     @overload
     def executor(self, target: F) -> F: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -21,11 +20,11 @@ from aiosched.config.importing import look_in
 from aiosched.errors import AioschedError, ConfigurationError
 from aiosched.jobs import Job
 from aiosched.jobs.plans import CHANGES, PlannedJob
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Deployed", "apply_file", "print_plan"]
 
-log = logging.getLogger("aiosched")
 _MARKS = {"new": "+", "changed": "~", "off": "-", "orphaned": "-"}
 _OUT = ("off", "orphaned")
 _WRONG = ("unresolvable", "refused")
@@ -121,7 +120,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except CannotError:
         raise
     except Exception as error:  # of the code that the file names
-        log.debug("failed", exc_info=error)
+        log.debug("failed", exc_info=error, extra={"action": "failed"})
         raise CannotError(printable(f"{type(error).__name__}: {error}")) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,13 +13,13 @@ from aiosched.cli.signs import Signs
 from aiosched.clock import SystemClock
 from aiosched.errors import StoreError, StoreUnavailableError
 from aiosched.jobs import checks
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 from aiosched.stores import open_store
 from aiosched.triggers.plugins import EXECUTORS, find_plugins
 
 __all__ = ["Life", "Living", "Wish", "of_plugins"]
 
-log = logging.getLogger("aiosched")
 AGAIN = 1.0
 """Seconds between two looks at a store that is waited for."""
 _GLANCE = 0.05

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,10 @@ from aiosched.cli.codes import CannotError, ExitCode
 from aiosched.cli.healthy import health_data
 from aiosched.cli.notify import Notifier
 from aiosched.clock import Clock, SystemClock
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Signs", "pid_file"]
-
-log = logging.getLogger("aiosched")
 
 BEAT = 5.0
 """Seconds between two writes of the health file; probes allow for four times that."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,11 +17,10 @@ from aiosched.errors import (
     SchedulerStateError,
 )
 from aiosched.jobs import Job
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["build", "declare", "prepare", "resolved"]
-
-log = logging.getLogger("aiosched")
 
 
 def build(config: Config, **options: Any) -> Scheduler:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,11 +10,10 @@ from aiosched.config.building import resolved
 from aiosched.config.loading import Config
 from aiosched.config.model import options_of
 from aiosched.errors import AioschedError
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Reloading", "needs_restart"]
-
-log = logging.getLogger("aiosched")
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -20,11 +19,10 @@ from aiosched.delivery.reports import Counts, Reports, Tell
 from aiosched.delivery.spool import Spool
 from aiosched.errors import AttemptError
 from aiosched.jobs import checks
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["Outlet", "RefusedError", "Send", "teller"]
-
-log = logging.getLogger("aiosched")
 
 Item = dict[str, Any]
 Send = Callable[[Item], Awaitable[None]]
@@ -336,7 +334,12 @@ class Outlet:
         if task.cancelled():
             return
         if task.exception() is not None:  # it begins anew with the next item
-            log.error("the spool of %s fails", self.name, exc_info=task.exception())
+            log.error(
+                "the spool of %s fails",
+                self.name,
+                exc_info=task.exception(),
+                extra={"action": "spool_failed"},
+            )
         elif self._behind or self._free:
             self.start()  # something came while it ended
 

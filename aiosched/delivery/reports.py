@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiosched.clock import Clock
+from aiosched.logs import log
 
 __all__ = ["Counts", "Reports", "Tell"]
-
-log = logging.getLogger("aiosched")
 
 Tell = Callable[..., None]
 """Takes the name of an event, a job's id or None, and data by name."""

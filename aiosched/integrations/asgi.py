@@ -11,7 +11,6 @@ Nothing here imports a framework.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -32,11 +31,10 @@ from aiosched.integrations.lifespans import (
     running,
 )
 from aiosched.jobs import checks
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["KEY", "SchedulerMiddleware", "lifespan", "scheduler_of", "send_lifespan"]
-
-log: logging.Logger = logging.getLogger("aiosched")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -237,7 +235,11 @@ async def _quietly(served: Awaitable[None]) -> None:
     try:
         await served
     except Exception:  # as servers do: it may not know the protocol
-        log.debug("the lifespan has ended", exc_info=True)
+        log.debug(
+            "the lifespan has ended",
+            exc_info=True,
+            extra={"action": "lifespan_ended"},
+        )
 
 
 async def _exchange(

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -50,6 +49,7 @@ from aiosched.integrations.serving import (
 )
 from aiosched.jobs import Job
 from aiosched.jobs.inputs import executor_name
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 from aiosched.triggers.base import Trigger
 
@@ -64,7 +64,6 @@ except ImportError as error:
 
 __all__ = ["FlaskScheduler"]
 
-log: logging.Logger = logging.getLogger("aiosched")
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 

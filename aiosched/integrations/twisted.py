@@ -6,7 +6,6 @@ Daphne is such a server, and one that sends no lifespan.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +22,7 @@ from aiosched.integrations.lifespans import (
     checked_grace,
     running,
 )
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 try:
@@ -34,8 +34,6 @@ except ImportError as _missing:
     ) from _missing
 
 __all__ = ["attach", "attach_application"]
-
-log: logging.Logger = logging.getLogger("aiosched")
 
 
 def attach(

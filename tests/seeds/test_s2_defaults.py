@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -176,4 +177,4 @@ def test_every_sample_can_be_read_as_it_is_printed(page: Path) -> None:
     # That each of them also runs, tests/docs/test_snippets.py shows.
     for block in blocks(page.read_text(encoding="utf-8")):
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        compile(block.code, f"{name(page)}:{block.line}", "exec", flags=flags)
+        compile(dedent(block.code), f"{name(page)}:{block.line}", "exec", flags=flags)

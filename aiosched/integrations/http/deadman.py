@@ -8,7 +8,6 @@ nothing in time raises the alarm, also when every peer is dead.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -24,11 +23,11 @@ from aiosched.integrations.http.signing import message_id
 from aiosched.integrations.http.urls import AllowList, parts_of
 from aiosched.integrations.http.webhooks import poster
 from aiosched.jobs import Job, LedgerEntry, Run
+from aiosched.logs import log
 from aiosched.scheduler import Scheduler
 
 __all__ = ["DeadMan"]
 
-log = logging.getLogger("aiosched")
 _ENDS = {Outcome.SUCCEEDED: "", Outcome.CANCELLED: "/log"}
 _TOLD = 10_000
 

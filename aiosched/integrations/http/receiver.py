@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import inspect
 import json
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,10 +24,9 @@ from aiosched.integrations.http.signing import (
     SignatureError,
     verify,
 )
+from aiosched.logs import log
 
 __all__ = ["JobCall", "JobReceiver"]
-
-log = logging.getLogger("aiosched")
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -219,7 +217,11 @@ class JobReceiver:
         try:
             begun = await self._replies.begin(call.id, digest)
         except Exception as error:
-            log.exception("the memory of replies fails: %s", type(error).__name__)
+            log.exception(
+                "the memory of replies fails: %s",
+                type(error).__name__,
+                extra={"action": "replies_failed"},
+            )
             raise _RefusedError(503, "cannot tell whether it was handled") from None
         if begun.state == "done" and begun.reply is not None:
             return begun.reply, {"idempotent-replayed": "true"}
@@ -244,7 +246,11 @@ class JobReceiver:
         except Exception as error:
             # It was handled: the answer is right, though a repetition is held
             # off only for as long as the message is.
-            log.exception("the memory of replies fails: %s", type(error).__name__)
+            log.exception(
+                "the memory of replies fails: %s",
+                type(error).__name__,
+                extra={"action": "replies_failed"},
+            )
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         if _whole(headers.get("content-length", "")) > self._most_body:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import re
 import ssl
@@ -37,8 +36,6 @@ __all__ = [
     "Sender",
     "httpx_module",
 ]
-
-log = logging.getLogger("aiosched")
 
 OWN_HEADERS = frozenset(
     (
