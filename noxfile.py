@@ -11,6 +11,7 @@ the sessions, arguments for a session's program stand behind ``--``.
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -110,6 +111,7 @@ if __name__ == "__main__" and importlib.util.find_spec("nox") is None:
 import nox  # noqa: E402 - only here is it sure to be there
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+QT_NEEDS = {"EGL": "libegl1", "GL": "libgl1", "xkbcommon": "libxkbcommon0"}
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 nox.needs_version = ">=2026.4"
@@ -142,10 +144,20 @@ def system_server() -> None:
         print("no system redis-server here: the tests use the Valkey wheel alone")
 
 
+def system_libraries() -> None:
+    """Have what the wheel of Qt expects of a Linux system, where that is possible."""
+    if sys.platform != "linux":
+        return
+    for library, package in QT_NEEDS.items():
+        if ctypes.util.find_library(library) is None and not apt_install(package):
+            print(f"no {package} here: the example for Qt will fail")
+
+
 def run_tests(session: nox.Session, *default: str) -> None:
     """Install the package with all its extras and run pytest on it."""
     session.install("-e", ".[all]", *group("test"))
     system_server()
+    system_libraries()
     session.run("pytest", *(session.posargs or default))
 
 
