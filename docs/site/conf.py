@@ -1,0 +1,45 @@
+"""How Sphinx builds the site; every warning is an error (see noxfile.py)."""
+
+from __future__ import annotations
+
+import aiosched
+
+project = "aiosched"
+copyright = "aiosched contributors"
+version = release = aiosched.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinxcontrib.mermaid",
+]
+
+# Pages are written for those who read them beside the code, too: plain Markdown.
+# Headings have the anchors that they have there.
+myst_heading_anchors = 4
+myst_fence_as_directive = ["mermaid"]
+# Home begins with the README, and each part of the navigation is a list of its own.
+suppress_warnings = ["toc.multiple_toc_captions"]
+
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    # What comes from elsewhere is documented there.
+    "inherited-members": "BaseModel,BaseException,Exception,object,str,tuple,StrEnum",
+    "exclude-members": "model_config,model_post_init",
+    "member-order": "bysource",
+}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"aiosched {version}"
+html_show_sphinx = False
+html_copy_source = False
+copybutton_exclude = ".linenos, .gp"
