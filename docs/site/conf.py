@@ -25,13 +25,23 @@ myst_fence_as_directive = ["mermaid"]
 suppress_warnings = ["toc.multiple_toc_captions"]
 
 autodoc_default_options = {
-    "members": True,
     "show-inheritance": True,
     # What comes from elsewhere is documented there.
     "inherited-members": "BaseModel,BaseException,Exception,object,str,tuple,StrEnum",
     "exclude-members": "model_config,model_post_init",
     "member-order": "bysource",
 }
+# What a docstring refers to has to exist.  Of types in signatures, those of other
+# projects and those inside, which have no page, are plain text.
+nitpick_ignore_regex = [
+    (r"py:(class|obj|exc)", r"(?!aiosched\.).*"),
+    (
+        r"py:(class|obj)",
+        r"aiosched\.(_api|_engine|abc|background|clock|config|delivery|depends|enums"
+        r"|integrations|jobs|logs|messages|parameters|planning|records|registry|rows"
+        r"|stores|testing|triggers|values)\..*",
+    ),
+]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -66,7 +66,7 @@ def nav(index: str) -> Iterator[tuple[str, list[str]]]:
     """
     above = ""
     for level, heading, body in re.findall(
-        r"^(##+) (.*)\n(.*?)(?=^##|\Z)", index, re.MULTILINE | re.DOTALL
+        r"^(##+) ([^\n]*)\n(.*?)(?=^##|\Z)", index, re.MULTILINE | re.DOTALL
     ):
         above = heading if level == "##" else above
         pages = re.findall(r"^- \[[^\]]*\]\(([\w./-]+\.md)\)", body, re.MULTILINE)
@@ -110,7 +110,8 @@ def _documented(module: str, name: str) -> str:
         kind = "exception" if issubclass(value, BaseException) else "class"
     elif inspect.isroutine(value):
         kind = "function"
-    return f".. auto{kind}:: {module}.{name}\n"
+    members = "   :members:\n" if kind in ("class", "exception") else ""
+    return f".. auto{kind}:: {module}.{name}\n{members}"
 
 
 def _page(title: str, words: list[str]) -> str:
@@ -125,7 +126,7 @@ def _api() -> Iterator[tuple[str, str]]:
     for module, title in MODULES.items():
         names = getattr(importlib.import_module(module), "__all__", [])
         words = [
-            f".. automodule:: {module}\n   :no-members:\n",
+            f".. automodule:: {module}\n",
             *(_documented(module, name) for name in names),
         ]
         yield module, _page(f"{title}: `{module}`", words)
