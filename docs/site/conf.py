@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiosched
 
 project = "aiosched"
-copyright = "aiosched contributors"
+copyright = "aiosched contributors"  # noqa: A001 - Sphinx asks for this name
 version = release = aiosched.__version__
 
 extensions = [
@@ -41,6 +41,22 @@ nitpick_ignore_regex = [
         r"|integrations|jobs|logs|messages|parameters|planning|records|registry|rows"
         r"|stores|testing|triggers|values)\..*",
     ),
+]
+# Named in docstrings, and without a page: of other projects, or inside.
+nitpick_ignore = [
+    ("py:meth", "model_copy"),
+    ("py:func", "trigger_from_data"),
+    ("py:func", "scheduler_of"),
+    ("py:func", "traceback.print_stack"),
+    ("py:mod", "multiprocessing"),
+    ("py:mod", "aiosched.testing.plugin"),
+    ("py:data", "EVENTS"),
+    ("py:meth", "Scheduler.shutdown"),
+]
+# The façade's verbs are made of those of Scheduler when it is imported.
+nitpick_ignore_regex += [
+    ("py:meth", r"aiosched\.BackgroundScheduler\..*"),
+    ("py:class", r"aiosched\.(scheduler\.F|guard\.GuardDesk)"),
 ]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -110,6 +110,8 @@ def _documented(module: str, name: str) -> str:
         kind = "exception" if issubclass(value, BaseException) else "class"
     elif inspect.isroutine(value):
         kind = "function"
+    if kind == "data":  # what its type says of itself is not about it
+        return f".. py:data:: {module}.{name}\n"
     members = "   :members:\n" if kind in ("class", "exception") else ""
     return f".. auto{kind}:: {module}.{name}\n{members}"
 
@@ -124,10 +126,10 @@ def _api() -> Iterator[tuple[str, str]]:
         words = [_documented("aiosched", name) for name in names]
         yield title.lower().replace(" ", "-"), _page(title, words)
     for module, title in MODULES.items():
-        names = getattr(importlib.import_module(module), "__all__", [])
+        room = importlib.import_module(module)
         words = [
-            f".. automodule:: {module}\n",
-            *(_documented(module, name) for name in names),
+            f".. py:module:: {module}\n\n{inspect.getdoc(room)}\n",
+            *(_documented(module, name) for name in getattr(room, "__all__", [])),
         ]
         yield module, _page(f"{title}: `{module}`", words)
 
