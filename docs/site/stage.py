@@ -111,8 +111,11 @@ def _documented(module: str, name: str) -> str:
     elif inspect.isroutine(value):
         kind = "function"
     if kind == "data":  # what its type says of itself is not about it
-        return f".. py:data:: {module}.{name}\n"
+        return f".. py:data:: {name}\n   :module: {module}\n"
     members = "   :members:\n" if kind in ("class", "exception") else ""
+    fields = getattr(value, "_fields", ())
+    if fields and "Attributes:" in (value.__doc__ or ""):  # it tells of them itself
+        members += f"   :exclude-members: {', '.join(fields)}\n"
     return f".. auto{kind}:: {module}.{name}\n{members}"
 
 

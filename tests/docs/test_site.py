@@ -6,6 +6,7 @@ Whether it builds without a warning is shown by ``python3 noxfile.py -s docs``.
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import pytest
 
@@ -64,3 +65,29 @@ def test_the_first_example_takes_twenty_lines() -> None:
     assert len(code) <= 20
     assert first.reason is None
     assert first.expected
+
+
+@pytest.mark.seed("S4-12")
+@pytest.mark.parametrize("module", ["aiosched", *MODULES])
+def test_every_public_name_says_what_it_is(module: str) -> None:
+    room = importlib.import_module(module)
+    silent = []
+    for name in getattr(room, "__all__", []):
+        value = getattr(room, name)
+        if not (inspect.isclass(value) or inspect.isroutine(value)):
+            continue
+        parts = {name: value}
+        if inspect.isclass(value):
+            # What the base of another project says of its own is not asked for.
+            methods = inspect.getmembers(value, inspect.isfunction)
+            parts |= {
+                f"{name}.{word}": method
+                for word, method in methods
+                if not word.startswith("_") and method.__module__.startswith("aiosched")
+            }
+        # `getmembers` gives functions; a text may stand at the base's.
+        for part, one in parts.items():
+            owner = value if part != name else room
+            if not inspect.getdoc(getattr(owner, part.rpartition(".")[2], one)):
+                silent.append(part)
+    assert not silent
