@@ -296,6 +296,20 @@ def seeds(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site from docs/: a broken link, page or anchor is an error.
+
+    It is in ``.nox/site`` afterwards; open ``index.html``.
+    """
+    session.install("-e", ".[all,fastapi,django,flask,twisted]", *group("docs"))
+    pages, site = Path(session.create_tmp()) / "pages", ROOT / ".nox" / "site"
+    session.run("python", "docs/site/stage.py", str(pages))
+    words = ("-W", "--keep-going", "-n", "-E", "-q", "-j", "auto", "-c", "docs/site")
+    session.run("sphinx-build", "-b", "html", *words, str(pages), str(site))
+    print(f"The site is {site / 'index.html'}")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*group("lint"))

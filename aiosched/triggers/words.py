@@ -40,15 +40,15 @@ def from_unit(
 ) -> Trigger:
     """Build a trigger from a unit of time.
 
-    ========================================  ==============  ==================
+    ========================================  ==============  ========================
     unit                                      every           at
-    ========================================  ==============  ==================
+    ========================================  ==============  ========================
     second, minute, hour                      no              no
     seconds, minutes, hours                   needed          no
-    day, monday … sunday                      either, or none; never both
+    day, monday … sunday                      one or none     one or none; not both
     week, month, year                         no              optional
     days, weeks, months, years                needed          optional
-    ========================================  ==============  ==================
+    ========================================  ==============  ========================
 
     Without ``at``, day and week are 24 and 7 × 24 hours from scheduling; months,
     years and weekdays are midnight in ``tz``.
