@@ -114,7 +114,9 @@ def _documented(module: str, name: str) -> str:
         return f".. py:data:: {name}\n   :module: {module}\n"
     members = "   :members:\n" if kind in ("class", "exception") else ""
     fields = getattr(value, "_fields", ())
-    if fields and "Attributes:" in (value.__doc__ or ""):  # it tells of them itself
+    if isinstance(fields, tuple) and "Attributes:" in (
+        value.__doc__ or ""
+    ):  # it tells of them itself
         members += f"   :exclude-members: {', '.join(fields)}\n"
     return f".. auto{kind}:: {module}.{name}\n{members}"
 
