@@ -8,6 +8,7 @@ to run jobs.  Only what servers say of themselves is looked at.
 from __future__ import annotations
 
 import enum
+import importlib
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ def _embedded(name: str) -> bool:
     if "uwsgi" not in (os.environ.get("UWSGI_ORIGINAL_PROC_NAME") or ""):
         return False
     try:
-        __import__(name)
+        importlib.import_module(name)
     except ImportError:
         return False
     return True

@@ -55,6 +55,11 @@ REFUSED: dict[str, tuple[type[Exception], Make]] = {
     ),
     "keyword": (ConfigurationError, lambda n: Job("work", keyword="x" * n)),
     "queue": (ConfigurationError, lambda n: Job("work", queue="x" * n)),
+    "name of a guard": (ConfigurationError, lambda n: Scheduler().guard("x" * n)),
+    "time of a guard": (
+        ConfigurationError,
+        lambda n: Scheduler().guard("x", ttl=timedelta(days=n)),
+    ),
     "namespace": (ConfigurationError, lambda n: Scheduler(namespace="x" * n)),
     "note": (ConfigurationError, lambda n: Job("work", note="x" * n)),
     "tags of a job": (
@@ -86,6 +91,7 @@ CUT = {
     "message of a run's error",
     "traceback of a run's error",
     "jobs in one transaction of a bulk verb",
+    "note of a run's progress",
 }
 
 
