@@ -138,9 +138,9 @@ class ConfigFileError(ConfigurationError):
         count = "1 mistake" if number == 1 else f"{number} mistakes"
         lines = [f"{source}: {count}"]
         lines += [f"  {where}{': ' * bool(where)}{error}" for where, error in mistakes]
-        self.args = ("\n".join(lines),)
+        self.args: tuple[Any, ...] = ("\n".join(lines),)
         self.source = source
-        self.mistakes = tuple(mistakes)
+        self.mistakes: tuple[tuple[str, InvalidInputError], ...] = tuple(mistakes)
 
 
 class TriggerError(InvalidInputError):

@@ -57,7 +57,7 @@ class Inline(Executor):
         async def call(_: Context, *args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
-        self.run = _like(function, call)
+        self.run: Callable[..., Any] = _like(function, call)
 
 
 class InProcess(Executor):
@@ -118,7 +118,7 @@ class InProcess(Executor):
         self._free = asyncio.Semaphore(self._most)
         self._idle: list[_Child] = []
         self._threads: ThreadPoolExecutor | None = None
-        self.run = _like(function, self._run)
+        self.run: Callable[..., Any] = _like(function, self._run)
 
     async def _run(self, _: Context, *args: Any, **kwargs: Any) -> Any:
         request = pickle.dumps((args, kwargs))

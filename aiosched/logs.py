@@ -248,7 +248,7 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-log = _Log()
+log: _Log = _Log()
 """What everything here logs with."""
 
 

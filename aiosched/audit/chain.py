@@ -59,7 +59,7 @@ class Chain:
                 "key", "<hidden>", "is no key", f"give {LEAST_KEY} random bytes or more"
             )
         self.name = name
-        self.last = ""
+        self.last: str = ""
         self._hashed = hashed
         self._key = key
         self._number = 0

@@ -105,8 +105,8 @@ class FileSink(AuditSink):
         """
         checks.number("max_bytes", max_bytes, least=1_000, most=2**50)
         checks.number("backups", backups, least=0, most=1_000)
-        self.path = Path(path)
-        self.name = f"file {self.path.name}"
+        self.path: Path = Path(path)
+        self.name: str = f"file {self.path.name}"
         self._max = max_bytes
         self._backups = backups
         self._sync = checks.flag("sync", sync)
@@ -193,7 +193,7 @@ class CallableSink(AuditSink):
         """Use a function that takes the record as a dict of its own."""
         self._function = function
         called = getattr(function, "__qualname__", type(function).__name__)
-        self.name = checks.text_id("name", name or f"function {called}"[:200])
+        self.name: str = checks.text_id("name", name or f"function {called}"[:200])
 
     async def write(self, record: Record) -> None:
         """Call it."""

@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar, overload
 from aiosched._api.options import callable_of, grace_of
 from aiosched._api.waiting import DoneCallback
 from aiosched._engine.events import Event, Handler
+from aiosched.background.blocked import Verbs
 from aiosched.background.life import Life
-from aiosched.background.verbs import Blocking, Passed, like
+from aiosched.background.verbs import like
 from aiosched.errors import SchedulerStateError
 from aiosched.jobs import Job, checks
 from aiosched.registry import Registry
@@ -84,7 +85,7 @@ class BlockingIterator(Iterator[T], Generic[T]):
         return ()
 
 
-class Facade:
+class Facade(Verbs):
     """What the schedulers for threads share: every verb, blocking."""
 
     @like(Scheduler.__init__)
@@ -190,55 +191,7 @@ class Facade:
     def _pass(self, function: Callable[[Scheduler], T]) -> T:
         return self._life().pass_on(function)
 
-    # -- coroutines, waited for ----------------------------------------------
-
-    backfill = Blocking(Scheduler.backfill)
-    drain = Blocking(Scheduler.drain)
-    export_jobs = Blocking(Scheduler.export_jobs)
-    fire_job = Blocking(Scheduler.fire_job)
-    get_job = Blocking(Scheduler.get_job)
-    get_jobs = Blocking(Scheduler.get_jobs)
-    history = Blocking(Scheduler.history)
-    hold = Blocking(Scheduler.hold)
-    import_jobs = Blocking(Scheduler.import_jobs)
-    idle_seconds = Blocking(Scheduler.idle_seconds)
-    job_exists = Blocking(Scheduler.job_exists)
-    modify = Blocking(Scheduler.modify)
-    next_fire_time = Blocking(Scheduler.next_fire_time)
-    pause = Blocking(Scheduler.pause)
-    pause_jobs = Blocking(Scheduler.pause_jobs)
-    peers = Blocking(Scheduler.peers)
-    plan = Blocking(Scheduler.plan)
-    preview = Blocking(Scheduler.preview)
-    redeclare = Blocking(Scheduler.redeclare)
-    release = Blocking(Scheduler.release)
-    remove_job = Blocking(Scheduler.remove_job)
-    remove_jobs = Blocking(Scheduler.remove_jobs)
-    result = Blocking(Scheduler.result)
-    resume = Blocking(Scheduler.resume)
-    resume_jobs = Blocking(Scheduler.resume_jobs)
-    run_pending = Blocking(Scheduler.run_pending)
-    running = Blocking(Scheduler.running)
-    schedule = Blocking(Scheduler.schedule)
-    schedule_many = Blocking(Scheduler.schedule_many)
-    start_job = Blocking(Scheduler.start_job)
-    start_jobs = Blocking(Scheduler.start_jobs)
-    state = Blocking(Scheduler.state)
-    stop_job = Blocking(Scheduler.stop_job)
-    stop_jobs = Blocking(Scheduler.stop_jobs)
-    wait = Blocking(Scheduler.wait)
-    why = Blocking(Scheduler.why)
-
-    # -- plain ones, passed on -------------------------------------------------
-
-    declare = Passed(Scheduler.declare)
-    guard = Passed(Scheduler.guard)
-    health = Passed(Scheduler.health)
-    include = Passed(Scheduler.include)
-    job = Passed(Scheduler.job)
-    override = Passed(Scheduler.override)
-    register = Passed(Scheduler.register)
-    withdraw = Passed(Scheduler.withdraw)
+    # -- verbs whose types ask for more ---------------------------------------
 
     @overload
     def executor(self, target: F) -> F: ...

@@ -55,10 +55,10 @@ class Life:
         """Be new."""
         self.scheduler = scheduler
         self.wanted = wanted
-        self.held = held
+        self.held: bool = held
         self.process: int = os.getpid()
         self.home: Home | None = None
-        self.closed = False
+        self.closed: bool = False
         self.failure: BaseException | None = None
         self._lock = threading.RLock()
         self.waking: threading.Lock = threading.Lock()

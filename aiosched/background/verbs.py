@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from aiosched.scheduler import Scheduler
 
-__all__ = ["Blocking", "Caller", "Passed", "like"]
+__all__ = ["Caller", "blocking", "like", "passed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,52 +26,28 @@ class Caller(Protocol):
     def _pass(self, function: Callable[[Scheduler], T]) -> T: ...
 
 
-class Blocking(Generic[P, T]):
-    """A coroutine method of the scheduler that is waited for."""
+def blocking(
+    verb: Callable[Concatenate[Scheduler, P], Coroutine[Any, Any, T]],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], T]]:
+    """Make of a method one that waits for a coroutine method of the scheduler."""
 
-    def __init__(
-        self, verb: Callable[Concatenate[Scheduler, P], Coroutine[Any, Any, T]]
-    ) -> None:
-        """Stand for one verb."""
+    @functools.wraps(verb)
+    def call(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._call(lambda scheduler: verb(scheduler, *args, **kwargs))
 
-        @functools.wraps(verb)
-        def call(self: Caller, *args: P.args, **kwargs: P.kwargs) -> T:
-            return self._call(lambda scheduler: verb(scheduler, *args, **kwargs))
-
-        self._function = call
-
-    @overload
-    def __get__(self, one: None, of: type) -> Callable[Concatenate[Any, P], T]: ...
-
-    @overload
-    def __get__(self, one: Caller, of: type) -> Callable[P, T]: ...
-
-    def __get__(self, one: Caller | None, of: type) -> Any:
-        """Bind it, as a function does."""
-        return self._function if one is None else MethodType(self._function, one)
+    return lambda _: call
 
 
-class Passed(Generic[P, T]):
-    """A plain method of the scheduler, called where it may be called."""
+def passed(
+    verb: Callable[Concatenate[Scheduler, P], T],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], T]]:
+    """Make of a method one that calls a plain one of the scheduler where it may be."""
 
-    def __init__(self, verb: Callable[Concatenate[Scheduler, P], T]) -> None:
-        """Stand for one verb."""
+    @functools.wraps(verb)
+    def call(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._pass(lambda scheduler: verb(scheduler, *args, **kwargs))
 
-        @functools.wraps(verb)
-        def call(self: Caller, *args: P.args, **kwargs: P.kwargs) -> T:
-            return self._pass(lambda scheduler: verb(scheduler, *args, **kwargs))
-
-        self._function = call
-
-    @overload
-    def __get__(self, one: None, of: type) -> Callable[Concatenate[Any, P], T]: ...
-
-    @overload
-    def __get__(self, one: Caller, of: type) -> Callable[P, T]: ...
-
-    def __get__(self, one: Caller | None, of: type) -> Any:
-        """Bind it, as a function does."""
-        return self._function if one is None else MethodType(self._function, one)
+    return lambda _: call
 
 
 def like(

@@ -36,8 +36,8 @@ class Place:
 
     def __init__(self, store: str, namespace: str) -> None:
         """Name it."""
-        self.store = store
-        self.namespace = namespace
+        self.store: str = store
+        self.namespace: str = namespace
 
 
 def place_of(words: argparse.Namespace) -> Place:

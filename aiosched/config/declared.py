@@ -18,7 +18,7 @@ from aiosched.jobs.inputs import CHECKS
 __all__ = ["JOB_WORDS", "DeclaredJob", "declared_jobs", "own_words", "read_jobs"]
 
 _OPTIONS = tuple(name for name in CHECKS if name not in ("id", "trigger", "when"))
-JOB_WORDS = ("id", *LEADS, *sorted(TIMES), "enabled", *_OPTIONS)
+JOB_WORDS: tuple[str, ...] = ("id", *LEADS, *sorted(TIMES), "enabled", *_OPTIONS)
 """Every word that a job may have."""
 _KEPT = frozenset(("args", "kwargs", "meta"))
 """What goes on hiding what was filled in, and is no number by looking like one."""

@@ -40,7 +40,7 @@ class Reloading:
             config: With which the scheduler was built.
             load: Reads it again.
         """
-        self.config = config
+        self.config: Config = config
         self._load = load
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

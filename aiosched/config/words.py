@@ -35,9 +35,9 @@ MODIFIERS: dict[str, frozenset[str]] = {
 }
 """What may stand beside a lead."""
 _DAYS = frozenset(("excluding", "shift"))
-TIMES = frozenset().union(*MODIFIERS.values()) | _DAYS
+TIMES: frozenset[str] = _DAYS.union(*MODIFIERS.values())
 """All words that say more of when a job runs."""
-WHENS = TIMES | frozenset(LEADS)
+WHENS: frozenset[str] = TIMES | frozenset(LEADS)
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _OFF = ("", "off", "none", "false")

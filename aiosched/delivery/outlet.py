@@ -95,7 +95,7 @@ class Outlet:
         Raises:
             ConfigurationError: An option that cannot be used.
         """
-        self.name = checks.text_id("name", name, what="name")
+        self.name: str = checks.text_id("name", name, what="name")
         checks.number("limit", limit, least=1, most=10_000_000)
         checks.number("at_once", at_once, least=1, most=1_000)
         checks.share("pause", pause, least=0.001, most=3_600)
@@ -103,7 +103,7 @@ class Outlet:
         if give_up is not None:
             checks.share("give_up", give_up, least=0, most=10**9)
         self._clock = SystemClock() if clock is None else clock
-        self.reports = Reports(self.name, tell, self._clock)
+        self.reports: Reports = Reports(self.name, tell, self._clock)
         self._send = send
         self._limit = limit
         self._at_once = at_once

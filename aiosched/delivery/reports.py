@@ -46,7 +46,7 @@ class Reports:
 
     def __init__(self, name: str, tell: Tell | None, clock: Clock) -> None:
         """Begin with nothing to tell."""
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.stuck: set[str] = set()
         self._name = name
         self.emit: Tell = tell or (lambda *_, **__: None)

@@ -35,7 +35,7 @@ class Spool:
         Raises:
             OSError: The file is there and cannot be read.
         """
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.limit = limit
         # A thread whose task was cancelled goes on.
         self._lock = threading.Lock()

@@ -57,10 +57,10 @@ try:
     from flask import Flask
     from flask.cli import load_dotenv
     from flask.helpers import get_debug_flag, get_load_dotenv
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "Flask is not installed: pip install 'aiosched[flask]'", name="flask"
-    ) from error
+    ) from _error
 
 __all__ = ["FlaskScheduler"]
 

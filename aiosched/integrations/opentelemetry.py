@@ -43,11 +43,11 @@ try:
         Tracer,
         TracerProvider,
     )
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "the API of OpenTelemetry is not installed: pip install 'aiosched[traces]'",
         name="opentelemetry",
-    ) from error
+    ) from _error
 
 __all__ = ["ASKING", "CHANGING", "Traces"]
 

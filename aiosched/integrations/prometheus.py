@@ -38,11 +38,11 @@ try:
     )
 
     from aiosched.integrations.sampling import Gauges
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "prometheus-client is not installed: pip install 'aiosched[metrics]'",
         name="prometheus_client",
-    ) from error
+    ) from _error
 
 __all__ = ["ALARMS", "Metrics", "MetricsServer"]
 
@@ -140,54 +140,54 @@ class Metrics:
 
     def _enter_counters(self) -> None:
         counter = self._counter
-        self.fired = counter(
+        self.fired: Counter = counter(
             "fired", "Firings that came to be, by cause.", *_KIND, "cause"
         )
-        self.passed = {
+        self.passed: dict[str, Counter] = {
             "skipped": counter("skipped", "Slots skipped.", *_KIND, "reason"),
             "missed": counter("missed", "Slots missed.", *_KIND, "reason"),
             "excluded": counter("excluded", "Slots excluded.", *_KIND, "reason"),
             "paused": counter("paused", "Slots of paused jobs.", *_KIND, "reason"),
         }
-        self.outcomes = counter(
+        self.outcomes: Counter = counter(
             "outcomes",
             "Ends of attempts; those with final=true are one a firing.",
             *_KIND,
             "outcome",
             "final",
         )
-        self.failures = counter(
+        self.failures: Counter = counter(
             "store_failures", "Transactions given up, by error.", *_PEER, "error"
         )
-        self.alarms = counter(
+        self.alarms: Counter = counter(
             "alarms", "Events that are worth an alarm.", *_PEER, "event"
         )
 
     def _enter_histograms(self) -> None:
         histogram = self._histogram
-        self.lateness = histogram(
+        self.lateness: Histogram = histogram(
             "lateness_seconds",
             "From the instant a run was due to its start.",
             _LATENESS,
             *_KIND,
         )
-        self.waited = histogram(
+        self.waited: Histogram = histogram(
             "waited_seconds",
             "The same, of runs that waited for their own job, or for a pause.",
             _LATENESS,
             *_KIND,
         )
-        self.duration = histogram(
+        self.duration: Histogram = histogram(
             "run_seconds",
             "From the start of a run to its end.",
             _DURATION,
             *_KIND,
             "outcome",
         )
-        self.claims = histogram(
+        self.claims: Histogram = histogram(
             "claim_size", "Runs that one claim has begun.", _BATCH, *_PEER
         )
-        self.transactions = histogram(
+        self.transactions: Histogram = histogram(
             "transaction_seconds",
             "Transactions that wrote something, tries included.",
             _TRANSACTION,

@@ -83,6 +83,13 @@ class _OnBoth(Generic[P, T]):
         return partial(self._function, _scheduler_of(service, kind))
 
 
+def _on_both(
+    function: Callable[Concatenate[Scheduler, P], T],
+) -> Callable[[Callable[..., None]], _OnBoth[P, T]]:
+    """Make a method of a function; from that it has all that is said of it."""
+    return lambda _: _OnBoth(function)
+
+
 class SchedulerService:
     """Schedules functions; used as an instance, or as a class that is configured.
 
@@ -110,9 +117,17 @@ class SchedulerService:
         """
         cls._configured = scheduler
 
-    schedule_job = _OnBoth(_now)
-    schedule_at = _OnBoth(_at)
-    schedule_periodic = _OnBoth(_periodic)
+    @_on_both(_now)
+    def schedule_job(self) -> None:
+        """Run a function once, now."""
+
+    @_on_both(_at)
+    def schedule_at(self) -> None:
+        """Run a function once, at an aware datetime."""
+
+    @_on_both(_periodic)
+    def schedule_periodic(self) -> None:
+        """Run a function every so many seconds."""
 
 
 def _scheduler_of(

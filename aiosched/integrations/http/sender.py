@@ -195,7 +195,7 @@ class Sender:
         """
         httpx_module()
         self.allowed = allowed
-        self.options = options or HttpOptions()
+        self.options: HttpOptions = options or HttpOptions()
         self._clock = SystemClock() if clock is None else clock
         self._secrets: dict[str, Secret] = {
             name: one if isinstance(one, Secret) else Secret(one)

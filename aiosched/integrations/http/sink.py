@@ -47,7 +47,7 @@ class HttpSink(AuditSink):
         Raises:
             ConfigurationError: Something cannot be used.
         """
-        self.name = name or f"http {parts_of('url', url).host}"
+        self.name: str = name or f"http {parts_of('url', url).host}"
         self._url = url
         target = Target(url, sign, headers or {})
         self._sender = Sender(AllowList([target]), secrets, options, clock=clock)

@@ -27,7 +27,7 @@ class Timekeeper:
     def __init__(self) -> None:
         """Know nothing; :meth:`estimate` needs one sample."""
         self._samples: list[tuple[float, float, float]] = []
-        self.offset = 0.0
+        self.offset: float = 0.0
 
     def sample(self, sent: float, received: float, instant: int) -> None:
         """Learn from one answer of TIME.

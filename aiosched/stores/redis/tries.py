@@ -44,7 +44,8 @@ class Tries:
         """Count from now on."""
         self._link = link
         self._begun = link.clock.monotonic()
-        self._losses = self._moves = self.overtaken = 0
+        self._losses = self._moves = 0
+        self.overtaken: int = 0
 
     def _is_over(self) -> bool:
         spent = self._link.clock.monotonic() - self._begun

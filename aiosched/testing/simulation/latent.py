@@ -301,7 +301,7 @@ class LatentSession(FaultySession):
     def __init__(self, store: LatentStore, session: Session, space: Space) -> None:
         """Wrap an open session of a namespace."""
         super().__init__(store, session)
-        self.spanning = store.world.spanning
+        self.spanning: bool = store.world.spanning
         self._door = store
         self._space = space
         # As the Redis store knows the time: an answer that was long on its way

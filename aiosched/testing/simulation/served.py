@@ -364,7 +364,7 @@ class ServedSession(FaultySession):
     def __init__(self, store: ServedStore, session: Session) -> None:
         """Wrap an open session."""
         super().__init__(store, session)
-        self.spanning = store.premises.world.spanning
+        self.spanning: bool = store.premises.world.spanning
         self._door = store
 
     async def transact(
