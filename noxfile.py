@@ -173,13 +173,13 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests, on real servers that they start themselves."""
-    run_tests(session, "-n", "2", "--dist", "loadgroup")
+    run_tests(session, "-n", "3", "--dist", "loadgroup")
 
 
 @nox.session(python=PYTHONS)
 def matrix(session: nox.Session) -> None:
     """Run all tests on each supported Python that this machine has."""
-    run_tests(session, "-n", "2", "--dist", "loadgroup")
+    run_tests(session, "-n", "3", "--dist", "loadgroup")
 
 
 @nox.session
