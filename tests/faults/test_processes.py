@@ -40,9 +40,10 @@ async def test_processes_in_trouble(
     assert load.refused == {}, "the store was there all the time"
     assert len(load.asked) + len(load.once) > 10 * len(faults)
     assert verdict.runs > 100 * len(faults), "hardly a load"
-    # A machine that is too busy stops a peer for a lease by itself, too.
+    # A machine that is too busy stops a peer for a lease by itself, too; and in
+    # a short run the peer that is stopped may have nothing to run just then.
     fenced = {"fenced: frozen", "fenced: away"}
-    assert verdict.explained.keys() & fenced
+    assert verdict.explained.keys() & fenced or not long_run
     felt = verdict.explained.keys() - fenced - {"nothing"}
     every = {"dead", "handed back", "tried again"}
     # One fault of each kind may meet a peer that has nothing to run just then.
