@@ -279,15 +279,15 @@ async def test_a_change_wakes_the_other_peer_and_spares_the_running_run(
         await stage.peer("worker", terms=_SLOW_BEAT, lease=60)
         await client.schedule(Job("note", id="a", when=after(3600)))
         await client.modify("a", when=after(0.1), kwargs={"value": "new"})
-        assert await client.result("a", timeout=5) == "new"
+        assert await client.result("a", timeout=20) == "new"
         assert len(stage.of("a")) == 1
         await client.schedule(Job("hold", id="b", keyword="k"))
         [firing] = await client.fire_job("k")
         await stage.begun("b")
         await client.modify("b", executor="note", kwargs={"value": "second"})
         stage.gate.set()
-        assert await client.result(firing, timeout=5) == "held"
-        assert await client.result(await client.start_job("b"), timeout=5) == "second"
+        assert await client.result(firing, timeout=20) == "held"
+        assert await client.result(await client.start_job("b"), timeout=20) == "second"
 
 
 # --- S3-59: messages may be repeated and mixed up ---
@@ -304,7 +304,7 @@ async def _six_verbs(client: Any) -> None:
     await client.remove_job("d")
     for firing in await client.fire_job("k", {"value": 1}):
         if firing.job_id != "b":
-            await client.wait(firing, timeout=5)
+            await client.wait(firing, timeout=20)
 
 
 @pytest.mark.seed("S3-59")
